@@ -1,0 +1,282 @@
+/* lifecycle.c: see lifecycle.h. */
+#include "common/lifecycle.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HALF_CLOSED_US 100000 /* a half-closed span that long is one, even where nothing came in it */
+
+static const char *side_name = "server";
+static char id_prefix[16];
+static atomic_uint_fast64_t last_id;
+
+void lifecycle_set_side(const char *side)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    uint64_t at = clock_wall_us() / 100000; /* tenths of a second: a restart gets another prefix */
+    size_t n = 0;
+
+    side_name = side;
+    for (; at > 0 && n < sizeof id_prefix - 1; at /= 36)
+        id_prefix[n++] = digits[at % 36];
+    id_prefix[n] = '\0';
+}
+
+const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID_SIZE])
+{
+    snprintf(out, LIFECYCLE_ID_SIZE, "%s-%llu", id_prefix, (unsigned long long)l->id);
+    return out;
+}
+
+void lifecycle_begin(struct lifecycle *l, bool quiet)
+{
+    *l = (struct lifecycle){0};
+    l->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    l->began_us = clock_mono_us();
+    l->quiet = quiet;
+}
+
+static int put_head(const struct lifecycle *l, char *line, size_t size, const char *event)
+{
+    char stamp[CLOCK_STAMP_SIZE];
+
+    clock_format(clock_wall_us(), stamp);
+    return snprintf(line, size, "time=%s conn=%s-%llu side=%s event=%s", stamp, id_prefix,
+                    (unsigned long long)l->id, side_name, event);
+}
+
+static const char *error_name(long err)
+{
+    switch (err) {
+    case ECONNRESET:
+        return "ECONNRESET";
+    case ECONNREFUSED:
+        return "ECONNREFUSED";
+    case ETIMEDOUT:
+        return "ETIMEDOUT";
+    case EPIPE:
+        return "EPIPE";
+    case EHOSTUNREACH:
+        return "EHOSTUNREACH";
+    case ENETUNREACH:
+        return "ENETUNREACH";
+    case ENOTCONN:
+        return "ENOTCONN";
+    case EINPROGRESS:
+        return "EINPROGRESS";
+    case EPROTO:
+        return "EPROTO";
+    default:
+        return NULL;
+    }
+}
+
+static int put_result(char *at, size_t size, const char *call, long ret)
+{
+    const char *name = ret < 0 ? error_name(-ret) : NULL;
+
+    if (ret >= 0)
+        return snprintf(at, size, " call=%s ret=%ld", call, ret);
+    if (name != NULL)
+        return snprintf(at, size, " call=%s ret=-1 errno=%s", call, name);
+    return snprintf(at, size, " call=%s ret=-1 errno=%ld", call, -ret);
+}
+
+static void finish_line(char *line, int n, size_t size)
+{
+    if ((size_t)n > size - 2)
+        n = (int)size - 2;
+    line[n++] = '\n';
+    log_line(line, (size_t)n);
+}
+
+static bool is_silent(const struct lifecycle *l)
+{
+    return l->id == 0 || l->quiet || !log_wants(LOG_INFO);
+}
+
+void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more)
+{
+    char line[1024];
+    struct tcp_facts facts;
+    int n;
+
+    if (is_silent(l))
+        return;
+    tcp_get_facts(fd, &facts);
+    n = put_head(l, line, sizeof line, event);
+    n += put_result(line + n, sizeof line - (size_t)n, call, ret);
+    n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s%s%s", tcp_state_name(facts.state),
+                  facts.source, more != NULL ? " " : "", more != NULL ? more : "");
+    finish_line(line, n, sizeof line);
+}
+
+void lifecycle_socket(struct lifecycle *l, int fd)
+{
+    lifecycle_event(l, fd, "socket", "socket", fd, NULL);
+}
+
+static void put_ends(int fd, const struct tcp_addr *peer, char *out, size_t size)
+{
+    char from[TCP_ADDR_TEXT], to[TCP_ADDR_TEXT];
+    struct tcp_addr local;
+
+    tcp_get_local(fd, &local);
+    snprintf(out, size, "local=%s peer=%s cookie=%llx", tcp_addr_format(&local, from), tcp_addr_format(peer, to),
+             (unsigned long long)tcp_get_cookie(fd));
+}
+
+void lifecycle_connect(struct lifecycle *l, int fd, long ret)
+{
+    char ends[2 * TCP_ADDR_TEXT + 64];
+
+    if (ret == 0)
+        l->established = true;
+    l->was_refused = ret == -ECONNREFUSED;
+    l->timed_out = ret == -ETIMEDOUT;
+    if (is_silent(l))
+        return;
+    put_ends(fd, &l->peer, ends, sizeof ends);
+    lifecycle_event(l, fd, "connect", "connect", ret, ends);
+}
+
+void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer)
+{
+    char ends[2 * TCP_ADDR_TEXT + 64];
+
+    l->peer = *peer;
+    l->established = true;
+    if (is_silent(l))
+        return;
+    put_ends(fd, peer, ends, sizeof ends);
+    lifecycle_event(l, fd, "accept", "accept4", fd, ends);
+}
+
+void lifecycle_handshake(struct lifecycle *l, int fd, long ret, const char *more)
+{
+    l->is_tls = true;
+    lifecycle_event(l, fd, "tls-handshake", "SSL_do_handshake", ret, more);
+}
+
+static void note_end(struct lifecycle *l, enum lifecycle_end who)
+{
+    uint64_t now = clock_mono_us();
+
+    if (l->ended_first == LIFECYCLE_NONE) {
+        l->ended_first = (uint8_t)who;
+        l->first_end_us = now;
+        l->msgs_at_first_end = who == LIFECYCLE_PEER ? l->msgs_out : l->msgs_in;
+    } else if (l->second_end_us == 0 && l->ended_first != who) {
+        l->second_end_us = now;
+    }
+}
+
+void lifecycle_recv_notify(struct lifecycle *l, int fd)
+{
+    l->got_notify = true;
+    note_end(l, LIFECYCLE_PEER);
+    lifecycle_event(l, fd, "recv-close-notify", "SSL_read", 0, NULL);
+}
+
+void lifecycle_recv_fin(struct lifecycle *l, int fd)
+{
+    const char *more = NULL;
+
+    l->peer_ended = true;
+    note_end(l, LIFECYCLE_PEER);
+    if (l->is_tls && !l->got_notify) {
+        l->was_truncated = true;
+        more = "tls=truncated";
+    }
+    lifecycle_event(l, fd, "recv-fin", "recv", 0, more);
+}
+
+void lifecycle_send_notify(struct lifecycle *l, int fd, long ret)
+{
+    l->sent_notify = true;
+    note_end(l, LIFECYCLE_SELF);
+    lifecycle_event(l, fd, "send-close-notify", "SSL_shutdown", ret, NULL);
+}
+
+void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
+{
+    if (ret == 0) {
+        l->self_ended = true;
+        note_end(l, LIFECYCLE_SELF);
+    }
+    lifecycle_event(l, fd, "shutdown", "shutdown", ret, "how=SHUT_WR");
+}
+
+void lifecycle_broken(struct lifecycle *l, int fd, const char *call, long err)
+{
+    bool reset = err == ECONNRESET || err == EPIPE;
+
+    if (l->was_reset || l->timed_out)
+        return;
+    l->was_reset = reset;
+    l->timed_out = err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH;
+    lifecycle_event(l, fd, reset ? "recv-rst" : "error", call, -err, NULL);
+}
+
+static const char *how_it_ended(const struct lifecycle *l, bool abort, uint64_t half_us)
+{
+    uint32_t after = (l->ended_first == LIFECYCLE_PEER ? l->msgs_out : l->msgs_in) - l->msgs_at_first_end;
+
+    if (l->was_refused)
+        return "refused";
+    if (l->was_reset)
+        return "reset";
+    if (l->timed_out)
+        return "timeout";
+    if (!l->established)
+        return "failed";
+    if (abort)
+        return "aborted";
+    if (l->was_truncated)
+        return "truncated";
+    if (!l->self_ended || !l->peer_ended)
+        return "unfinished";
+    return after > 1 || half_us >= HALF_CLOSED_US ? "half-closed" : "graceful"; /* 1: the bye */
+}
+
+static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, long ret, bool abort, const char *reason)
+{
+    static const char *const ends[] = {"none", "self", "peer"};
+    uint64_t now = clock_mono_us(), half = l->second_end_us > 0 ? l->second_end_us - l->first_end_us : 0;
+    const char *how = how_it_ended(l, abort, half);
+    char line[1024], quoted[LOG_QUOTED_SIZE], peer[TCP_ADDR_TEXT];
+    int n = put_head(l, line, sizeof line, "close");
+
+    n += put_result(line + n, sizeof line - (size_t)n, "close", ret);
+    n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s peer=%s ended-first=%s how=%s",
+                  tcp_state_name(facts->state), facts->source, tcp_addr_format(&l->peer, peer), ends[l->ended_first], how);
+    if (half > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, " half-closed=%llu.%06us", (unsigned long long)(half / 1000000),
+                      (unsigned)(half % 1000000));
+    n += snprintf(line + n, sizeof line - (size_t)n,
+                  " reason=%s bytes-in=%llu bytes-out=%llu msgs-in=%u msgs-out=%u duration=%llu.%06us rtt=%uus",
+                  log_quote_text(reason, quoted), (unsigned long long)l->bytes_in, (unsigned long long)l->bytes_out,
+                  l->msgs_in, l->msgs_out, (unsigned long long)((now - l->began_us) / 1000000),
+                  (unsigned)((now - l->began_us) % 1000000), facts->rtt_us);
+    finish_line(line, n, sizeof line);
+}
+
+void lifecycle_close(struct lifecycle *l, int fd, bool abort, const char *reason)
+{
+    struct tcp_facts facts = {.source = "none"};
+    bool silent = is_silent(l);
+    long ret;
+
+    if (!silent)
+        tcp_get_facts(fd, &facts);
+    ret = abort ? tcp_close_reset(fd) : tcp_close(fd);
+    if (!silent)
+        put_close_line(l, &facts, ret, abort, reason);
+    l->id = 0;
+}

@@ -1,0 +1,65 @@
+/* lifecycle.h: the record of one connection's life, from its first call to its one `close` line.
+ *
+ * Both programs embed a struct lifecycle in each connection and tell it of every call and every end. It writes the
+ * lifecycle log (log.h), one line an event, in which a connection has one id from first to last:
+ *
+ *     time=… conn=k3v-17 side=server event=accept call=accept4 ret=9 state=ESTABLISHED source=tcp_info local=… peer=…
+ *     time=… conn=k3v-17 side=server event=recv-fin call=recv ret=0 state=CLOSE_WAIT source=tcp_info
+ *     time=… conn=k3v-17 side=server event=shutdown call=shutdown ret=0 state=LAST_ACK source=tcp_info how=SHUT_WR
+ *     time=… conn=k3v-17 side=server event=close call=close ret=0 state=CLOSED … ended-first=peer how=graceful …
+ *
+ * The state is the kernel's own, read right after the call; `source` names where it is from. What always holds: exactly
+ * one close line for each connection that was given an id, and nothing after it. The thread that owns the connection
+ * calls these; none of them fails. RFC 9293 has the states, docs/lifecycle.md each line's fields. */
+#ifndef COMMON_LIFECYCLE_H
+#define COMMON_LIFECYCLE_H
+
+#include "common/tcp.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum lifecycle_end { LIFECYCLE_NONE, LIFECYCLE_SELF, LIFECYCLE_PEER };
+
+struct lifecycle {
+    uint64_t id;       /* 0 before lifecycle_begin and after the close line */
+    uint64_t began_us; /* monotonic, as all below */
+    uint64_t first_end_us, second_end_us;
+    uint64_t bytes_in, bytes_out; /* of the application: what TLS carried, not its records */
+    uint32_t msgs_in, msgs_out;   /* lines */
+    uint32_t msgs_at_first_end;   /* in the direction that stayed open */
+    struct tcp_addr peer;
+    uint8_t ended_first; /* enum lifecycle_end */
+    bool is_tls : 1, self_ended : 1, peer_ended : 1; /* by FIN */
+    bool got_notify : 1, sent_notify : 1;            /* TLS close_notify (RFC 8446, section 6.1) */
+    bool was_reset : 1, was_truncated : 1, was_refused : 1, timed_out : 1, established : 1, quiet : 1;
+};
+
+#define LIFECYCLE_ID_SIZE 32
+
+/* Once, before any connection: `side` is "server" or "client". */
+void lifecycle_set_side(const char *side);
+
+/* Gives the connection its id. Where quiet, its lines are not written (bots by the thousand). */
+void lifecycle_begin(struct lifecycle *l, bool quiet);
+const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID_SIZE]);
+
+/* One event that has a call: what it returned (negative: -errno), and more fields ("key=value …", or NULL). */
+void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more);
+
+/* The events in order of a life. */
+void lifecycle_socket(struct lifecycle *l, int fd);
+void lifecycle_connect(struct lifecycle *l, int fd, long ret); /* ret of connect(), then 0 or -errno when it is decided */
+void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer);
+void lifecycle_handshake(struct lifecycle *l, int fd, long ret, const char *more);
+void lifecycle_recv_fin(struct lifecycle *l, int fd);
+void lifecycle_recv_notify(struct lifecycle *l, int fd);
+void lifecycle_send_notify(struct lifecycle *l, int fd, long ret);
+void lifecycle_shutdown(struct lifecycle *l, int fd, long ret);
+void lifecycle_broken(struct lifecycle *l, int fd, const char *call, long err); /* ECONNRESET, EPIPE, ETIMEDOUT, … */
+
+/* Closes fd (with RST where abort) and writes the close line. reason is a word or a short text. */
+void lifecycle_close(struct lifecycle *l, int fd, bool abort, const char *reason);
+
+#endif

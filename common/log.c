@@ -1,0 +1,230 @@
+/* log.c: see log.h. The descriptor is swapped by dup2, so that writers never see a closed one. */
+#include "common/log.h"
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BATCH_MAX (256 * 1024) /* bytes that a thread gathers before it writes early */
+
+static int log_fd = STDERR_FILENO;
+static char *log_path;
+static atomic_int most_level = LOG_INFO;
+static atomic_uint_fast64_t lost_lines;
+static _Thread_local bool batching;
+static _Thread_local struct buf batch;
+
+static int open_path(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int log_open(const char *path)
+{
+    int fd;
+
+    if (path == NULL)
+        return 0;
+    fd = open_path(path);
+    if (fd < 0)
+        return fd;
+    log_fd = fd;
+    log_path = mem_strdup(path);
+    return 0;
+}
+
+int log_reopen(void)
+{
+    int fd;
+
+    if (log_path == NULL)
+        return 0;
+    fd = open_path(log_path);
+    if (fd < 0)
+        return fd;
+    log_flush();
+    if (dup3(fd, log_fd, O_CLOEXEC) < 0) {
+        int err = -errno;
+
+        close(fd);
+        return err;
+    }
+    close(fd);
+    return 0;
+}
+
+void log_close(void)
+{
+    log_batch(false);
+    if (log_path == NULL)
+        return;
+    close(log_fd);
+    log_fd = STDERR_FILENO;
+    free(log_path);
+    log_path = NULL;
+}
+
+void log_set_level(enum log_level most)
+{
+    atomic_store(&most_level, (int)most);
+}
+
+bool log_parse_level(const char *name, enum log_level *level)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+
+    for (int i = 0; i < 4; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *level = (enum log_level)i;
+            return true;
+        }
+    return false;
+}
+
+bool log_wants(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&most_level, memory_order_relaxed);
+}
+
+static uint64_t count_lines(const char *data, size_t len)
+{
+    uint64_t n = 0;
+
+    for (const char *p = data; (p = memchr(p, '\n', len - (size_t)(p - data))) != NULL; p++)
+        n++;
+    return n;
+}
+
+static bool write_all(const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(log_fd, data, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        data += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void write_out(const char *data, size_t len)
+{
+    uint64_t lost = atomic_load_explicit(&lost_lines, memory_order_relaxed);
+
+    if (lost > 0) {
+        char said[160], stamp[CLOCK_STAMP_SIZE];
+        int n;
+
+        clock_format(clock_wall_us(), stamp);
+        n = snprintf(said, sizeof said, "time=%s level=warn event=log-lost lines=%llu why=\"the log could not be written\"\n",
+                     stamp, (unsigned long long)lost);
+        if (write_all(said, (size_t)n))
+            atomic_fetch_sub(&lost_lines, lost);
+    }
+    if (!write_all(data, len))
+        atomic_fetch_add(&lost_lines, count_lines(data, len));
+}
+
+void log_line(const char *line, size_t len)
+{
+    if (!batching) {
+        write_out(line, len);
+        return;
+    }
+    buf_put(&batch, line, len);
+    if (batch.len > BATCH_MAX)
+        log_flush();
+}
+
+void log_flush(void)
+{
+    if (batch.len > 0)
+        write_out(batch.data, batch.len);
+    buf_clear(&batch);
+}
+
+void log_batch(bool on)
+{
+    batching = on;
+    if (!on) {
+        log_flush();
+        buf_deinit(&batch);
+    }
+}
+
+void log_event(enum log_level level, const char *event, const char *format, ...)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    char line[2048], stamp[CLOCK_STAMP_SIZE];
+    size_t room = sizeof line - 1;
+    va_list args;
+    int n, m;
+
+    if (!log_wants(level))
+        return;
+    clock_format(clock_wall_us(), stamp);
+    n = snprintf(line, room, "time=%s level=%s event=%s ", stamp, names[level], event);
+    va_start(args, format);
+    m = vsnprintf(line + n, room - (size_t)n, format, args);
+    va_end(args);
+    n += m > 0 ? m : 0;
+    if ((size_t)n > room - 1)
+        n = (int)room - 1;
+    line[n++] = '\n';
+    log_line(line, (size_t)n);
+}
+
+static bool is_plain(const char *value, size_t len)
+{
+    if (len == 0 || len >= LOG_QUOTED_SIZE)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if ((unsigned char)value[i] <= ' ' || value[i] == '"' || value[i] == '=' || value[i] == '\\' ||
+            value[i] == 0x7f)
+            return false;
+    return true;
+}
+
+const char *log_quote(const char *value, size_t len, char out[LOG_QUOTED_SIZE])
+{
+    size_t n = 0;
+
+    if (is_plain(value, len)) {
+        memcpy(out, value, len);
+        out[len] = '\0';
+        return out;
+    }
+    out[n++] = '"';
+    for (size_t i = 0; i < len && n < LOG_QUOTED_SIZE - 8; i++) {
+        unsigned char c = (unsigned char)value[i];
+
+        if (c < ' ' || c == 0x7f) {
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
+        } else {
+            if (c == '"' || c == '\\')
+                out[n++] = '\\';
+            out[n++] = (char)c;
+        }
+    }
+    out[n++] = '"';
+    out[n] = '\0';
+    return out;
+}
+
+const char *log_quote_text(const char *value, char out[LOG_QUOTED_SIZE])
+{
+    return log_quote(value, strlen(value), out);
+}

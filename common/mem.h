@@ -1,0 +1,17 @@
+/* mem.h: allocation that does not fail.
+ *
+ * What a peer can make the server allocate is bounded by a named limit before it gets here, so that running out of
+ * memory means the machine has none left for anyone: the process says so and aborts, and is restarted clean. */
+#ifndef COMMON_MEM_H
+#define COMMON_MEM_H
+
+#include <stddef.h>
+
+/* Never NULL, also for size 0. The caller frees with free(). */
+void *mem_alloc(size_t size);
+void *mem_zalloc(size_t size);
+void *mem_realloc(void *old, size_t size);
+char *mem_strdup(const char *text);
+char *mem_strndup(const char *text, size_t len);
+
+#endif

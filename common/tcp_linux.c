@@ -1,0 +1,80 @@
+/* tcp_linux.c: what the Linux kernel tells of a connection: TCP_INFO, SO_COOKIE, SIOCOUTQNSD. */
+#include "common/tcp.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+
+/* Index: the kernel's number (include/net/tcp_states.h). */
+static const enum tcp_state states[] = {
+    TCP_STATE_UNKNOWN,   TCP_STATE_ESTABLISHED, TCP_STATE_SYN_SENT,   TCP_STATE_SYN_RECEIVED,
+    TCP_STATE_FIN_WAIT_1, TCP_STATE_FIN_WAIT_2, TCP_STATE_TIME_WAIT,  TCP_STATE_CLOSED,
+    TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK,   TCP_STATE_LISTEN,     TCP_STATE_CLOSING,
+};
+
+int tcp_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int tcp_accept(int listener, struct tcp_addr *peer)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    int fd;
+
+    do
+        fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -errno;
+    tcp_addr_from(peer, (struct sockaddr *)&from);
+    return fd;
+}
+
+int tcp_get_facts(int fd, struct tcp_facts *facts)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+
+    *facts = (struct tcp_facts){.source = "none"};
+    memset(&info, 0, sizeof info); /* an older kernel fills less of it */
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return -errno;
+    facts->source = "tcp_info";
+    if (info.tcpi_state < sizeof states / sizeof *states)
+        facts->state = states[info.tcpi_state];
+    facts->rtt_us = info.tcpi_rtt;
+    facts->rto_us = info.tcpi_rto;
+    facts->unacked = info.tcpi_unacked;
+    facts->retransmits = info.tcpi_retransmits;
+    facts->total_retrans = info.tcpi_total_retrans;
+    facts->unsent = info.tcpi_notsent_bytes;
+    facts->bytes_acked = info.tcpi_bytes_acked;
+    facts->bytes_received = info.tcpi_bytes_received;
+    return 0;
+}
+
+uint64_t tcp_get_cookie(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t len = sizeof cookie;
+
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+void tcp_ack_at_once(int fd)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}

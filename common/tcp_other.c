@@ -1,0 +1,57 @@
+/* tcp_other.c: a platform without TCP_INFO as Linux has it. The log then names no source. */
+#include "common/tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static int set_flags(int fd)
+{
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
+        int err = -errno;
+
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+int tcp_socket(int family)
+{
+    int fd = socket(family, SOCK_STREAM, 0);
+
+    return fd < 0 ? -errno : set_flags(fd);
+}
+
+int tcp_accept(int listener, struct tcp_addr *peer)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    int fd;
+
+    do
+        fd = accept(listener, (struct sockaddr *)&from, &len);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -errno;
+    tcp_addr_from(peer, (struct sockaddr *)&from);
+    return set_flags(fd);
+}
+
+int tcp_get_facts(int fd, struct tcp_facts *facts)
+{
+    (void)fd;
+    *facts = (struct tcp_facts){.source = "none"};
+    return -ENOTSUP;
+}
+
+uint64_t tcp_get_cookie(int fd)
+{
+    (void)fd;
+    return 0;
+}
+
+void tcp_ack_at_once(int fd)
+{
+    (void)fd;
+}

@@ -1,0 +1,24 @@
+/* tls.h: the SSL_CTX of either side, certificates, fingerprints. TLS 1.3 only; ALPN chat/1. Any thread, except where
+ * said. Functions that can fail return 0 or -1 and leave one sentence in err. */
+#ifndef COMMON_TLS_H
+#define COMMON_TLS_H
+
+#include <openssl/ssl.h>
+#include <stddef.h>
+
+#define TLS_ERROR_SIZE 512
+#define TLS_FINGERPRINT_SIZE 100 /* "SHA256:" and 32 bytes in hex with colons, and a NUL */
+
+/* A server's context. cert and key are PEM files; where both are NULL a self-signed P-256 certificate is made: kept in
+ * dir (chatd.crt, chatd.key, mode 0600) and found again there, or only in memory where dir is NULL. tickets: how many
+ * session tickets each handshake sends (RFC 8446, section 4.6.1). */
+SSL_CTX *tls_new_server(const char *cert, const char *key, const char *dir, unsigned tickets, char err[TLS_ERROR_SIZE]);
+
+/* A client's context. ca is a PEM file of trusted issuers, or NULL for the system's; it verifies nothing by itself:
+ * the client asks for the verdict with SSL_get_verify_result and decides (trust on first use). */
+SSL_CTX *tls_new_client(const char *ca, char err[TLS_ERROR_SIZE]);
+
+/* SHA-256 of the certificate's DER. */
+void tls_fingerprint(X509 *cert, char out[TLS_FINGERPRINT_SIZE]);
+
+#endif

@@ -1,0 +1,267 @@
+/* transport.c: see transport.h. The thread that owns the connection.
+ *
+ * An SSL reads from and writes to a BIO of our own: reading takes from the bytes that were fed, writing appends to a
+ * buffer that all transports of a thread share, because a turn encrypts for one connection, writes, and goes on to the
+ * next one. Only what the kernel refuses is moved to memory of the connection's own. */
+#include "common/transport.h"
+
+#include "common/buf.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct transport {
+    SSL *ssl;
+    const char *in; /* what was fed and not yet taken */
+    size_t in_len;
+    char *parked; /* output of an earlier turn, or NULL */
+    size_t parked_len, parked_at;
+    const char *error; /* static text, or NULL */
+};
+
+static _Thread_local struct buf shared;
+static _Thread_local struct transport *shared_owner;
+static _Thread_local size_t shared_at;
+
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static int bio_read(BIO *bio, char *to, int size)
+{
+    struct transport *t = BIO_get_data(bio);
+    size_t n = t->in_len < (size_t)size ? t->in_len : (size_t)size;
+
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(to, t->in, n);
+    t->in += n;
+    t->in_len -= n;
+    return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *from, int len)
+{
+    struct transport *t = BIO_get_data(bio);
+
+    BIO_clear_retry_flags(bio);
+    if (t->parked != NULL) {
+        t->parked = mem_realloc(t->parked, t->parked_len + (size_t)len);
+        memcpy(t->parked + t->parked_len, from, (size_t)len);
+        t->parked_len += (size_t)len;
+        return len;
+    }
+    if (shared_owner != t) {
+        shared_owner = t;
+        shared_at = 0;
+        buf_clear(&shared);
+    }
+    buf_put(&shared, from, (size_t)len);
+    return len;
+}
+
+static long bio_ctrl(BIO *bio, int what, long number, void *pointer)
+{
+    (void)bio, (void)number, (void)pointer;
+    return what == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static void make_method(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "chat transport");
+    if (method == NULL)
+        abort();
+    BIO_meth_set_read(method, bio_read);
+    BIO_meth_set_write(method, bio_write);
+    BIO_meth_set_ctrl(method, bio_ctrl);
+}
+
+struct transport *transport_new(SSL_CTX *ctx, bool is_server)
+{
+    struct transport *t = mem_zalloc(sizeof *t);
+    BIO *bio;
+
+    pthread_once(&method_once, make_method);
+    t->ssl = SSL_new(ctx);
+    bio = BIO_new(method);
+    if (t->ssl == NULL || bio == NULL)
+        abort(); /* OpenSSL is out of memory: see mem.h */
+    BIO_set_data(bio, t);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(t->ssl, bio, bio);
+    if (is_server)
+        SSL_set_accept_state(t->ssl);
+    else
+        SSL_set_connect_state(t->ssl);
+    return t;
+}
+
+void transport_free(struct transport *t)
+{
+    if (t == NULL)
+        return;
+    if (shared_owner == t)
+        shared_owner = NULL;
+    SSL_free(t->ssl);
+    free(t->parked);
+    free(t);
+}
+
+SSL *transport_ssl(struct transport *t)
+{
+    return t->ssl;
+}
+
+void transport_feed(struct transport *t, const void *raw, size_t len)
+{
+    t->in = raw;
+    t->in_len = len;
+}
+
+/* What OpenSSL's error queue says, in our words where a person would not understand its own. */
+static const char *explain(void)
+{
+    unsigned long e = ERR_peek_error();
+    const char *reason;
+
+    switch (ERR_GET_REASON(e)) {
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+        return "the peer does not speak TLS 1.3, and nothing older is accepted";
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_HTTPS_PROXY_REQUEST:
+    case SSL_R_WRONG_VERSION_NUMBER:
+        return "what came is no TLS record";
+    case SSL_R_NO_SHARED_CIPHER:
+        return "no cipher suite that both sides know";
+    case SSL_R_NO_APPLICATION_PROTOCOL:
+        return "the peer asks for another protocol than chat/1 (ALPN)";
+    case SSL_R_CERTIFICATE_VERIFY_FAILED:
+        return "the certificate could not be verified";
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+        return "the peer does not know the issuer of our certificate";
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+        return "the peer refused our certificate";
+    case SSL_R_UNEXPECTED_EOF_WHILE_READING:
+        return "the connection ended without close_notify";
+    default:
+        reason = ERR_reason_error_string(e);
+        return reason != NULL ? reason : "the peer broke the TLS protocol";
+    }
+}
+
+static int failed(struct transport *t)
+{
+    t->error = explain();
+    ERR_clear_error();
+    return -EPROTO;
+}
+
+static int try_again(struct transport *t, int ret)
+{
+    int what = SSL_get_error(t->ssl, ret);
+
+    return what == SSL_ERROR_WANT_READ || what == SSL_ERROR_WANT_WRITE ? -EAGAIN : failed(t);
+}
+
+int transport_handshake(struct transport *t)
+{
+    int n, ret;
+
+    ERR_clear_error();
+    n = SSL_do_handshake(t->ssl);
+    if (n == 1)
+        return 1;
+    ret = try_again(t, n);
+    return ret == -EAGAIN ? 0 : ret;
+}
+
+bool transport_is_ready(const struct transport *t)
+{
+    return SSL_is_init_finished(t->ssl);
+}
+
+ssize_t transport_read(struct transport *t, void *to, size_t size)
+{
+    size_t got;
+
+    ERR_clear_error();
+    if (SSL_read_ex(t->ssl, to, size, &got) == 1)
+        return (ssize_t)got;
+    if (SSL_get_error(t->ssl, 0) == SSL_ERROR_ZERO_RETURN)
+        return 0;
+    return try_again(t, 0);
+}
+
+int transport_write(struct transport *t, const void *from, size_t len)
+{
+    const char *at = from;
+
+    while (len > 0) {
+        size_t done;
+
+        ERR_clear_error();
+        if (SSL_write_ex(t->ssl, at, len, &done) != 1)
+            return failed(t); /* the BIO takes everything: it can't ask to be called again */
+        at += done;
+        len -= done;
+    }
+    return 0;
+}
+
+int transport_close_notify(struct transport *t)
+{
+    ERR_clear_error();
+    return SSL_shutdown(t->ssl) >= 0 ? 0 : failed(t);
+}
+
+size_t transport_output(const struct transport *t, const char **data)
+{
+    if (t->parked != NULL) {
+        *data = t->parked + t->parked_at;
+        return t->parked_len - t->parked_at;
+    }
+    if (shared_owner != t)
+        return 0;
+    *data = shared.data + shared_at;
+    return shared.len - shared_at;
+}
+
+void transport_output_done(struct transport *t, size_t len)
+{
+    if (t->parked != NULL) {
+        t->parked_at += len;
+        if (t->parked_at == t->parked_len) {
+            free(t->parked);
+            t->parked = NULL;
+        }
+        return;
+    }
+    shared_at += len;
+    if (shared_at == shared.len)
+        shared_owner = NULL;
+}
+
+void transport_park(struct transport *t)
+{
+    if (shared_owner != t)
+        return;
+    t->parked_len = shared.len - shared_at;
+    t->parked_at = 0;
+    t->parked = mem_alloc(t->parked_len);
+    memcpy(t->parked, shared.data + shared_at, t->parked_len);
+    shared_owner = NULL;
+}
+
+const char *transport_error(const struct transport *t)
+{
+    return t->error != NULL ? t->error : "no error";
+}
