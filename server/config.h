@@ -1,6 +1,5 @@
 /* config.h: the settings of chatd: one table (config_table.c) behind the command line, the config file,
- * --help,
- * --check-config and the option list of the man page.
+ * --help, --check-config and the option list of the man page.
  *
  * Three layers, each over the one before: the defaults, the config file, the command line. A list that a
  * layer gives (listen, trusted) replaces the list of the layer below. The main thread loads; afterwards a
