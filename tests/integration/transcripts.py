@@ -1,7 +1,7 @@
 """transcripts.py: plays the conversations in the documentation against a real chatd, over plain TCP and over TLS.
 
-A ```transcript block has one server of its own; words like --history 3 after `transcript` are options for it, `plain` or
-`tls` plays it over that alone. Its lines:
+A ```transcript block has one server of its own; words like --history 3 after `transcript` are options for it, `plain`
+or `tls` plays it over that alone. Its lines:
 
     > {...}         the client sends this line (as it stands, whatever it is)
     < {...}         the server sends this; * stands for any value, ... for more fields

@@ -9,7 +9,8 @@ PAIR = re.compile(r'([a-z][a-z0-9-]*)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?: +|$)')
 ESCAPE = re.compile(r'\\(x[0-9a-f]{2}|.)')
 ENDS = {"peer", "self", "both", "none"}
 HOWS = {"graceful", "half-closed", "reset", "timeout", "truncated", "refused", "aborted", "unfinished", "failed"}
-CLOSE_FIELDS = ("state", "ended-first", "how", "reason", "bytes-in", "bytes-out", "msgs-in", "msgs-out", "duration", "rtt")
+CLOSE_FIELDS = ("state", "ended-first", "how", "reason", "bytes-in", "bytes-out", "msgs-in", "msgs-out", "duration",
+                "rtt")
 
 
 def unquote(value):

@@ -6,6 +6,7 @@ import select
 import shlex
 import signal
 import subprocess
+import sys
 import time
 
 from .client import Client
@@ -18,20 +19,28 @@ BAD_SIGN = re.compile(r"Sanitizer|runtime error:|==\d+==|Assertion|terminate cal
 CLEAN_ENV = {"ASAN_OPTIONS": "abort_on_error=0:exitcode=86:detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
              "TSAN_OPTIONS": "exitcode=66:second_deadlock_stack=1"}
 
+# LISTEN_PID has to name the process that becomes chatd: only that one knows.
+HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"] = str(os.getpid())
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
 
 class Server:
     """chatd on a free port of the loopback, with memory for data, its log in the test's directory.
 
     Options become chatd's: threads=4 is --threads 4, ping_seconds=1 is --ping-seconds 1, a list repeats the option,
     True is the bare option, None leaves out a default of ours. Besides: args (words as they are), nofile (a limit of
-    descriptors), env (a dict).
+    descriptors), env (a dict), inherit (a listening socket's descriptor, handed over as systemd does).
     """
 
     count = 0
 
-    def __init__(self, test, *args, nofile=None, env=None, **options):
+    def __init__(self, test, *args, nofile=None, env=None, inherit=None, **options):
         Server.count += 1
-        self.test, self.nofile = test, nofile
+        self.test, self.nofile, self.inherit = test, nofile, inherit
         base = test.path(f"chatd{Server.count}")
         self.port_file, self.log_file, self.stderr_file = base + ".ports", base + ".log", base + ".stderr"
         self.log = Log(self.log_file)
@@ -56,9 +65,11 @@ class Server:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile, self.nofile))
 
     def spawn(self):
+        hand_over = [sys.executable, "-c", HAND_OVER, str(self.inherit)] if self.inherit is not None else []
         with open(self.stderr_file, "ab") as err:
-            self.process = subprocess.Popen(WRAP + self.argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
-                                            env=self.env, preexec_fn=self._before_exec)
+            self.process = subprocess.Popen(hand_over + WRAP + self.argv, stdin=subprocess.DEVNULL, stdout=err,
+                                            stderr=err, env=self.env, preexec_fn=self._before_exec,
+                                            pass_fds=() if self.inherit is None else (self.inherit,))
         self.pid = self.process.pid
 
     def start(self):

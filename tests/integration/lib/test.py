@@ -4,7 +4,7 @@ import os
 import pathlib
 import time
 
-# Slow builds (sanitizers, valgrind) get more time by CHATD_TIME_SCALE, the full figures are asked for by CHATD_LONG=1.
+# Slow builds (sanitizers, valgrind) get more time by CHATD_TIME_SCALE; CHATD_LONG=1 asks for the full figures.
 SCALE = float(os.environ.get("CHATD_TIME_SCALE", "1"))
 LONG = os.environ.get("CHATD_LONG", "") not in ("", "0")
 

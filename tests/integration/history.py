@@ -1,0 +1,146 @@
+"""history.py: reading what was said, and what is kept."""
+from lib import both, check, equal
+
+
+def fill(s, nick, room, count):
+    c = s.join(room, nick)
+    for n in range(1, count + 1):
+        c.send("send", room=room, text=f"m{n}")
+    for n in range(1, count + 1):
+        equal(c.expect("msg").seq, n)
+    return c
+
+
+def read(client, room="general", **fields):
+    """The answer as (seqs, gap or None, more), checked for its form."""
+    lines, end = client.ask_all("history", room=room, **fields)
+    gap = None
+    if lines and lines[0].type == "gap":
+        first = lines.pop(0)
+        equal(first.room, room)
+        gap = (first["from"], first.to)
+    for m in lines:
+        equal((m.type, m.room, m.text), ("msg", room, f"m{m.seq}"))
+    equal(end.count, len(lines))
+    seqs = [m.seq for m in lines]
+    equal(seqs, list(range(seqs[0], seqs[0] + len(seqs))) if seqs else [])
+    return seqs, gap, end.more
+
+
+def span(a, b):
+    return list(range(a, b + 1))
+
+
+@both
+def test_ways_to_ask(t):
+    c = fill(t.server(threads=2), "ann", "general", 100)
+    for fields, wanted in (
+            ({}, (span(51, 100), None, True)),
+            ({"limit": 3}, (span(98, 100), None, True)),
+            ({"limit": 100}, (span(1, 100), None, False)),
+            ({"limit": 1000}, (span(1, 100), None, False)),
+            ({"before": 50, "limit": 4}, (span(46, 49), None, True)),
+            ({"before": 3}, ([1, 2], None, False)),
+            ({"before": 1}, ([], None, False)),
+            ({"before": 0}, ([], None, False)),
+            ({"before": 101, "limit": 1}, ([100], None, True)),
+            ({"before": 5000, "limit": 2}, ([99, 100], None, True)),
+            ({"after": 0, "limit": 2}, ([1, 2], None, True)),
+            ({"after": 90}, (span(91, 100), None, False)),
+            ({"after": 90, "limit": 10}, (span(91, 100), None, False)),
+            ({"after": 90, "limit": 9}, (span(91, 99), None, True)),
+            ({"after": 100}, ([], None, False)),
+            ({"after": 9007199254740991}, ([], None, False)),
+            ({"around": 50, "limit": 5}, (span(48, 52), None, True)),
+            ({"around": 50, "limit": 4}, (span(48, 51), None, True)),
+            ({"around": 50, "limit": 1}, ([50], None, True)),
+            ({"around": 1, "limit": 5}, (span(1, 5), None, True)),
+            ({"around": 100, "limit": 5}, (span(98, 100), None, True)),
+            ({"around": 50, "limit": 1000}, (span(1, 100), None, False))):
+        equal(read(c, **fields), wanted, str(fields))
+    c.quiet()
+
+
+def test_history_is_what_was_delivered(t):
+    s = t.server()
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    for text in ("é", "\n\t\"\\", "🎉" * 2000, "x"):
+        ann.say("general", text)
+    live = [dict(m) for m in bob.take(4)]
+    lines, _ = bob.ask_all("history", room="general")
+    equal([{k: v for k, v in m.items() if k != "re"} for m in lines], live)
+    carol = s.connect("carol")
+    carol.ask("join", room="general", after=0)
+    equal([dict(m) for m in carol.take(4)], live)
+
+
+def test_history_errors(t):
+    c = t.server().join("general", "ann")
+    for field in ("before", "after", "around"):
+        for value in (-1, 1.5, "1", None, True, [1], 9007199254740992):
+            equal(c.refused("history", "bad_request", room="general", **{field: value}).field, field)
+    for value in (0, -1, 1001, 1.5, "5", None, 9007199254740992):
+        equal(c.refused("history", "bad_request", room="general", limit=value).field, "limit")
+    for two in (("before", "after"), ("after", "around"), ("before", "around")):
+        e = c.refused("history", "bad_request", room="general", **{two[0]: 1, two[1]: 1})
+        check(e.field in two, "field", e.field)
+    c.refused("history", "not_member", room="elsewhere")
+    equal(read(c), ([], None, False))
+
+
+def test_what_is_no_longer_kept(t):
+    c = fill(t.server(history=10), "ann", "general", 100)
+    for fields, wanted in (
+            ({}, (span(91, 100), (51, 90), False)),
+            ({"limit": 10}, (span(91, 100), None, False)),
+            ({"limit": 9}, (span(92, 100), None, True)),
+            ({"limit": 11}, (span(91, 100), (90, 90), False)),
+            ({"after": 0}, (span(91, 100), (1, 90), False)),
+            ({"after": 0, "limit": 3}, (span(91, 93), (1, 90), True)),
+            ({"after": 89}, (span(91, 100), (90, 90), False)),
+            ({"after": 90}, (span(91, 100), None, False)),
+            ({"before": 50, "limit": 5}, ([], (45, 49), False)),
+            ({"before": 93, "limit": 4}, ([91, 92], (89, 90), False)),
+            ({"before": 91, "limit": 1}, ([], (90, 90), False)),
+            ({"around": 92, "limit": 6}, (span(91, 94), (89, 90), True))):
+        equal(read(c, **fields), wanted, str(fields))
+
+
+@both
+def test_join_after_what_is_no_longer_kept(t):
+    s = t.server(history=10)
+    ann = fill(s, "ann", "general", 100)
+    bob = s.connect("bob")
+    equal(bob.ask("join", room="general", after=20).seq, 100)
+    equal(dict(bob.next()), {"type": "gap", "room": "general", "from": 21, "to": 90})
+    equal([bob.next().seq for _ in range(10)], span(91, 100))
+    ann.say("general", "m101")
+    equal(bob.next().seq, 101)
+    bob.quiet()
+
+
+def test_bytes_kept(t):
+    """history-bytes bounds a room's memory too; what falls out is named."""
+    s = t.server(history=100_000, history_bytes=100_000)
+    c = s.join("general", "ann")
+    for _ in range(300):
+        c.send("send", room="general", text="x" * 1000)
+    c.take(300)
+    lines, end = c.ask_all("history", room="general", after=0, limit=1000)
+    gap, rest = lines[0], lines[1:]
+    equal((gap.type, gap["from"], gap.to), ("gap", 1, 300 - len(rest)))
+    check(30 <= len(rest) <= 100, f"{len(rest)} messages of 1000 bytes in 100,000")
+    equal(end.count, len(rest))
+
+
+def test_a_long_answer(t):
+    """1,000 messages of 8 KiB in one answer: far more than max-out, and all of it comes."""
+    s = t.server(max_out=65536)
+    c = s.join("general", "ann")
+    text = "x" * 8000
+    for _ in range(10):
+        for _ in range(100):
+            c.send("send", room="general", text=text)
+        c.take(100)
+    lines, end = c.ask_all("history", room="general", limit=1000, timeout=15.0)
+    equal(([m.seq for m in lines], end.count, end.more), (span(1, 1000), 1000, False))

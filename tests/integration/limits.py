@@ -1,0 +1,209 @@
+"""limits.py: everything that a peer can make grow has a bound, and each bound is reached here."""
+import os
+import re
+import time
+
+from lib import SCALE, both, check, equal, seconds, wait_until
+
+NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
+
+
+def turned_away(c):
+    """The connection is one too many: bye limit, FIN."""
+    bye = c.ends_with("limit")
+    check(bye.retry_after_ms > 0, "retry_after_ms", bye)
+    equal([line for line in c.inbox if line.type != "error"], [])
+    c.fin() if c.tls else c.cut()
+
+
+def connect_when_free(s, **options):
+    """Tries until a connection is taken and gives it."""
+    deadline = time.monotonic() + 5 * SCALE
+    while time.monotonic() < deadline:
+        c = s.connect(**options)
+        c.send("ping", id="p")
+        if c.next().type == "pong":
+            return c
+        c.close()
+        time.sleep(0.01)
+    raise AssertionError("no place became free")
+
+
+def test_max_connections(t):
+    s = t.server(max_connections=3, threads=2)
+    taken = [s.connect(f"n{i}") for i in range(3)]
+    for _ in range(4):
+        turned_away(s.connect())
+    for c in taken:
+        c.sync()
+    taken[1].ask("bye")
+    taken[1].rest()
+    taken[1].fin()
+    s.log.close_of(taken[1].session)
+    connect_when_free(s).hello("n1")
+
+
+def test_max_connections_counts_every_end(t):
+    """However they end, their places are free again."""
+    s = t.server(max_connections=2)
+    for i in range(12):
+        c = connect_when_free(s, tls=bool(i % 2))
+        (c.reset, c.close, c.fin, c.cut)[i % 4]()
+    connect_when_free(s)
+    connect_when_free(s)
+
+
+def test_max_per_address(t):
+    s = t.server(max_per_address=2, trusted=NOBODY)
+    s.connect("a"), s.connect("b")
+    turned_away(s.connect())
+    other = s.connect("c", source="127.0.0.2")
+    s.connect("d", source="127.0.0.2")
+    turned_away(s.connect(source="127.0.0.2"))
+    other.reset()
+    s.log.close_of(other.session)
+    connect_when_free(s, source="127.0.0.2")
+
+
+def test_trusted_addresses(t):
+    s = t.server(max_per_address=1, requests_per_second=1, trusted=["192.0.2.0/24", "127.0.0.5"])
+    people = [s.connect(f"n{i}", source="127.0.0.5") for i in range(5)]
+    for c in people:
+        for _ in range(20):
+            c.sync()
+    s.connect("other")
+    turned_away(s.connect())
+
+
+def test_max_rooms_of_the_server(t):
+    s = t.server(max_rooms=2, threads=2)
+    ann, bob = s.connect("ann"), s.connect("bob")
+    ann.ask("join", room="a")
+    bob.ask("join", room="b")
+    e = ann.refused("join", "server_rooms", room="c")
+    equal(e.max, 2)
+    equal(ann.ask("join", room="b").members, 2)
+    equal({r.room for r in ann.ask_all("rooms")[0]}, {"a", "b"})
+
+
+def test_max_rooms_of_a_connection(t):
+    s = t.server(max_rooms_per_connection=2)
+    ann = s.connect("ann")
+    ann.ask("join", room="a")
+    ann.ask("join", room="b")
+    e = ann.refused("join", "too_many_rooms", room="c")
+    equal(e.max, 2)
+    ann.ask("join", room="a")  # in it already: no further room
+    ann.ask("leave", room="a")
+    ann.ask("join", room="c")
+    ann.refused("join", "too_many_rooms", room="a")
+
+
+def test_max_members(t):
+    s = t.server(max_members=2, threads=2)
+    ann, bob, carol = s.join("general", "ann"), s.join("general", "bob"), s.connect("carol")
+    e = carol.refused("join", "room_full", room="general")
+    equal(e.max, 2)
+    carol.refused("send", "not_member", room="general", text="x")
+    equal(ann.ask("join", room="general").members, 2)
+    bob.ask("leave", room="general")
+    equal(carol.ask("join", room="general").members, 2)
+    bob.refused("join", "room_full", room="general")
+
+
+@both
+def test_requests_per_second_are_delayed(t):
+    """Whoever asks too fast is read more slowly: nothing fails, nothing is lost, the order holds."""
+    s = t.server(requests_per_second=10, trusted=NOBODY)
+    c, other = s.connect("ann"), s.connect("bob")
+    began = time.monotonic()
+    for n in range(50):
+        c.send("ping", id=str(n))
+    other.sync()
+    check(time.monotonic() - began < 1.0 * SCALE, "somebody else had to wait")
+    for n in range(50):
+        line = c.next(timeout=10.0)
+        equal((line.type, line.re), ("pong", str(n)))
+    took = time.monotonic() - began
+    check(2.0 < took < 8.0 * SCALE, f"50 requests at 10 a second took {took:.1f} s")
+
+
+@both
+def test_delayed_requests_are_carried_out_after_fin(t):
+    """The FIN (on TLS: close_notify) comes with the requests, long before they may be carried out."""
+    s = t.server(requests_per_second=10, trusted=NOBODY)
+    c = s.connect("ann")
+    c.raw("".join(f'{{"type":"ping","id":"{n}"}}\n' for n in range(30))).fin()
+    lines = c.rest(timeout=10.0)
+    equal([line.get("re") for line in lines], [*map(str, range(30)), None])
+    equal(lines[-1].code, "eof")
+
+
+def test_answers_that_are_not_read(t):
+    """Someone who asks and asks and reads nothing is not read any more: the server's memory stays bounded."""
+    s = t.server(max_out=65536)
+    c = s.connect("ann", rcvbuf=4096)
+    line = b'{"type":"ping","data":"' + b"x" * 10_000 + b'"}\n'
+    with_id = line.replace(b"{", b'{"id":"1",', 1)
+    before, sent = s.rss(), 0
+    c.sock.setblocking(False)
+    quiet_since = time.monotonic()
+    while sent < 100_000_000 and time.monotonic() - quiet_since < 0.5:
+        try:
+            sent += c.sock.send(with_id[sent % len(with_id):] + with_id * 20)
+            quiet_since = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.005)
+    check(sent < 50_000_000, "it was read on and on")
+    if not os.environ.get("CHATD_WRAP") and SCALE == 1:
+        check(s.rss() - before < 8 << 20, f"grew by {s.rss() - before} bytes")
+    c.sock.settimeout(5)
+    s.connect("bob").sync()
+    got, tail = 0, sent % len(with_id)
+    while got < sent // len(with_id):
+        c.pump(5.0)
+        got += len(c.inbox)
+        c.inbox.clear()
+    check(tail >= 0 and not c.eof, "it lives on")
+
+
+def test_descriptors_run_out(t):
+    """No descriptor left: accepting pauses, the log says so, nobody is cut; with some free again it goes on."""
+    s = t.server(threads=1, nofile=48)
+    crowd = [s.connect() for _ in range(80)]
+    said = wait_until(lambda: [r for r in s.log.read() if r.get("level") in ("warn", "error")], "a line about it")
+    check(any(re.search(r"descriptor|EMFILE|nofile", " ".join(r.values())) for r in said), said)
+    inside = len(s.log.find(event="accept"))
+    check(20 < inside < 48, f"{inside} were accepted")
+    ticks = cpu(s.pid)
+    crowd[0].hello("first")
+    time.sleep(0.5)
+    check(cpu(s.pid) - ticks < 0.3, "it spins instead of waiting")
+    check(len(s.log.find(level="warn")) + len(s.log.find(level="error")) < 10, "it fills the log")
+    for c in crowd[:40]:
+        c.close()
+    for n, c in enumerate(crowd[40:]):
+        c.hello(f"n{n}", timeout=10.0)
+    s.log.wait(event="accept", count=80)
+
+
+def cpu(pid):
+    """CPU seconds that a process has used."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_no_descriptor_is_leaked(t):
+    s = t.server(threads=2)
+    s.connect("first").ask("bye")
+    before = s.descriptors()
+    for i in range(60):
+        c = s.connect(f"n{i}", tls=bool(i % 2))
+        c.ask("join", room=f"r{i}")
+        (c.reset, c.close, c.fin)[i % 3]()
+        if i % 3 == 2:
+            c.rest()
+            c.close()
+    s.log.wait(event="close", count=60)
+    wait_until(lambda: s.descriptors() <= before, "the descriptors' return")
