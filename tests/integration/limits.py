@@ -3,7 +3,7 @@ import os
 import re
 import time
 
-from lib import SCALE, both, check, equal, seconds, wait_until
+from lib import SCALE, both, check, equal, wait_until
 
 NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
 
