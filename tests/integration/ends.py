@@ -353,6 +353,27 @@ def test_messages_after_the_fin_are_not_waited_for(t):
 
 
 @both
+def test_a_busy_room_lets_go(t):
+    """The same while the room never falls silent, and says more than the slow client takes."""
+    s = t.server(threads=2, max_out=65536)
+    slow = s.join("general", "slow", rcvbuf=4096)
+    bob = s.join("general", "bob")
+    line = as_lines([{"type": "send", "room": "general", "text": "x" * 2000}])
+    bob.flood(line * 2000)
+    slow.fin()
+    deadline = time.monotonic() + 15 * SCALE
+    while not slow.eof:
+        check(time.monotonic() < deadline, "the room went on, and the connection with it")
+        bob.flood(line * 10)
+        bob.inbox.clear()
+        slow.pump(0.001)
+    lines = slow.rest()
+    equal((lines[-1].type, lines[-1].code), ("bye", "eof"))
+    seqs = [line.seq for line in lines if line.type == "msg"]
+    equal(seqs, list(range(1, len(seqs) + 1)))
+
+
+@both
 def test_stay(t):
     """on_eof stay: the FIN ends the requests, and the client goes on listening."""
     s = t.server(threads=2, ping_seconds=1, idle_seconds=2)

@@ -152,6 +152,7 @@ class Client:
 
     def flood(self, data, timeout=10.0):
         """Sends bytes while also reading, as one must when there are many both ways."""
+        data = data.encode() if isinstance(data, str) else data
         self.bytes_out += len(data)
         if self.tls:
             self.tls.write(data)
