@@ -101,20 +101,26 @@ static bool is_silent(const struct lifecycle *l)
     return l->id == 0 || l->quiet || !log_wants(LOG_INFO);
 }
 
-void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more)
+static void put_event(struct lifecycle *l, const char *event, const char *call, long ret, const char *state,
+                      const char *source, const char *more)
 {
     char line[1024];
+    int n = put_head(l, line, sizeof line, event);
+
+    n += put_result(line + n, sizeof line - (size_t)n, call, ret);
+    n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s%s%s", state, source, more != NULL ? " " : "",
+                  more != NULL ? more : "");
+    finish_line(line, n, sizeof line);
+}
+
+void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more)
+{
     struct tcp_facts facts;
-    int n;
 
     if (is_silent(l))
         return;
     tcp_get_facts(fd, &facts);
-    n = put_head(l, line, sizeof line, event);
-    n += put_result(line + n, sizeof line - (size_t)n, call, ret);
-    n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s%s%s", tcp_state_name(facts.state),
-                  facts.source, more != NULL ? " " : "", more != NULL ? more : "");
-    finish_line(line, n, sizeof line);
+    put_event(l, event, call, ret, tcp_state_name(facts.state), facts.source, more);
 }
 
 void lifecycle_socket(struct lifecycle *l, int fd)
@@ -204,13 +210,23 @@ void lifecycle_send_notify(struct lifecycle *l, int fd, long ret)
     lifecycle_event(l, fd, "send-close-notify", "SSL_shutdown", ret, NULL);
 }
 
+/* On loopback the peer's acknowledgement of our FIN is handled within the call, so that the kernel can only be asked when
+ * LAST_ACK is over already: it is then inferred, as RFC 9293 knows no other way from CLOSE-WAIT to CLOSED. */
 void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
 {
+    struct tcp_facts facts;
+
     if (ret == 0) {
         l->self_ended = true;
         note_end(l, LIFECYCLE_SELF);
     }
-    lifecycle_event(l, fd, "shutdown", "shutdown", ret, "how=SHUT_WR");
+    if (is_silent(l))
+        return;
+    tcp_get_facts(fd, &facts);
+    if (ret == 0 && l->peer_ended && facts.state == TCP_STATE_CLOSED)
+        put_event(l, "shutdown", "shutdown", ret, "LAST_ACK", "inferred", "how=SHUT_WR then=CLOSED");
+    else
+        put_event(l, "shutdown", "shutdown", ret, tcp_state_name(facts.state), facts.source, "how=SHUT_WR");
 }
 
 void lifecycle_broken(struct lifecycle *l, int fd, const char *call, long err)

@@ -121,9 +121,9 @@ static int save(const char *path, EVP_PKEY *key, X509 *cert)
 static int use_files(SSL_CTX *ctx, const char *cert, const char *key, char err[TLS_ERROR_SIZE])
 {
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-        snprintf(err, TLS_ERROR_SIZE, "the certificate %s can't be used: %s (a PEM file is expected)", cert, why());
+        snprintf(err, TLS_ERROR_SIZE, "the certificate %.180s can't be used: %s (a PEM file is expected)", cert, why());
     else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-        snprintf(err, TLS_ERROR_SIZE, "the key %s can't be used with the certificate %s: %s (a PEM file of that certificate's key is expected)",
+        snprintf(err, TLS_ERROR_SIZE, "the key %.120s can't be used with the certificate %.120s: %s (a PEM file of that certificate's key is expected)",
                  key, cert, why());
     else
         return 0;

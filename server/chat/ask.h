@@ -1,0 +1,64 @@
+/* ask.h: a request on its way from a session to the home of a room or of a direct conversation, and back with its answer.
+ *
+ * It belongs to the thread that handles it at the moment. Its session is held until it is back; where the session has
+ * gone meanwhile, the answer is dropped and only the bookkeeping is done. */
+#ifndef CHAT_ASK_H
+#define CHAT_ASK_H
+
+#include "common/buf.h"
+#include "protocol/message.h"
+#include "common/utf8.h"
+#include "server/chat/history.h"
+#include "server/net/mailbox.h"
+#include "server/net/reactor.h"
+
+#define ASK_SLICES 256
+
+struct audience;
+struct member;
+struct session;
+
+enum ask_result { ASK_OK, ASK_FAILED };
+enum ask_read { READ_NEWEST, READ_BEFORE, READ_AFTER, READ_AROUND };
+
+struct ask {
+    struct post post; /* first */
+    struct reactor *from;
+    struct session *session; /* NULL: nobody waits for an answer */
+    struct audience *audience;
+    struct member *member;
+    post_fn *home, *done; /* what the home does; what is done back at from */
+    uint64_t identity, seq, after;
+    uint32_t limit;
+    enum ask_read read;
+    enum ask_result result;
+    bool has_after, at_head, is_new;
+    uint8_t room_len, id_len, key_len;
+    const char *event; /* static */
+    uint64_t epoch;
+    char room[PROTOCOL_MAX_ROOM + 1], id[PROTOCOL_MAX_ID + 1], key[PROTOCOL_MAX_ID + 1];
+    char nick[UTF8_NICK_MAX + 1], folded[UTF8_FOLD_MAX];
+    char other[UTF8_NICK_MAX + 1], other_folded[UTF8_FOLD_MAX];
+    uint8_t nick_len, folded_len, other_len, other_folded_len;
+    struct buf text;   /* of a message or topic */
+    struct buf answer; /* finished lines */
+    uint32_t answer_lines;
+    struct slice *slices; /* messages behind the answer, or NULL */
+    size_t slice_count;
+};
+
+/* An ask from that session, which is held; NULL: none. id may be NULL. */
+struct ask *ask_new(struct reactor *from, struct session *s, const struct value *id, post_fn *home, post_fn *done);
+void ask_set_room(struct ask *a, const char *room, size_t len);
+void ask_set_nick(struct ask *a, const struct session *s);
+void ask_send(struct ask *a, struct reactor *home);
+void ask_return(struct ask *a, struct reactor *home); /* the home is done with it */
+void ask_free(struct ask *a);                         /* also lets go of the session */
+
+/* At home: the answer is an error. */
+void ask_fail(struct ask *a, const char *code, uint64_t max, const char *text);
+
+/* Back at from: queues the answer and the slices for the session, unless it is gone. */
+void ask_deliver(struct ask *a);
+
+#endif

@@ -1,0 +1,80 @@
+/* chat.c: a reactor's part of the chat, from its start to its end. See chat.h. */
+#include "server/chat/chat.h"
+
+#include "common/mem.h"
+#include "server/chat/direct.h"
+#include "server/chat/fanout.h"
+#include "server/chat/room.h"
+#include "server/chat/session.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+
+struct chat *chat_new(struct chat_shared *shared, struct reactor *r, const struct chat_limits *limits)
+{
+    struct chat *chat = mem_zalloc(sizeof *chat);
+
+    chat->reactor = r;
+    chat->shared = shared;
+    chat->limits = *limits;
+    r->upper = chat;
+    return chat;
+}
+
+void chat_free(struct chat *chat)
+{
+    uint32_t at;
+
+    if (chat == NULL)
+        return;
+    for (struct table_link *link = table_first(&chat->rooms, &at), *next; link != NULL; link = next) {
+        next = table_next(&chat->rooms, &at, link);
+        room_free(table_of(link, struct room, link));
+    }
+    direct_free_all(chat);
+    table_deinit(&chat->rooms);
+    table_deinit(&chat->audiences);
+    table_deinit(&chat->pairs);
+    if (chat->count_timer != NULL)
+        event_free(chat->count_timer);
+    free(chat);
+}
+
+struct reactor *chat_home(const struct chat *chat, uint32_t hash)
+{
+    const struct net *net = chat->shared->net;
+
+    return net->reactors[(hash >> 16) % net->count]; /* the low bits choose the slot in its tables */
+}
+
+static void drain_one(struct conn *c, void *arg)
+{
+    struct session *s = session_of(c);
+
+    (void)arg;
+    if (!conn_can_speak(c)) {
+        if (c->state == CONN_NEW || c->state == CONN_HANDSHAKE)
+            conn_close(c, "shutdown");
+        return;
+    }
+    session_bye(s, "shutdown", "the server is stopping", NULL, 0);
+}
+
+void chat_drain(struct chat *chat)
+{
+    room_flush_all(chat);
+    reactor_each(chat->reactor, drain_one, NULL);
+    chat->reactor->stopping = true;
+}
+
+static void cut_one(struct conn *c, void *arg)
+{
+    (void)arg;
+    conn_abort(c, "shutdown");
+}
+
+void chat_cut(struct chat *chat)
+{
+    chat->reactor->stopping = true;
+    reactor_each(chat->reactor, cut_one, NULL);
+}

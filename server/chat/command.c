@@ -1,0 +1,183 @@
+/* command.c: one line of a peer: decoded, checked, handed to its command. The thread of the session's reactor.
+ *
+ * Commands are a table: a new one is one function and one line. Of several faults the first in PROTOCOL.md's order is told. */
+#include "server/chat/command.h"
+
+#include "server/chat/session.h"
+
+#include <string.h>
+
+enum { NEEDS_HELLO = 1 };
+
+static const struct command {
+    enum message_type type;
+    unsigned flags;
+    command_fn *run;
+} commands[] = {
+    {MESSAGE_SEND, NEEDS_HELLO, command_send},       {MESSAGE_PING, 0, command_ping},
+    {MESSAGE_JOIN, NEEDS_HELLO, command_join},       {MESSAGE_HELLO, 0, command_hello},
+    {MESSAGE_LEAVE, NEEDS_HELLO, command_leave},     {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
+    {MESSAGE_WHO, NEEDS_HELLO, command_who},         {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
+    {MESSAGE_TOPIC, NEEDS_HELLO, command_topic},     {MESSAGE_BYE, 0, command_bye},
+};
+
+/* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */
+static bool is_http(const char *line, size_t len)
+{
+    static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "DELETE ", "PATCH ", "CONNECT "};
+
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        size_t n = strlen(methods[i]);
+
+        if (len > n + 8 && memcmp(line, methods[i], n) == 0 && memmem(line, len, " HTTP/", 6) != NULL)
+            return true;
+    }
+    return false;
+}
+
+static void refuse_http(struct session *s)
+{
+    static const char head[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n";
+
+    conn_answer(&s->conn, head, sizeof head - 1);
+    session_error(s, NULL, "bad_json", "this is a chat server, not a web server: it speaks one JSON object a line; try the "
+                                       "chat client, or nc");
+    session_bye(s, "protocol", "HTTP is not spoken here", NULL, 0);
+}
+
+static void tell_decode(struct session *s, enum codec_result result, const char *where)
+{
+    switch (result) {
+    case CODEC_BAD_UTF8:
+        session_error(s, NULL, "bad_utf8", "%s", where);
+        return;
+    case CODEC_TOO_DEEP:
+        session_error_field(s, NULL, "too_deep", NULL, PROTOCOL_MAX_DEPTH, "%s: at most %d levels", where, PROTOCOL_MAX_DEPTH);
+        return;
+    default:
+        session_error(s, NULL, "bad_json", "%s", where);
+    }
+}
+
+bool command_need_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
+                         size_t min, size_t max, const struct value **out)
+{
+    const char *name = message_field_name(f);
+    const struct value *v = message_get(m, f);
+
+    *out = v;
+    if (v == NULL || v->kind != VALUE_STRING || v->len < min) {
+        session_error_field(s, id, "bad_request", name, 0, v == NULL ? "%s is missing" : "%s takes a string of %zu to %zu bytes",
+                            name, min, max);
+        return false;
+    }
+    if (v->len > max) {
+        session_error_field(s, id, "too_long", name, max, "%s is longer than %zu bytes", name, max);
+        return false;
+    }
+    return true;
+}
+
+bool command_take_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
+                         size_t min, size_t max, const struct value **out)
+{
+    *out = NULL;
+    return message_get(m, f) == NULL || command_need_string(s, m, id, f, min, max, out);
+}
+
+bool command_take_uint(struct session *s, const struct message *m, const struct value *id, enum message_field f,
+                       uint64_t min, uint64_t max, const struct value **out)
+{
+    const char *name = message_field_name(f);
+    const struct value *v = message_get(m, f);
+
+    *out = v;
+    if (v == NULL || (v->kind == VALUE_UINT && v->number >= min && v->number <= max))
+        return true;
+    session_error_field(s, id, "bad_request", name, 0, "%s takes a whole number from %llu to %llu", name,
+                        (unsigned long long)min, (unsigned long long)max);
+    return false;
+}
+
+static bool check_id(struct session *s, const struct message *m, const struct value **id, bool twice)
+{
+    const struct value *v = message_get(m, FIELD_ID);
+
+    *id = NULL;
+    if (v == NULL)
+        return true;
+    if (v->kind != VALUE_STRING || v->len < 1 || v->len > PROTOCOL_MAX_ID || twice) {
+        session_error_field(s, NULL, "bad_request", "id", 0, "id takes a string of 1 to %d bytes, once", PROTOCOL_MAX_ID);
+        return false;
+    }
+    *id = v;
+    return true;
+}
+
+static bool names_field(const struct message *m, enum message_field f)
+{
+    const char *name = message_field_name(f);
+
+    return m->type_value.len == strlen(name) && memcmp(m->type_value.text, name, m->type_value.len) == 0;
+}
+
+static const struct command *find_command(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *type = message_get(m, FIELD_TYPE);
+
+    if (type == NULL || type->kind != VALUE_STRING) {
+        session_error_field(s, id, "bad_request", "type", 0, type == NULL ? "type is missing" : "type takes a string");
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (commands[i].type == m->type)
+            return &commands[i];
+    session_error(s, id, "unknown_type", "there is no such request: %.*s", type->len > 64 ? 64 : (int)type->len, type->text);
+    return NULL;
+}
+
+static void run(struct session *s, const struct message *m, bool twice)
+{
+    const struct command *c;
+    const struct value *id;
+
+    if (!check_id(s, m, &id, twice && names_field(m, FIELD_ID)))
+        return;
+    if (twice && names_field(m, FIELD_TYPE)) {
+        session_error_field(s, id, "bad_request", "type", 0, "type stands twice");
+        return;
+    }
+    c = find_command(s, m, id);
+    if (c == NULL)
+        return;
+    if ((c->flags & NEEDS_HELLO) && s->nick == NULL) {
+        session_error(s, id, "hello_first", "say hello first: {\"type\":\"hello\",\"version\":%d,\"nick\":\"…\"}", PROTOCOL_VERSION);
+        return;
+    }
+    if (twice) {
+        char name[33];
+
+        memcpy(name, m->type_value.text, m->type_value.len < 32 ? m->type_value.len : 32);
+        name[m->type_value.len < 32 ? m->type_value.len : 32] = '\0';
+        session_error_field(s, id, "bad_request", name, 0, "%s stands twice", name);
+        return;
+    }
+    c->run(s, m, id);
+}
+
+void command_run(struct session *s, char *line, size_t len)
+{
+    struct message m;
+    const char *where;
+    enum codec_result result;
+
+    if (s->nick == NULL && is_http(line, len)) {
+        refuse_http(s);
+        return;
+    }
+    result = codec_decode(line, len, &m, &where);
+    if (result == CODEC_OK || result == CODEC_TWICE)
+        run(s, &m, result == CODEC_TWICE);
+    else
+        tell_decode(s, result, where);
+}

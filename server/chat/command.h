@@ -1,0 +1,31 @@
+/* command.h: the requests, one function each, and what they share in checking their fields.
+ *
+ * A function gets the message and its id, or NULL; it answers, or sends an ask that will. The message is gone when it
+ * returns. The thread of the session's reactor. */
+#ifndef CHAT_COMMAND_H
+#define CHAT_COMMAND_H
+
+#include "protocol/message.h"
+
+struct session;
+
+typedef void command_fn(struct session *s, const struct message *m, const struct value *id);
+
+command_fn command_hello, command_ping, command_bye;                    /* command_session.c */
+command_fn command_join, command_leave, command_topic;                  /* command_room.c */
+command_fn command_send, command_history;                               /* command_message.c */
+command_fn command_who, command_rooms;                                  /* command_list.c */
+
+/* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL where not. */
+bool command_need_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
+                         size_t min, size_t max, const struct value **out);
+bool command_take_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
+                         size_t min, size_t max, const struct value **out);
+bool command_take_uint(struct session *s, const struct message *m, const struct value *id, enum message_field f,
+                       uint64_t min, uint64_t max, const struct value **out);
+
+/* The field `room` as a room's name, or as @nick; checked. */
+bool command_need_room(struct session *s, const struct message *m, const struct value *id, const struct value **room);
+bool command_is_direct(const struct value *room);
+
+#endif

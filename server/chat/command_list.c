@@ -1,0 +1,143 @@
+/* command_list.c: who and rooms: questions that every reactor answers for itself, gathered where they were asked. */
+#include "common/mem.h"
+#include "server/chat/command.h"
+#include "server/chat/fanout.h"
+#include "server/chat/room.h"
+#include "server/chat/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A question; it travels from reactor to reactor and comes back with its lines. */
+struct gather {
+    struct post post;
+    struct reactor *from;
+    struct session *session;
+    unsigned at; /* the reactor that is next */
+    void (*ask)(struct chat *chat, struct gather *g);
+    uint32_t count;
+    uint8_t name_len, id_len;
+    char name[PROTOCOL_MAX_ROOM + 1], id[PROTOCOL_MAX_ID + 1];
+    struct buf lines;
+};
+
+static void begin_line(struct gather *g, enum message_type type)
+{
+    codec_begin(&g->lines, type);
+    if (g->id_len > 0)
+        codec_add(&g->lines, FIELD_RE, g->id, g->id_len);
+    g->count++;
+}
+
+static void finish(struct gather *g)
+{
+    struct session *s = g->session;
+    uint32_t count = g->count;
+
+    begin_line(g, MESSAGE_END);
+    codec_add_uint(&g->lines, FIELD_COUNT, count);
+    codec_add_bool(&g->lines, FIELD_MORE, false);
+    codec_end(&g->lines);
+    if (conn_can_speak(&s->conn)) {
+        conn_answer(&s->conn, g->lines.data, g->lines.len);
+        s->conn.life.msgs_out += count + 1;
+    }
+    buf_deinit(&g->lines);
+    free(g);
+    session_unhold(s);
+}
+
+static void on_gather(struct reactor *r, struct post *p)
+{
+    struct gather *g = (struct gather *)p;
+    struct net *net = r->net;
+
+    if (g->at == net->count) {
+        finish(g);
+        return;
+    }
+    g->ask(chat_of(r), g);
+    g->at++;
+    reactor_post(r, g->at < net->count ? net->reactors[g->at] : g->from, &g->post, on_gather);
+}
+
+static void start(struct session *s, const struct value *id, const struct value *name,
+                  void (*ask)(struct chat *chat, struct gather *g))
+{
+    struct gather *g = mem_zalloc(sizeof *g);
+
+    g->from = s->conn.reactor;
+    g->session = s;
+    g->ask = ask;
+    if (name != NULL) {
+        memcpy(g->name, name->text, name->len);
+        g->name_len = (uint8_t)name->len;
+    }
+    if (id != NULL) {
+        memcpy(g->id, id->text, id->len);
+        g->id_len = (uint8_t)id->len;
+    }
+    session_hold(s);
+    reactor_post(g->from, g->from->net->reactors[0], &g->post, on_gather);
+}
+
+static void list_members(struct chat *chat, struct gather *g)
+{
+    const struct audience *a = audience_find(chat, g->name, g->name_len);
+
+    for (uint32_t i = 0; a != NULL && i < a->count; i++) {
+        const struct nick *n = a->members[i]->session->nick;
+
+        if (n == NULL || a->members[i]->leaving)
+            continue;
+        begin_line(g, MESSAGE_MEMBER);
+        codec_add(&g->lines, FIELD_ROOM, g->name, g->name_len);
+        codec_add(&g->lines, FIELD_NICK, nick_text(n), n->len);
+        codec_end(&g->lines);
+    }
+}
+
+static void list_rooms(struct chat *chat, struct gather *g)
+{
+    uint32_t at;
+
+    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
+        const struct room *room = table_of(link, struct room, link);
+
+        if (room->name_len < g->name_len || memcmp(room->name, g->name, g->name_len) != 0)
+            continue;
+        begin_line(g, MESSAGE_ROOM);
+        codec_add(&g->lines, FIELD_ROOM, room->name, room->name_len);
+        codec_add_uint(&g->lines, FIELD_MEMBERS, room->members);
+        codec_add_uint(&g->lines, FIELD_SEQ, room->seq);
+        codec_add_text(&g->lines, FIELD_TOPIC, room->topic != NULL ? room->topic : "");
+        codec_end(&g->lines);
+    }
+}
+
+void command_who(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *room;
+    struct member *member;
+
+    if (!command_need_room(s, m, id, &room))
+        return;
+    if (command_is_direct(room)) {
+        session_error_field(s, id, "bad_request", "room", 0, "a direct conversation has two: you and the other");
+        return;
+    }
+    member = member_find(s, room->text, room->len);
+    if (member == NULL || member->state == MEMBER_JOINING) {
+        session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
+        return;
+    }
+    start(s, id, room, list_members);
+}
+
+void command_rooms(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *prefix;
+
+    if (command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix))
+        start(s, id, prefix, list_rooms);
+}

@@ -1,0 +1,155 @@
+/* command_message.c: send, history. See command.h. */
+#include "common/utf8.h"
+#include "server/chat/command.h"
+#include "server/chat/direct.h"
+#include "server/chat/fanout.h"
+#include "server/chat/room.h"
+#include "server/chat/session.h"
+
+#include <string.h>
+
+#define HISTORY_DEFAULT 50
+#define HISTORY_MOST    1000
+
+static void on_answered(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+
+    (void)r;
+    ask_deliver(a);
+    ask_free(a);
+}
+
+static struct member *need_member(struct session *s, const struct value *id, const struct value *room)
+{
+    struct member *member = member_find(s, room->text, room->len);
+
+    if (member != NULL && member->state != MEMBER_JOINING)
+        return member;
+    session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
+    return NULL;
+}
+
+/* An ask about the direct conversation with @nick; NULL where the answer, an error, is given. */
+static struct ask *new_direct(struct session *s, const struct value *id, const struct value *room, post_fn *home)
+{
+    char folded[UTF8_FOLD_MAX];
+    size_t len = utf8_fold_nick(room->text + 1, room->len - 1, folded);
+    struct ask *a;
+
+    if (len == 0) {
+        session_error(s, id, "bad_room", "that is no nick");
+        return NULL;
+    }
+    if (len == s->nick->folded_len && memcmp(folded, s->nick->text, len) == 0) {
+        session_error_field(s, id, "bad_request", "room", 0, "that is yourself");
+        return NULL;
+    }
+    a = ask_new(s->conn.reactor, s, id, home, on_answered);
+    ask_set_room(a, room->text, room->len);
+    ask_set_nick(a, s);
+    memcpy(a->other_folded, folded, len);
+    a->other_folded_len = (uint8_t)len;
+    return a;
+}
+
+static void put_message(struct ask *a, const struct value *key, const struct value *text)
+{
+    if (key != NULL) {
+        memcpy(a->key, key->text, key->len);
+        a->key_len = (uint8_t)key->len;
+    }
+    buf_put(&a->text, text->text, text->len);
+}
+
+static void send_to_room(struct session *s, struct audience *audience, const struct value *id, const struct value *key,
+                         const struct value *text)
+{
+    struct chat *chat = session_chat(s);
+    struct room *room;
+    struct ask *a;
+
+    if (audience->home == s->conn.reactor) {
+        room = room_find(chat, audience->name, audience->name_len, audience->hash);
+        if (room != NULL) {
+            room_send_here(room, s, id, key, text);
+            return;
+        }
+    }
+    a = ask_new(s->conn.reactor, s, id, room_on_send, on_answered);
+    ask_set_room(a, audience->name, audience->name_len);
+    ask_set_nick(a, s);
+    put_message(a, key, text);
+    ask_send(a, audience->home);
+}
+
+void command_send(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *room, *text, *key;
+    struct member *member;
+    struct ask *a;
+
+    if (!command_need_room(s, m, id, &room) || !command_need_string(s, m, id, FIELD_TEXT, 1, PROTOCOL_MAX_TEXT, &text) ||
+        !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
+        return;
+    if (command_is_direct(room)) {
+        a = new_direct(s, id, room, direct_on_send);
+        if (a == NULL)
+            return;
+        put_message(a, key, text);
+        ask_send(a, direct_home(session_chat(s), a));
+        return;
+    }
+    member = need_member(s, id, room);
+    if (member != NULL)
+        send_to_room(s, member->audience, id, key, text);
+}
+
+static bool choose_read(struct session *s, const struct message *m, const struct value *id, enum ask_read *read, uint64_t *at)
+{
+    static const enum message_field fields[] = {FIELD_BEFORE, FIELD_AFTER, FIELD_AROUND};
+    static const enum ask_read reads[] = {READ_BEFORE, READ_AFTER, READ_AROUND};
+    const struct value *v;
+
+    *read = READ_NEWEST;
+    for (int i = 0; i < 3; i++) {
+        if (!command_take_uint(s, m, id, fields[i], 0, PROTOCOL_MAX_NUMBER, &v))
+            return false;
+        if (v == NULL)
+            continue;
+        if (*read != READ_NEWEST) {
+            session_error_field(s, id, "bad_request", message_field_name(fields[i]), 0, "only one of before, after and around can be asked for");
+            return false;
+        }
+        *read = reads[i];
+        *at = v->number;
+    }
+    return true;
+}
+
+void command_history(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *room, *limit;
+    struct member *member = NULL;
+    enum ask_read read;
+    uint64_t at = 0;
+    struct ask *a;
+
+    if (!command_need_room(s, m, id, &room) || !choose_read(s, m, id, &read, &at) ||
+        !command_take_uint(s, m, id, FIELD_LIMIT, 1, HISTORY_MOST, &limit))
+        return;
+    if (command_is_direct(room)) {
+        a = new_direct(s, id, room, direct_on_history);
+    } else {
+        member = need_member(s, id, room);
+        a = member != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_answered) : NULL;
+        if (a != NULL)
+            ask_set_room(a, room->text, room->len);
+    }
+    if (a == NULL)
+        return;
+    a->read = read;
+    a->after = at;
+    a->limit = limit != NULL ? (uint32_t)limit->number : HISTORY_DEFAULT;
+    ask_send(a, member != NULL ? member->audience->home : direct_home(session_chat(s), a));
+}

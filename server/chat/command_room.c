@@ -1,0 +1,197 @@
+/* command_room.c: join, leave, topic. See command.h. */
+#include "common/log.h"
+#include "common/utf8.h"
+#include "server/chat/command.h"
+#include "server/chat/fanout.h"
+#include "server/chat/room.h"
+#include "server/chat/session.h"
+
+#include <string.h>
+
+static bool is_room_byte(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+static bool is_room_name(const struct value *v)
+{
+    if (v->len < 1 || v->len > PROTOCOL_MAX_ROOM)
+        return false;
+    for (uint32_t i = 0; i < v->len; i++)
+        if (!is_room_byte((unsigned char)v->text[i]))
+            return false;
+    return true;
+}
+
+bool command_is_direct(const struct value *room)
+{
+    return room->len > 0 && room->text[0] == '@';
+}
+
+bool command_need_room(struct session *s, const struct message *m, const struct value *id, const struct value **room)
+{
+    const struct value *v = message_get(m, FIELD_ROOM);
+
+    *room = v;
+    if (v == NULL || v->kind != VALUE_STRING) {
+        session_error_field(s, id, "bad_request", "room", 0, v == NULL ? "room is missing" : "room takes a string");
+        return false;
+    }
+    if (is_room_name(v) || (command_is_direct(v) && utf8_is_nick(v->text + 1, v->len - 1)))
+        return true;
+    session_error(s, id, "bad_room", "a room is 1 to %d of a to z, 0 to 9, '.', '_' and '-'; or @ and a nick", PROTOCOL_MAX_ROOM);
+    return false;
+}
+
+/* A room, not a direct conversation. */
+static bool need_real_room(struct session *s, const struct message *m, const struct value *id, const struct value **room,
+                           const char *why)
+{
+    if (!command_need_room(s, m, id, room))
+        return false;
+    if (!command_is_direct(*room))
+        return true;
+    session_error_field(s, id, "bad_request", "room", 0, "%s", why);
+    return false;
+}
+
+static struct member *need_member(struct session *s, const struct value *id, const struct value *room)
+{
+    struct member *member = member_find(s, room->text, room->len);
+
+    if (member == NULL || member->state == MEMBER_JOINING) /* a join under way is waited for, so this is one that failed */
+        session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
+    return member != NULL && member->state != MEMBER_JOINING ? member : NULL;
+}
+
+static void begin_replay(struct member *m, const struct ask *a)
+{
+    if (!a->has_after || a->after >= a->seq || m->state != MEMBER_LIVE)
+        return;
+    member_fall_behind(m, a->after);
+    member_feed(m);
+}
+
+static void enter(struct ask *a)
+{
+    struct member *m = a->member;
+
+    if (a->has_after && a->after < a->seq)
+        member_enter(m, MEMBER_BEHIND, a->after);
+    else
+        member_enter(m, MEMBER_LIVE, a->seq);
+}
+
+static void on_joined(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p, *leave = NULL;
+    struct member *m = a->member;
+    struct audience *audience = a->audience;
+
+    conn_resume(&a->session->conn, CONN_PAUSE_BUSY);
+    ask_deliver(a);
+    if (m->session == NULL) { /* it went while the room was asked */
+        if (a->is_new && a->result == ASK_OK)
+            leave = room_new_leave(a->session, audience, NULL, "detach");
+        if (leave != NULL) {
+            memcpy(leave->nick, a->nick, sizeof leave->nick);
+            leave->nick_len = a->nick_len;
+        }
+    } else if (a->result == ASK_FAILED) {
+        if (a->is_new)
+            member_part(m);
+    } else if (a->is_new) {
+        enter(a);
+    } else {
+        begin_replay(m, a);
+    }
+    member_ask_back(m);
+    ask_free(a);
+    audience->pending--;
+    if (leave != NULL)
+        reactor_post(r, audience->home, &leave->post, leave->home);
+    else
+        audience_release(audience);
+}
+
+void command_join(struct session *s, const struct message *m, const struct value *id)
+{
+    struct chat *chat = session_chat(s);
+    const struct value *room, *after;
+    struct audience *audience;
+    struct member *member;
+    struct ask *a;
+
+    if (!need_real_room(s, m, id, &room, "a direct conversation needs no join: just send to it") ||
+        !command_take_uint(s, m, id, FIELD_AFTER, 0, PROTOCOL_MAX_NUMBER, &after))
+        return;
+    member = member_find(s, room->text, room->len);
+    if (member == NULL && s->member_count >= chat->limits.max_rooms_per_connection) {
+        session_error_field(s, id, "too_many_rooms", NULL, chat->limits.max_rooms_per_connection,
+                            "you are in as many rooms as you may: leave one first");
+        return;
+    }
+    audience = audience_get(chat, room->text, room->len);
+    a = ask_new(s->conn.reactor, s, id, room_on_join, on_joined);
+    a->is_new = member == NULL;
+    a->member = member != NULL ? member : member_add(s, audience);
+    a->member->asks++;
+    a->audience = audience;
+    audience->pending++;
+    ask_set_room(a, room->text, room->len);
+    ask_set_nick(a, s);
+    a->has_after = after != NULL;
+    a->after = after != NULL ? after->number : 0;
+    conn_pause(&s->conn, CONN_PAUSE_BUSY); /* what comes behind it may need the membership */
+    ask_send(a, audience->home);
+}
+
+void command_leave(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *room;
+    struct member *member;
+    struct ask *a;
+
+    if (!need_real_room(s, m, id, &room, "a direct conversation can't be left"))
+        return;
+    member = need_member(s, id, room);
+    if (member == NULL)
+        return;
+    a = room_new_leave(s, member->audience, id, "leave");
+    if (a->session == NULL) {
+        a->session = s;
+        session_hold(s);
+    }
+    a->member = member;
+    member->asks++;
+    member->leaving = true;
+    ask_send(a, member->audience->home);
+}
+
+static void on_answered(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+
+    (void)r;
+    ask_deliver(a);
+    ask_free(a);
+}
+
+void command_topic(struct session *s, const struct message *m, const struct value *id)
+{
+    const struct value *room, *text;
+    struct member *member;
+    struct ask *a;
+
+    if (!need_real_room(s, m, id, &room, "a direct conversation has no topic") ||
+        !command_need_string(s, m, id, FIELD_TEXT, 0, PROTOCOL_MAX_TOPIC, &text))
+        return;
+    member = need_member(s, id, room);
+    if (member == NULL)
+        return;
+    a = ask_new(s->conn.reactor, s, id, room_on_topic, on_answered);
+    ask_set_room(a, room->text, room->len);
+    ask_set_nick(a, s);
+    buf_put(&a->text, text->text, text->len);
+    ask_send(a, member->audience->home);
+}

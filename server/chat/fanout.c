@@ -1,0 +1,238 @@
+/* fanout.c: see fanout.h. The thread of the audience's reactor. */
+#include "server/chat/fanout.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/chat/room.h"
+#include "server/chat/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int matches(const struct table_link *link, const void *key, size_t len)
+{
+    const struct audience *a = table_of(link, struct audience, link);
+
+    return a->name_len == len && memcmp(a->name, key, len) == 0;
+}
+
+static struct audience *find(struct chat *chat, const char *room, size_t len, uint32_t hash)
+{
+    struct table_link *link = table_find(&chat->audiences, hash, room, len, matches);
+
+    return link != NULL ? table_of(link, struct audience, link) : NULL;
+}
+
+struct audience *audience_find(struct chat *chat, const char *room, size_t len)
+{
+    return find(chat, room, len, table_hash(room, len));
+}
+
+struct audience *audience_get(struct chat *chat, const char *room, size_t len)
+{
+    uint32_t hash = table_hash(room, len);
+    struct audience *a = find(chat, room, len, hash);
+
+    if (a != NULL)
+        return a;
+    a = mem_zalloc(sizeof *a + len + 1);
+    a->reactor = chat->reactor;
+    a->home = chat_home(chat, hash);
+    a->hash = hash;
+    a->name_len = (uint8_t)len;
+    memcpy(a->name, room, len);
+    table_insert(&chat->audiences, &a->link, hash);
+    return a;
+}
+
+void audience_release(struct audience *a)
+{
+    if (a->count > 0 || a->pending > 0)
+        return;
+    table_remove(&chat_of(a->reactor)->audiences, &a->link);
+    free(a->members);
+    free(a);
+}
+
+void audience_deliver(struct audience *a, struct chunk *chunk, const struct session *except)
+{
+    uint32_t most = a->reactor->limits.max_out;
+
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct member *m = a->members[i];
+        struct session *s = m->session;
+
+        if (m->state != MEMBER_LIVE || s == except)
+            continue;
+        if (s->conn.out.bytes + chunk->len > most && s->conn.out.bytes > 0) {
+            if (chunk->count > 0)
+                member_fall_behind(m, chunk->first_seq - 1);
+            continue; /* who comes and goes is not told to one who is behind */
+        }
+        conn_push(&s->conn, chunk, 0, chunk->len);
+        s->conn.life.msgs_out += chunk->count > 0 ? chunk->count : 1;
+    }
+}
+
+struct member *member_find(struct session *s, const char *room, size_t len)
+{
+    for (struct member *m = s->members; m != NULL; m = m->next)
+        if (!m->leaving && m->audience->name_len == len && memcmp(m->audience->name, room, len) == 0)
+            return m;
+    return NULL;
+}
+
+struct member *member_add(struct session *s, struct audience *a)
+{
+    struct member *m = mem_zalloc(sizeof *m);
+
+    m->session = s;
+    m->audience = a;
+    m->state = MEMBER_JOINING;
+    m->next = s->members;
+    s->members = m;
+    s->member_count++;
+    return m;
+}
+
+void member_enter(struct member *m, enum member_state state, uint64_t cursor)
+{
+    struct audience *a = m->audience;
+
+    if (a->count == a->cap) {
+        a->cap = a->cap > 0 ? a->cap + a->cap / 2 + 1 : 2;
+        a->members = mem_realloc(a->members, a->cap * sizeof(struct member *));
+    }
+    m->place = a->count;
+    a->members[a->count++] = m;
+    m->state = (uint8_t)state;
+    m->cursor = cursor;
+    if (state == MEMBER_BEHIND) {
+        m->session->behind++;
+        member_feed(m);
+    }
+}
+
+static bool is_behind(const struct member *m)
+{
+    return m->state == MEMBER_BEHIND || m->state == MEMBER_FEEDING;
+}
+
+static void leave_session(struct member *m)
+{
+    struct session *s = m->session;
+    struct member **at = &s->members;
+
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    s->member_count--;
+    if (is_behind(m))
+        s->behind--;
+    m->session = NULL;
+}
+
+static void leave_audience(struct member *m)
+{
+    struct audience *a = m->audience;
+
+    a->members[m->place] = a->members[--a->count];
+    a->members[m->place]->place = m->place;
+}
+
+static void free_unless_asked(struct member *m)
+{
+    if (m->session == NULL && m->asks == 0)
+        free(m);
+}
+
+void member_part(struct member *m)
+{
+    if (m->state != MEMBER_JOINING)
+        leave_audience(m);
+    leave_session(m);
+    free_unless_asked(m);
+}
+
+void member_ask_back(struct member *m)
+{
+    m->asks--;
+    free_unless_asked(m);
+}
+
+void member_remove(struct member *m, const char *event)
+{
+    struct audience *a = m->audience;
+    struct ask *leave = NULL;
+
+    /* Where it is joining, the answer finds it gone and leaves; where it is leaving, that is under way. */
+    if (m->state != MEMBER_JOINING && !m->leaving)
+        leave = room_new_leave(m->session, a, NULL, event);
+    member_part(m);
+    if (leave != NULL)
+        ask_send(leave, a->home);
+}
+
+void member_fall_behind(struct member *m, uint64_t cursor)
+{
+    struct session *s = m->session;
+    char id[LIFECYCLE_ID_SIZE];
+
+    m->cursor = cursor;
+    m->state = MEMBER_BEHIND;
+    s->behind++;
+    log_event(LOG_INFO, "behind", "conn=%s room=%.*s after=%llu queued=%u", lifecycle_format_id(&s->conn.life, id),
+              m->audience->name_len, m->audience->name, (unsigned long long)cursor, s->conn.out.bytes);
+}
+
+/* The home has read on from the cursor. */
+static void on_fed(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct member *m = a->member;
+    struct audience *audience = a->audience;
+    char id[LIFECYCLE_ID_SIZE];
+
+    (void)r;
+    if (m->session != NULL && m->state == MEMBER_FEEDING) {
+        ask_deliver(a);
+        m->cursor = a->seq;
+        m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
+        if (a->at_head) {
+            m->session->behind--;
+            log_event(LOG_INFO, "caught-up", "conn=%s room=%.*s seq=%llu", lifecycle_format_id(&m->session->conn.life, id),
+                      audience->name_len, audience->name, (unsigned long long)a->seq);
+        } else if (m->session->conn.out.bytes == 0) {
+            member_feed(m);
+        }
+    }
+    member_ask_back(m);
+    ask_free(a);
+    audience->pending--;
+    audience_release(audience);
+}
+
+void member_feed(struct member *m)
+{
+    struct ask *a;
+
+    if (m->state != MEMBER_BEHIND)
+        return;
+    m->state = MEMBER_FEEDING;
+    a = ask_new(m->audience->reactor, m->session, NULL, room_on_read_on, on_fed);
+    a->member = m;
+    m->asks++;
+    a->audience = m->audience;
+    a->seq = m->cursor;
+    ask_set_room(a, m->audience->name, m->audience->name_len);
+    m->audience->pending++;
+    ask_send(a, m->audience->home);
+}
+
+void member_feed_all(struct session *s)
+{
+    for (struct member *m = s->members, *next; m != NULL; m = next) {
+        next = m->next;
+        member_feed(m);
+    }
+}

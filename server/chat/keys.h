@@ -1,0 +1,34 @@
+/* keys.h: the keys of the sends that one room keeps, so that a repeated send gets its first acknowledgement again.
+ *
+ * The thread of the room's home. */
+#ifndef CHAT_KEYS_H
+#define CHAT_KEYS_H
+
+#include "common/table.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct key;
+
+struct keys {
+    struct table table;
+    struct key *oldest, *newest;
+};
+
+struct key {
+    struct table_link link;
+    struct key *next; /* newer */
+    uint64_t seq, time_ms;
+    uint16_t len;
+    char text[]; /* the sender's folded nick, a NUL, the key */
+};
+
+/* What the sender's send with that key got, or NULL. */
+const struct key *keys_find(const struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len);
+void keys_add(struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len, uint64_t seq,
+              uint64_t time_ms);
+void keys_forget(struct keys *k, uint64_t oldest_seq); /* those of messages before it */
+void keys_deinit(struct keys *k);
+
+#endif

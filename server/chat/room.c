@@ -1,0 +1,507 @@
+/* room.c: see room.h. Who is in it, and what it says; room_read.c reads what it has said. */
+#include "server/chat/room.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "server/chat/session.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT_SECONDS 5 /* between two counts of a large room */
+
+/* What one reactor gets of a room's turn. */
+struct delivery {
+    struct post post;
+    struct audience *audience; /* NULL: only acknowledgements */
+    struct chunk *chunk;
+    struct session *except;
+    struct ack *acks;
+    uint32_t ack_count;
+    struct buf ack_lines;
+};
+
+static int matches(const struct table_link *link, const void *key, size_t len)
+{
+    const struct room *room = table_of(link, struct room, link);
+
+    return room->name_len == len && memcmp(room->name, key, len) == 0;
+}
+
+struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t hash)
+{
+    struct table_link *link = table_find(&chat->rooms, hash, name, len, matches);
+
+    return link != NULL ? table_of(link, struct room, link) : NULL;
+}
+
+static struct room *find_asked(struct reactor *r, const struct ask *a)
+{
+    return room_find(chat_of(r), a->room, a->room_len, table_hash(a->room, a->room_len));
+}
+
+/* An empty room of this home, to make place for a new one; the first that is found. */
+static bool give_up_one(struct chat *chat)
+{
+    uint32_t at;
+
+    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
+        struct room *room = table_of(link, struct room, link);
+
+        if (room->members == 0 && !room->is_dirty && !room->is_counting) {
+            room_free(room);
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct room *make_room(struct chat *chat, const char *name, size_t len)
+{
+    struct room *room;
+
+    if (atomic_fetch_add(&chat->shared->rooms, 1) >= chat->limits.max_rooms && !give_up_one(chat)) {
+        atomic_fetch_sub(&chat->shared->rooms, 1);
+        return NULL;
+    }
+    room = mem_zalloc(sizeof *room + chat->shared->net->count * sizeof *room->shares);
+    room->chat = chat;
+    room->epoch = clock_wall_us() / 1000;
+    room->name_len = (uint8_t)len;
+    memcpy(room->name, name, len);
+    table_insert(&chat->rooms, &room->link, table_hash(name, len));
+    return room;
+}
+
+void room_free(struct room *room)
+{
+    struct chat *chat = room->chat;
+
+    table_remove(&chat->rooms, &room->link);
+    atomic_fetch_sub(&chat->shared->rooms, 1);
+    history_deinit(&room->history);
+    keys_deinit(&room->keys);
+    buf_deinit(&room->lines);
+    buf_deinit(&room->ack_lines);
+    free(room->acks);
+    free(room->topic);
+    free(room);
+}
+
+/* ---- handing out ---- */
+
+static void settle_acks(const struct ack *acks, uint32_t count, const struct reactor *of, const char *lines)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct session *s = acks[i].session;
+
+        if (acks[i].reactor != of)
+            continue;
+        if (acks[i].len > 0) {
+            s->conn.life.msgs_out++;
+            conn_answer(&s->conn, lines + acks[i].at, acks[i].len);
+        }
+        session_unhold(s);
+    }
+}
+
+static void on_delivery(struct reactor *r, struct post *p)
+{
+    struct delivery *d = (struct delivery *)p;
+
+    settle_acks(d->acks, d->ack_count, r, d->ack_lines.data);
+    if (d->audience != NULL && d->chunk != NULL)
+        audience_deliver(d->audience, d->chunk, d->except);
+    chunk_unref(d->chunk);
+    free(d->acks);
+    buf_deinit(&d->ack_lines);
+    free(d);
+}
+
+static void take_acks(struct delivery *d, const struct room *room, const struct reactor *to)
+{
+    for (uint32_t i = 0; i < room->ack_count; i++) {
+        struct ack ack = room->acks[i];
+
+        if (ack.reactor != to)
+            continue;
+        if (d->acks == NULL)
+            d->acks = mem_alloc((room->ack_count - i) * sizeof *d->acks);
+        buf_put(&d->ack_lines, room->ack_lines.data + ack.at, ack.len);
+        ack.at = (uint32_t)d->ack_lines.len - ack.len;
+        d->acks[d->ack_count++] = ack;
+    }
+}
+
+static void hand_over(struct room *room, struct reactor *to, struct share *share, struct chunk *chunk, struct session *except)
+{
+    struct delivery *d;
+
+    if (share->members == 0 && room->ack_count == 0)
+        return;
+    d = mem_zalloc(sizeof *d);
+    take_acks(d, room, to);
+    d->audience = share->members > 0 ? share->audience : NULL;
+    if (d->ack_count == 0 && d->audience == NULL) {
+        free(d);
+        return;
+    }
+    d->chunk = chunk != NULL && d->audience != NULL ? chunk_ref(chunk) : NULL;
+    d->except = except;
+    reactor_post(room->chat->reactor, to, &d->post, on_delivery);
+}
+
+/* To every reactor that has members or acknowledgements due. */
+static void hand_out(struct room *room, struct chunk *chunk, struct session *except)
+{
+    struct net *net = room->chat->shared->net;
+    struct reactor *here = room->chat->reactor;
+
+    for (unsigned i = 0; i < net->count; i++)
+        if (net->reactors[i] != here)
+            hand_over(room, net->reactors[i], &room->shares[i], chunk, except);
+    settle_acks(room->acks, room->ack_count, here, room->ack_lines.data);
+    if (chunk != NULL && room->shares[here->index].members > 0)
+        audience_deliver(room->shares[here->index].audience, chunk, except);
+    room->ack_count = 0;
+    buf_clear(&room->ack_lines);
+}
+
+void room_flush(struct room *room)
+{
+    const struct chat_limits *limits = &room->chat->limits;
+    struct chunk *chunk = NULL;
+
+    if (room->count > 0) {
+        chunk = chunk_new_copy(room->lines.data, room->lines.len);
+        chunk->first_seq = room->first_seq;
+        chunk->count = room->count;
+        history_append(&room->history, chunk, limits->history, limits->history_bytes);
+        keys_forget(&room->keys, history_oldest(&room->history, room->seq + 1));
+        room->count = 0;
+        buf_clear(&room->lines);
+        if (room->lines.cap > 65536)
+            buf_deinit(&room->lines);
+    }
+    if (chunk != NULL || room->ack_count > 0)
+        hand_out(room, chunk, NULL);
+    chunk_unref(chunk);
+}
+
+void room_flush_all(struct chat *chat)
+{
+    struct room *room;
+
+    while ((room = chat->dirty_rooms) != NULL) {
+        chat->dirty_rooms = room->next_dirty;
+        room->is_dirty = false;
+        room_flush(room);
+    }
+}
+
+static void mark_dirty(struct room *room)
+{
+    if (room->is_dirty)
+        return;
+    room->is_dirty = true;
+    room->next_dirty = room->chat->dirty_rooms;
+    room->chat->dirty_rooms = room;
+}
+
+/* A line that is no message: in its place among the messages, not kept. */
+static void say(struct room *room, const struct buf *line, struct session *except)
+{
+    struct chunk *chunk;
+
+    room_flush(room);
+    chunk = chunk_new_copy(line->data, line->len);
+    hand_out(room, chunk, except);
+    chunk_unref(chunk);
+}
+
+/* ---- presence ---- */
+
+static void on_count_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct chat *chat = arg;
+    struct room *room;
+
+    (void)fd, (void)what;
+    while ((room = chat->counting) != NULL) {
+        struct buf line = {0};
+
+        chat->counting = room->next_counting;
+        room->is_counting = false;
+        if (room->members == room->told_members)
+            continue;
+        room->told_members = room->members;
+        codec_begin(&line, MESSAGE_PRESENCE);
+        codec_add(&line, FIELD_ROOM, room->name, room->name_len);
+        codec_add_text(&line, FIELD_EVENT, "count");
+        codec_add_uint(&line, FIELD_MEMBERS, room->members);
+        codec_end(&line);
+        say(room, &line, NULL);
+        buf_deinit(&line);
+    }
+}
+
+static void count_later(struct room *room)
+{
+    struct chat *chat = room->chat;
+    struct timeval later = {.tv_sec = COUNT_SECONDS};
+
+    if (room->is_counting)
+        return;
+    room->is_counting = true;
+    room->next_counting = chat->counting;
+    chat->counting = room;
+    if (chat->count_timer == NULL)
+        chat->count_timer = evtimer_new(chat->reactor->base, on_count_timer, chat);
+    if (!evtimer_pending(chat->count_timer, NULL))
+        evtimer_add(chat->count_timer, &later);
+}
+
+/* Tells the others that someone came or went: by name in a small room, by a count in a large one. nobody: how many members
+ * it has when there is nobody to tell. */
+static void tell_presence(struct room *room, const struct ask *a, const char *event, struct session *except,
+                          uint32_t nobody)
+{
+    struct buf line = {0};
+
+    if (room->members > room->chat->limits.presence_max) {
+        count_later(room);
+        return;
+    }
+    if (room->members == nobody)
+        return;
+    codec_begin(&line, MESSAGE_PRESENCE);
+    codec_add(&line, FIELD_ROOM, room->name, room->name_len);
+    codec_add(&line, FIELD_NICK, a->nick, a->nick_len);
+    codec_add_text(&line, FIELD_EVENT, event);
+    codec_end(&line);
+    say(room, &line, except);
+    buf_deinit(&line);
+}
+
+/* ---- coming and going ---- */
+
+static void answer_joined(struct ask *a, const struct room *room)
+{
+    const char *topic = room->topic != NULL ? room->topic : "";
+
+    codec_begin(&a->answer, MESSAGE_JOINED);
+    if (a->id_len > 0)
+        codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
+    codec_add(&a->answer, FIELD_ROOM, room->name, room->name_len);
+    codec_add_uint(&a->answer, FIELD_EPOCH, room->epoch);
+    codec_add_uint(&a->answer, FIELD_SEQ, room->seq);
+    codec_add_uint(&a->answer, FIELD_MEMBERS, room->members);
+    codec_add_text(&a->answer, FIELD_TOPIC, topic);
+    codec_end(&a->answer);
+    a->answer_lines = 1;
+    a->seq = room->seq;
+    if (a->id_len == 0)
+        buf_clear(&a->answer);
+}
+
+void room_on_join(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct chat *chat = chat_of(r);
+    struct room *room = find_asked(r, a);
+
+    if (room == NULL)
+        room = make_room(chat, a->room, a->room_len);
+    if (room == NULL) {
+        ask_fail(a, "server_rooms", chat->limits.max_rooms, "the server has as many rooms as it may");
+    } else if (a->is_new && room->members >= chat->limits.max_members) {
+        ask_fail(a, "room_full", chat->limits.max_members, "the room is full");
+    } else {
+        room_flush(room); /* what was said before is in the seq that the newcomer is told */
+        if (a->is_new) {
+            room->shares[a->from->index].audience = a->audience;
+            room->shares[a->from->index].members++;
+            room->members++;
+        }
+        answer_joined(a, room);
+        if (a->is_new) /* the newcomer is not in its audience yet, and so is not told of itself */
+            tell_presence(room, a, "join", NULL, 1);
+    }
+    ask_return(a, r);
+}
+
+static void on_left(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct audience *audience = a->audience;
+
+    (void)r;
+    ask_deliver(a);
+    if (a->member != NULL) {
+        if (a->member->session != NULL)
+            member_part(a->member);
+        member_ask_back(a->member);
+    }
+    ask_free(a);
+    audience->pending--;
+    audience_release(audience);
+}
+
+struct ask *room_new_leave(struct session *s, struct audience *audience, const struct value *id, const char *event)
+{
+    struct ask *a = ask_new(s->conn.reactor, id != NULL ? s : NULL, id, room_on_leave, on_left);
+
+    ask_set_room(a, audience->name, audience->name_len);
+    if (s->nick != NULL)
+        ask_set_nick(a, s);
+    a->audience = audience;
+    a->event = event;
+    audience->pending++;
+    return a;
+}
+
+void room_on_leave(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = find_asked(r, a);
+    struct session *except = a->session;
+
+    if (room != NULL) {
+        room_flush(room);
+        room->members--;
+        tell_presence(room, a, a->event, except, 0); /* before its share is counted down: its reactor still has others */
+        if (--room->shares[a->from->index].members == 0)
+            room->shares[a->from->index].audience = NULL;
+    }
+    if (a->id_len > 0) {
+        codec_begin(&a->answer, MESSAGE_LEFT);
+        codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
+        codec_add(&a->answer, FIELD_ROOM, a->room, a->room_len);
+        codec_end(&a->answer);
+        a->answer_lines = 1;
+    }
+    ask_return(a, r);
+}
+
+/* ---- what is said ---- */
+
+static uint64_t room_time(struct room *room)
+{
+    reactor_now(room->chat->reactor);
+    if (room->chat->reactor->wall_ms > room->last_time_ms) /* the clock may be set back; a room's time is not */
+        room->last_time_ms = room->chat->reactor->wall_ms;
+    return room->last_time_ms;
+}
+
+static void put_ack(struct room *room, struct session *s, struct reactor *from, const char *id, size_t id_len, uint64_t seq,
+                    uint64_t time_ms, bool repeat)
+{
+    struct buf *b = &room->ack_lines;
+    size_t at = b->len;
+
+    if (room->ack_count == room->ack_cap) {
+        room->ack_cap = room->ack_cap > 0 ? room->ack_cap * 2 : 4;
+        room->acks = mem_realloc(room->acks, room->ack_cap * sizeof *room->acks);
+    }
+    if (id_len > 0) {
+        codec_begin(b, MESSAGE_ACK);
+        codec_add(b, FIELD_RE, id, id_len);
+        codec_add(b, FIELD_ROOM, room->name, room->name_len);
+        if (seq > 0)
+            codec_add_uint(b, FIELD_SEQ, seq);
+        codec_add_uint(b, FIELD_TIME, time_ms);
+        if (repeat)
+            codec_add_bool(b, FIELD_REPEAT, true);
+        codec_end(b);
+    }
+    room->acks[room->ack_count++] = (struct ack){s, from, (uint32_t)at, (uint32_t)(b->len - at)};
+    mark_dirty(room);
+}
+
+struct said {
+    const char *nick, *folded, *id, *key, *text;
+    size_t nick_len, folded_len, id_len, key_len, text_len;
+};
+
+static void append(struct room *room, struct session *s, struct reactor *from, const struct said *said)
+{
+    const struct key *old = NULL;
+    uint64_t now = room_time(room);
+
+    if (said->key_len > 0)
+        old = keys_find(&room->keys, said->folded, said->folded_len, said->key, said->key_len);
+    if (old != NULL) {
+        put_ack(room, s, from, said->id, said->id_len, old->seq, old->time_ms, true);
+        return;
+    }
+    if (room->count++ == 0)
+        room->first_seq = room->seq + 1;
+    codec_put_msg(&room->lines, room->name, room->name_len, ++room->seq, said->nick, said->nick_len, now, said->text,
+                  said->text_len);
+    if (said->key_len > 0)
+        keys_add(&room->keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
+    put_ack(room, s, from, said->id, said->id_len, room->seq, now, false);
+}
+
+void room_send_here(struct room *room, struct session *s, const struct value *id, const struct value *key,
+                    const struct value *text)
+{
+    const struct nick *n = s->nick;
+    struct said said = {.nick = nick_text(n), .nick_len = n->len, .folded = n->text, .folded_len = n->folded_len,
+                        .text = text->text, .text_len = text->len};
+
+    if (id != NULL)
+        said.id = id->text, said.id_len = id->len;
+    if (key != NULL)
+        said.key = key->text, said.key_len = key->len;
+    session_hold(s);
+    append(room, s, s->conn.reactor, &said);
+}
+
+void room_on_send(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = find_asked(r, a);
+    struct said said = {.nick = a->nick, .nick_len = a->nick_len, .folded = a->folded, .folded_len = a->folded_len,
+                        .id = a->id, .id_len = a->id_len, .key = a->key, .key_len = a->key_len,
+                        .text = a->text.data, .text_len = a->text.len};
+
+    if (room == NULL) {
+        ask_fail(a, "not_member", 0, "you are not in that room");
+        ask_return(a, r);
+        return;
+    }
+    append(room, a->session, a->from, &said);
+    a->session = NULL; /* held on, until the acknowledgement is back */
+    ask_return(a, r);
+}
+
+void room_on_topic(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = find_asked(r, a);
+    struct buf line = {0};
+    uint64_t now;
+
+    if (room == NULL) {
+        ask_fail(a, "not_member", 0, "you are not in that room");
+        ask_return(a, r);
+        return;
+    }
+    now = room_time(room);
+    free(room->topic);
+    room->topic = a->text.len > 0 ? mem_strndup(a->text.data, a->text.len) : NULL;
+    codec_begin(&line, MESSAGE_TOPIC);
+    codec_add(&line, FIELD_ROOM, room->name, room->name_len);
+    codec_add(&line, FIELD_NICK, a->nick, a->nick_len);
+    codec_add(&line, FIELD_TEXT, a->text.data != NULL ? a->text.data : "", a->text.len);
+    codec_add_uint(&line, FIELD_TIME, now);
+    codec_end(&line);
+    room_flush(room);
+    put_ack(room, a->session, a->from, a->id, a->id_len, 0, now, false);
+    a->session = NULL;
+    say(room, &line, NULL);
+    buf_deinit(&line);
+    ask_return(a, r);
+}

@@ -1,0 +1,58 @@
+/* session.h: who a connection is, and what it may do. The thread of its reactor. */
+#ifndef CHAT_SESSION_H
+#define CHAT_SESSION_H
+
+#include "protocol/codec.h"
+#include "server/chat/chat.h"
+#include "server/net/conn.h"
+
+struct member;
+
+struct session {
+    struct conn conn; /* first: net/ allocates the whole */
+    struct nick *nick; /* NULL before hello */
+    struct member *members;
+    struct session *next_finishing;
+    uint16_t member_count, behind;
+    bool stays : 1, at_eof : 1, wants_bye : 1, is_finishing : 1, said_bye : 1;
+    uint8_t bye_id_len;
+    char *bye_id; /* of the request `bye`, or NULL */
+};
+
+static inline struct session *session_of(struct conn *c)
+{
+    return (struct session *)(void *)c;
+}
+
+static inline struct chat *session_chat(const struct session *s)
+{
+    return chat_of(s->conn.reactor);
+}
+
+/* A request is under way elsewhere, and has been answered. A session at its peer's EOF ends when none is left. */
+void session_hold(struct session *s);
+void session_unhold(struct session *s);
+
+/* Says `bye` (PROTOCOL.md's codes; text for a person) and ends our side. reason: static, for the log. */
+void session_bye(struct session *s, const char *code, const char *text, const char *re, size_t re_len);
+
+/* Leaves all rooms and the directory; `event` is what the rooms are told: "leave" or "detach". Idempotent. */
+void session_let_go(struct session *s, const char *event);
+
+/* If it is at its peer's EOF, or has asked for its bye, and nothing is left to do, that is due at the end of the turn. */
+void session_consider_finish(struct session *s);
+void session_finish_all(struct chat *chat);
+
+/* Answers. */
+struct value;
+void session_send(struct session *s, const struct buf *line);
+void session_error(struct session *s, const struct value *id, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The same with one more field: "field" and a name where name is not NULL, "max" where max is not 0. */
+void session_error_field(struct session *s, const struct value *id, const char *code, const char *name, uint64_t max,
+                         const char *format, ...) __attribute__((format(printf, 6, 7)));
+
+/* One line of a peer; command.c. */
+void command_run(struct session *s, char *line, size_t len);
+
+#endif

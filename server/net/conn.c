@@ -1,0 +1,301 @@
+/* conn.c: a connection's states, timers and ends; conn_io.c reads and writes. See conn.h. */
+#include "server/net/conn.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/transport.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const state_names[] = {"new",    "handshake",  "open",     "peer-ended",
+                                          "ending", "self-ended", "last-ack", "closed"};
+
+int conn_fd(const struct conn *c)
+{
+    return event_get_fd(&c->event);
+}
+
+void conn_set_state(struct conn *c, enum conn_state to)
+{
+    if (log_wants(LOG_DEBUG)) {
+        char id[LIFECYCLE_ID_SIZE];
+
+        log_event(LOG_DEBUG, "conn-state", "conn=%s from=%s to=%s", lifecycle_format_id(&c->life, id),
+                  state_names[c->state], state_names[to]);
+    }
+    c->state = (uint8_t)to;
+}
+
+/* After the peer's FIN a level-triggered interest would fire for ever: then only changes are asked for. */
+void conn_watch(struct conn *c, short events)
+{
+    if (c->life.peer_ended)
+        events |= EV_READ | EV_ET;
+    if (c->watch == (uint8_t)events)
+        return;
+    if (c->watch != 0)
+        event_del(&c->event);
+    c->watch = (uint8_t)events;
+    if (events == 0)
+        return;
+    event_assign(&c->event, c->reactor->base, conn_fd(c), events | EV_PERSIST, conn_on_event, c);
+    event_add(&c->event, NULL);
+}
+
+struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bool trusted, bool counted)
+{
+    struct conn *c = mem_zalloc(r->net->ops->conn_size);
+
+    c->reactor = r;
+    c->timer = TIMER_COUNT;
+    c->trusted = trusted;
+    c->counted = counted;
+    c->watch = EV_READ;
+    c->last_in_ms = (uint32_t)(reactor_now(r) / 1000);
+    tcp_set_nodelay(fd);
+    lifecycle_begin(&c->life, false);
+    lifecycle_accept(&c->life, fd, peer);
+    r->connections++;
+    event_assign(&c->event, r->base, fd, EV_READ | EV_PERSIST, conn_on_event, c);
+    if (event_add(&c->event, NULL) != 0) {
+        c->watch = 0;
+        conn_close(c, "no-event");
+        return NULL;
+    }
+    reactor_set_timer(r, c, TIMER_LOGIN);
+    return c;
+}
+
+static void mark_dirty(struct conn *c)
+{
+    if (c->is_dirty)
+        return;
+    c->is_dirty = true;
+    c->next_dirty = c->reactor->dirty;
+    c->reactor->dirty = c;
+}
+
+void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len)
+{
+    if (!conn_can_speak(c))
+        return;
+    outq_push(&c->out, &c->reactor->pool, chunk, at, len);
+    if (!c->is_blocked)
+        mark_dirty(c);
+}
+
+void conn_answer(struct conn *c, const void *data, size_t len)
+{
+    if (!conn_can_speak(c))
+        return;
+    outq_append(&c->out, &c->reactor->pool, data, len);
+    if (!c->is_blocked)
+        mark_dirty(c);
+    if (c->out.own > c->reactor->limits.max_answers && c->state == CONN_OPEN)
+        conn_pause(c, CONN_PAUSE_ANSWERS);
+}
+
+void conn_refuse(struct conn *c, const char *line, const char *reason)
+{
+    conn_set_state(c, CONN_OPEN);
+    conn_answer(c, line, strlen(line));
+    conn_end(c, reason);
+}
+
+void conn_end(struct conn *c, const char *reason)
+{
+    if (!conn_can_speak(c))
+        return;
+    c->reason = reason;
+    conn_set_state(c, CONN_ENDING);
+    c->partial_len = 0;
+    mark_dirty(c);
+}
+
+static void mark_dead(struct conn *c)
+{
+    if (c->is_dirty) { /* it is in the list of the dirty: out of it first, the link is used again */
+        struct conn **at = &c->reactor->dirty;
+
+        while (*at != NULL && *at != c)
+            at = &(*at)->next_dirty;
+        if (*at != NULL)
+            *at = c->next_dirty;
+        c->is_dirty = false;
+    }
+    c->next_dirty = c->reactor->dead;
+    c->reactor->dead = c;
+}
+
+static void unlist_resumed(struct conn *c)
+{
+    struct conn **at = &c->reactor->resumed;
+
+    while (c->is_resumed && *at != NULL && *at != c)
+        at = &(*at)->next_resumed;
+    if (c->is_resumed && *at != NULL)
+        *at = c->next_resumed;
+    c->is_resumed = false;
+}
+
+static void finish(struct conn *c, bool abort, const char *reason)
+{
+    struct reactor *r = c->reactor;
+
+    if (c->state == CONN_CLOSED)
+        return;
+    if (c->watch != 0)
+        event_del(&c->event);
+    c->watch = 0;
+    reactor_drop_timer(r, c);
+    unlist_resumed(c);
+    transport_free(c->transport);
+    c->transport = NULL;
+    outq_clear(&c->out, &r->pool);
+    free(c->partial);
+    c->partial = NULL;
+    c->partial_len = c->partial_cap = 0;
+    lifecycle_close(&c->life, conn_fd(c), abort, c->reason != NULL ? c->reason : reason);
+    conn_set_state(c, CONN_CLOSED);
+    r->net->ops->closed(c);
+    r->connections--;
+    atomic_fetch_sub(c->counted ? &r->net->connections : &r->net->refused, 1);
+    r->net->conn_gone(&c->life.peer, c->trusted || !c->counted);
+    if (c->held == 0)
+        mark_dead(c);
+}
+
+void conn_close(struct conn *c, const char *reason)
+{
+    finish(c, false, reason);
+}
+
+void conn_abort(struct conn *c, const char *reason)
+{
+    finish(c, true, reason);
+}
+
+void conn_broken(struct conn *c, const char *call, long err)
+{
+    lifecycle_broken(&c->life, conn_fd(c), call, err);
+    conn_close(c, c->life.timed_out ? "timeout" : "reset");
+}
+
+void conn_hold(struct conn *c)
+{
+    c->held++;
+}
+
+void conn_unhold(struct conn *c)
+{
+    if (--c->held == 0 && c->state == CONN_CLOSED)
+        mark_dead(c);
+}
+
+void conn_pause(struct conn *c, enum conn_pause why)
+{
+    c->paused |= (uint8_t)why;
+}
+
+void conn_resume(struct conn *c, enum conn_pause why)
+{
+    if (!(c->paused & why))
+        return;
+    c->paused &= (uint8_t)~why;
+    if (c->paused != 0 || c->is_resumed || c->state == CONN_CLOSED)
+        return;
+    c->is_resumed = true;
+    c->next_resumed = c->reactor->resumed;
+    c->reactor->resumed = c;
+}
+
+void conn_greet(struct conn *c)
+{
+    c->greeted = true;
+    if (c->timer == TIMER_LOGIN)
+        reactor_set_timer(c->reactor, c, TIMER_PING);
+}
+
+void conn_on_drained(struct conn *c)
+{
+    struct reactor *r = c->reactor;
+    long ret;
+
+    conn_resume(c, CONN_PAUSE_ANSWERS);
+    if (c->state != CONN_ENDING) {
+        r->net->ops->drained(c);
+        return;
+    }
+    if (c->transport != NULL && transport_is_ready(c->transport) && !c->life.sent_notify) {
+        ret = transport_close_notify(c->transport);
+        lifecycle_send_notify(&c->life, conn_fd(c), ret);
+        conn_flush(c); /* writes the alert, then comes back here */
+        return;
+    }
+    ret = tcp_shutdown_write(conn_fd(c));
+    lifecycle_shutdown(&c->life, conn_fd(c), ret);
+    if (ret < 0) {
+        conn_broken(c, "shutdown", -ret);
+        return;
+    }
+    conn_set_state(c, c->life.peer_ended ? CONN_LAST_ACK : CONN_SELF_ENDED);
+    reactor_set_timer(r, c, TIMER_LINGER);
+    c->paused = 0;
+    conn_watch(c, EV_READ);
+    if (c->state == CONN_LAST_ACK)
+        conn_on_event(conn_fd(c), EV_READ, c); /* the acknowledgement may have come within the call */
+}
+
+static void ping_or_wait(struct conn *c)
+{
+    struct reactor *r = c->reactor;
+    uint32_t silent = (uint32_t)(reactor_now(r) / 1000) - c->last_in_ms;
+
+    if (silent >= r->limits.ping_ms) {
+        reactor_set_timer(r, c, TIMER_IDLE);
+        r->net->ops->timeout(c, TIMER_PING);
+    } else {
+        reactor_set_timer(r, c, TIMER_PING);
+    }
+}
+
+static void linger_is_over(struct conn *c)
+{
+    if (c->state == CONN_LAST_ACK)
+        conn_close(c, "fin-unacknowledged");
+    else
+        conn_abort(c, "linger");
+}
+
+void conn_timeout(struct conn *c)
+{
+    struct reactor *r = c->reactor;
+    enum timer_kind which = (enum timer_kind)c->timer;
+
+    switch (which) {
+    case TIMER_PING:
+        ping_or_wait(c);
+        return;
+    case TIMER_PACE:
+        reactor_set_timer(r, c, TIMER_PING);
+        conn_resume(c, CONN_PAUSE_PACE);
+        return;
+    case TIMER_STALL:
+        c->life.timed_out = true;
+        conn_abort(c, "stalled");
+        return;
+    case TIMER_LINGER:
+        linger_is_over(c);
+        return;
+    case TIMER_LOGIN:
+    case TIMER_IDLE:
+    case TIMER_COUNT:
+        break;
+    }
+    reactor_set_timer(r, c, TIMER_LINGER); /* if all else fails */
+    if (conn_can_speak(c))
+        r->net->ops->timeout(c, which);
+    else
+        conn_close(c, which == TIMER_LOGIN ? "login-timeout" : "idle");
+}

@@ -1,0 +1,99 @@
+/* conn.h: one TCP connection of the server: its state, its one setter, its one close path with a reason.
+ *
+ * The reactor's thread. The layer above embeds a struct conn at the start of its own struct (conn_ops.conn_size). A conn
+ * that is closed stays allocated while it is held: posts about it may still be under way. */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "common/lifecycle.h"
+#include "server/net/outq.h"
+#include "server/net/reactor.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+struct transport;
+
+enum conn_state {
+    CONN_NEW,        /* accepted; its first byte will tell plain from TLS */
+    CONN_HANDSHAKE,  /* TLS */
+    CONN_OPEN,       /* both ways */
+    CONN_PEER_ENDED, /* it has ended its side: its requests are carried out, what is queued is delivered */
+    CONN_ENDING,     /* its bye is queued; when all is written, our FIN follows */
+    CONN_SELF_ENDED, /* our FIN is out: what still comes is read and thrown away, up to its FIN */
+    CONN_LAST_ACK,   /* both FINs are out; ours is not acknowledged yet */
+    CONN_CLOSED,
+};
+
+/* Why its input is not read at the moment; it is read on when none holds. */
+enum conn_pause {
+    CONN_PAUSE_PACE = 1,    /* more requests than it may ask in a second */
+    CONN_PAUSE_ANSWERS = 2, /* it does not read its answers */
+    CONN_PAUSE_BUSY = 4,    /* the layer above waits for something before the next line makes sense */
+};
+
+struct conn {
+    struct event event;
+    struct lifecycle life;
+    struct reactor *reactor;
+    struct transport *transport; /* NULL: plain, or not known yet */
+    struct outq out;
+    struct conn *next_dirty, *next_resumed;
+    TAILQ_ENTRY(conn) timer_link;
+    char *partial; /* input that waits: the start of a line, or more while paused */
+    uint32_t partial_len, partial_cap;
+    uint32_t deadline_ms;
+    uint32_t last_in_ms;
+    uint32_t lingered;   /* bytes thrown away after our FIN */
+    uint64_t paced_us;   /* where its requests stand against requests_per_s */
+    const char *reason;  /* a static text; why it ends, once that is decided */
+    uint16_t held;
+    uint8_t state, timer, paused, watch;
+    bool is_dirty : 1, is_resumed : 1, skipping : 1, trusted : 1, is_blocked : 1, counted : 1, greeted : 1;
+};
+
+/* Takes over an accepted descriptor. NULL when the event could not be added (and fd is closed). */
+struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bool trusted, bool counted);
+
+/* Queues bytes for it: a slice of a chunk that others share, or an answer of its own. Nothing happens in a state in which
+ * nothing may be said any more. Written at the end of the turn. */
+void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len);
+void conn_answer(struct conn *c, const void *data, size_t len);
+
+/* For a connection that was never welcome: says one line in plain and ends our side. */
+void conn_refuse(struct conn *c, const char *line, const char *reason);
+
+/* Ends our side once everything that is queued is written. reason is static. Idempotent. */
+void conn_end(struct conn *c, const char *reason);
+
+/* The one close path: idempotent; frees at the end of the turn, or when it is no longer held. */
+void conn_close(struct conn *c, const char *reason);
+void conn_abort(struct conn *c, const char *reason); /* with RST */
+
+void conn_hold(struct conn *c);
+void conn_unhold(struct conn *c);
+
+void conn_pause(struct conn *c, enum conn_pause why);
+void conn_resume(struct conn *c, enum conn_pause why); /* its waiting input is handled at the end of the turn */
+
+void conn_greet(struct conn *c); /* it has said who it is: from now on it may be idle */
+
+static inline bool conn_can_speak(const struct conn *c)
+{
+    return c->state == CONN_OPEN || c->state == CONN_PEER_ENDED;
+}
+
+/* For the reactor. */
+void conn_flush(struct conn *c);
+void conn_read_on(struct conn *c);
+void conn_timeout(struct conn *c);
+
+/* Within net/: the setter, and what conn.c and conn_io.c call of each other. */
+void conn_set_state(struct conn *c, enum conn_state to);
+void conn_watch(struct conn *c, short events);
+void conn_on_event(evutil_socket_t fd, short what, void *arg);
+void conn_on_drained(struct conn *c);
+void conn_broken(struct conn *c, const char *call, long err);
+int conn_fd(const struct conn *c);
+
+#endif

@@ -1,0 +1,307 @@
+/* reactor.c: see reactor.h. */
+#include "server/net/reactor.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/net/conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PACE_MS 100 /* how long one who asks too much is not read */
+
+uint64_t reactor_now(struct reactor *r)
+{
+    if (r->now_us == 0) {
+        r->now_us = clock_mono_us();
+        r->wall_ms = clock_wall_us() / 1000;
+    }
+    return r->now_us;
+}
+
+static uint32_t duration_ms(const struct reactor *r, enum timer_kind kind)
+{
+    switch (kind) {
+    case TIMER_LOGIN:
+        return r->limits.login_ms;
+    case TIMER_PING:
+        return r->limits.ping_ms;
+    case TIMER_IDLE:
+        return r->limits.idle_ms;
+    case TIMER_STALL:
+        return r->limits.stall_ms;
+    case TIMER_LINGER:
+        return r->limits.linger_ms;
+    case TIMER_PACE:
+    case TIMER_COUNT:
+        break;
+    }
+    return PACE_MS;
+}
+
+void reactor_drop_timer(struct reactor *r, struct conn *c)
+{
+    if (c->timer == TIMER_COUNT)
+        return;
+    TAILQ_REMOVE(&r->timers[c->timer], c, timer_link);
+    c->timer = TIMER_COUNT;
+}
+
+static void arm_tick(struct reactor *r, uint32_t within_ms)
+{
+    struct timeval at = {.tv_sec = within_ms / 1000, .tv_usec = (suseconds_t)(within_ms % 1000) * 1000}, due;
+
+    if (evtimer_pending(r->tick, &due)) {
+        struct timeval now, left;
+
+        event_base_gettimeofday_cached(r->base, &now);
+        evutil_timersub(&due, &now, &left);
+        if (!evutil_timercmp(&at, &left, <))
+            return;
+    }
+    evtimer_add(r->tick, &at);
+}
+
+void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind)
+{
+    uint32_t ms = duration_ms(r, kind);
+    bool first = TAILQ_EMPTY(&r->timers[kind]);
+
+    reactor_drop_timer(r, c);
+    c->timer = (uint8_t)kind;
+    c->deadline_ms = (uint32_t)(reactor_now(r) / 1000 + ms);
+    TAILQ_INSERT_TAIL(&r->timers[kind], c, timer_link);
+    if (first)
+        arm_tick(r, ms);
+}
+
+/* Deadlines are 32 bits of ms: compare them as a circle. */
+static int32_t ms_until(const struct reactor *r, const struct conn *c)
+{
+    return (int32_t)(c->deadline_ms - (uint32_t)(r->now_us / 1000));
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct reactor *r = arg;
+    int32_t next = INT32_MAX;
+
+    (void)fd, (void)what;
+    reactor_now(r);
+    for (int kind = 0; kind < TIMER_COUNT; kind++) {
+        struct conn *c;
+
+        while ((c = TAILQ_FIRST(&r->timers[kind])) != NULL && ms_until(r, c) <= 0)
+            conn_timeout(c); /* closes it, or puts it into another queue or behind in this one */
+        if (c != NULL && ms_until(r, c) < next)
+            next = ms_until(r, c);
+    }
+    if (next != INT32_MAX)
+        arm_tick(r, (uint32_t)next + 1);
+}
+
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+    struct reactor *r = arg;
+    struct post *p = mailbox_take(&r->box), *next;
+
+    (void)fd, (void)what;
+    for (; p != NULL; p = next) {
+        next = p->next;
+        p->run(r, p);
+    }
+}
+
+void reactor_post(struct reactor *r, struct reactor *to, struct post *p, post_fn *run)
+{
+    p->run = run;
+    if (to == r) {
+        run(r, p);
+        return;
+    }
+    p->next = r->outgoing[to->index];
+    if (p->next == NULL)
+        r->outgoing_oldest[to->index] = p;
+    r->outgoing[to->index] = p;
+}
+
+void reactor_post_from_outside(struct reactor *to, struct post *p, post_fn *run)
+{
+    p->run = run;
+    mailbox_put(&to->box, p, p);
+}
+
+static void send_posts(struct reactor *r)
+{
+    for (unsigned i = 0; i < r->net->count; i++) {
+        struct post *first = r->outgoing[i];
+
+        if (first == NULL)
+            continue;
+        r->outgoing[i] = NULL;
+        mailbox_put(&r->net->reactors[i]->box, first, r->outgoing_oldest[i]);
+    }
+}
+
+static void flush_dirty(struct reactor *r)
+{
+    struct conn *c = r->dirty, *next;
+
+    r->dirty = NULL;
+    for (; c != NULL; c = next) {
+        next = c->next_dirty;
+        c->is_dirty = false;
+        conn_flush(c);
+    }
+}
+
+static void resume_paused(struct reactor *r)
+{
+    struct conn *c = r->resumed, *next;
+
+    r->resumed = NULL;
+    for (; c != NULL; c = next) {
+        next = c->next_resumed;
+        c->is_resumed = false;
+        conn_read_on(c);
+    }
+}
+
+static void free_dead(struct reactor *r)
+{
+    struct conn *c = r->dead, *next;
+
+    r->dead = NULL;
+    for (; c != NULL; c = next) {
+        next = c->next_dirty;
+        free(c);
+    }
+}
+
+/* Writing can drain a queue, which can make a reader behind the head be fed again, and so on: all of it belongs to this
+ * turn, but no more than some rounds of it, so that others get theirs. */
+static void end_turn(struct reactor *r)
+{
+    int rounds = 0;
+
+    do {
+        resume_paused(r);
+        r->net->ops->turn_end(r);
+        flush_dirty(r);
+    } while ((r->dirty != NULL || r->resumed != NULL) && ++rounds < 8);
+    if (r->dirty != NULL || r->resumed != NULL)
+        event_active(r->mail, EV_TIMEOUT, 0);
+    send_posts(r);
+    free_dead(r);
+    log_flush();
+    r->now_us = 0;
+    r->turns++;
+}
+
+static void *run(void *arg)
+{
+    struct reactor *r = arg;
+
+    log_batch(true);
+    while (!r->stopping || r->connections > 0) {
+        if (event_base_loop(r->base, EVLOOP_ONCE) < 0) {
+            log_event(LOG_ERROR, "reactor", "index=%u why=\"event_base_loop failed\"", r->index);
+            break;
+        }
+        end_turn(r);
+    }
+    log_batch(false);
+    return NULL;
+}
+
+struct reactor *reactor_new(struct net *net, unsigned index, const struct net_limits *limits, SSL_CTX *tls, char *err,
+                            size_t err_size)
+{
+    struct reactor *r = mem_zalloc(sizeof *r);
+    struct event_config *config = event_config_new();
+    int failed;
+
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    r->base = event_base_new_with_config(config);
+    event_config_free(config);
+    failed = r->base == NULL ? -ENOMEM : mailbox_init(&r->box);
+    if (failed < 0) {
+        snprintf(err, err_size, "an event loop could not be made: %s", strerror(-failed));
+        if (r->base != NULL)
+            event_base_free(r->base);
+        free(r);
+        return NULL;
+    }
+    r->net = net;
+    r->index = index;
+    r->limits = *limits;
+    r->tls = tls;
+    SSL_CTX_up_ref(tls);
+    for (int i = 0; i < TIMER_COUNT; i++)
+        TAILQ_INIT(&r->timers[i]);
+    r->raw = mem_alloc(REACTOR_READ);
+    r->plain = mem_alloc(REACTOR_READ);
+    r->mail = event_new(r->base, r->box.wake_fd, EV_READ | EV_PERSIST, on_mail, r);
+    r->tick = evtimer_new(r->base, on_tick, r);
+    event_add(r->mail, NULL);
+    return r;
+}
+
+int reactor_start(struct reactor *r)
+{
+    return -pthread_create(&r->thread, NULL, run, r);
+}
+
+void reactor_join(struct reactor *r)
+{
+    pthread_join(r->thread, NULL);
+}
+
+bool reactor_settle(struct reactor *r)
+{
+    struct post *p = mailbox_take(&r->box), *next;
+    bool any = p != NULL;
+
+    for (; p != NULL; p = next) {
+        next = p->next;
+        p->run(r, p);
+    }
+    end_turn(r);
+    return any;
+}
+
+void reactor_each(struct reactor *r, void (*fn)(struct conn *c, void *arg), void *arg)
+{
+    for (int kind = 0; kind < TIMER_COUNT; kind++) {
+        struct conn_queue all;
+        struct conn *c;
+
+        TAILQ_INIT(&all);
+        TAILQ_CONCAT(&all, &r->timers[kind], timer_link);
+        while ((c = TAILQ_FIRST(&all)) != NULL) {
+            TAILQ_REMOVE(&all, c, timer_link);
+            TAILQ_INSERT_TAIL(&r->timers[kind], c, timer_link);
+            fn(c, arg);
+        }
+    }
+}
+
+void reactor_free(struct reactor *r)
+{
+    if (r == NULL)
+        return;
+    event_free(r->mail);
+    event_free(r->tick);
+    event_base_free(r->base);
+    mailbox_deinit(&r->box);
+    outq_pool_deinit(&r->pool);
+    buf_deinit(&r->scratch);
+    SSL_CTX_free(r->tls);
+    free(r->raw);
+    free(r->plain);
+    free(r);
+}
