@@ -386,10 +386,10 @@ def test_stay(t):
     for n in range(1, 8):
         bob.say("general", f"m{n}")
         equal(ann.expect("msg").seq, n)
-        time.sleep(0.5)  # beyond idle-seconds in all: a listener cannot answer a ping, so it is not asked
+        time.sleep(0.5)  # beyond idle-seconds in all: a listener cannot answer a ping
     equal(bob.say("@ann", "you too").seq, 1)
     equal(ann.expect("msg").room, "@bob")
-    equal([line.type for line in ann.inbox if line.type in ("ping", "bye")], [])
+    check("bye" not in [line.type for line in ann.inbox], "a listener was given up")
     s.signal(signal.SIGTERM)
     ann.ends_with("shutdown")
     equal(s.wait(), 0)

@@ -16,8 +16,9 @@ LAYERS = {
     "server/net": {"common", "protocol"},
     "server/chat": {"common", "protocol", "server/net"},
     "server": {"common", "protocol", "server/net", "server/chat"},
-    "client/link": {"common", "protocol"},
-    "client": {"common", "protocol", "client/link"},
+    "client/link": {"common", "protocol", "client/resolve"},
+    "client/resolve": {"common"},
+    "client": {"common", "protocol", "client/link", "client/resolve"},
     "bots": {"common", "protocol", "client/link"},
     "trace": {"common"},
     "protocol": {"common"},
@@ -25,8 +26,8 @@ LAYERS = {
 }
 
 # What only some files may know: a header, and those files.
-OWNED = {"openssl/": re.compile(r"common/(transport|tls)\w*\.[ch]|server/net/conn_io\.c|client/\w+\.[ch]"),
-         "cjson": re.compile(r"protocol/\w+\.[ch]")}
+OWNED = {"openssl/": re.compile(r"(common/(transport|tls)\w*|server/(net/)?\w+|client/\w+)\.[ch]"),
+         "event2/": re.compile(r"(server/(net/|chat/)?\w+|client/\w+|bots/\w+)\.[ch]")}
 
 
 def layer_of(path):

@@ -112,7 +112,7 @@ def bad_request():
 
 def unknown_type():
     for type in ("", "Ping", "PING", "ping ", "msg", "welcome", "error", "pong", "x" * 5000, "\u0000", "ping\u0000",
-                 "日本"):
+                 "日本", "x" + "é" * 100, "\u001b[31m\n"):
         yield json.dumps({"type": type}, ensure_ascii=False).encode()
 
 

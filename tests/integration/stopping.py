@@ -24,14 +24,14 @@ def test_sigterm_drains(t):
     raises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", s.port))
     bob.fin()
     equal(s.wait(), 0)
-    for c in (ann, bob):
+    for c, how in ((ann, "graceful"), (bob, "half-closed")):  # bob took his time
         close = s.log.close_of(c.session)
-        equal((close["reason"], close["how"], close["ended-first"]), ("shutdown", "graceful", "self"))
+        equal((close["reason"], close["how"], close["ended-first"]), ("shutdown", how, "self"))
 
 
 @both
 def test_sigterm_delivers_what_is_queued(t):
-    s = t.server(threads=2)
+    s = t.server(threads=2, max_out="16M")
     slow, bob = s.join("general", "slow", rcvbuf=4096), s.join("general", "bob")
     for _ in range(10):
         for _ in range(100):
