@@ -355,16 +355,16 @@ def test_messages_after_the_fin_are_not_waited_for(t):
 @both
 def test_a_busy_room_lets_go(t):
     """The same while the room never falls silent, and says more than the slow client takes."""
-    s = t.server(threads=2, max_out=65536)
+    s = t.server(threads=2, max_out=65536, history_bytes="64M")
     slow = s.join("general", "slow", rcvbuf=4096)
     bob = s.join("general", "bob")
     line = as_lines([{"type": "send", "room": "general", "text": "x" * 2000}])
-    bob.flood(line * 2000)
+    bob.flood(line * 6000)  # 12 MB: more than kernels buffer
     slow.fin()
     deadline = time.monotonic() + 15 * SCALE
     while not slow.eof:
         check(time.monotonic() < deadline, "the room went on, and the connection with it")
-        bob.flood(line * 10)
+        bob.flood(line * 20)
         bob.inbox.clear()
         slow.pump(0.001)
     lines = slow.rest()
