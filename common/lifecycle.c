@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HALF_CLOSED_US 100000 /* a half-closed span that long is one, even where nothing came in it */
+#define HALF_CLOSED_US 1000000 /* a half-closed span that long is one, even where nothing came in it */
 
 static const char *side_name = "server";
 static char id_prefix[16];
@@ -193,6 +193,7 @@ void lifecycle_recv_notify(struct lifecycle *l, int fd)
 void lifecycle_recv_fin(struct lifecycle *l, int fd)
 {
     const char *more = NULL;
+    struct tcp_facts facts;
 
     l->peer_ended = true;
     note_end(l, LIFECYCLE_PEER);
@@ -200,7 +201,13 @@ void lifecycle_recv_fin(struct lifecycle *l, int fd)
         l->was_truncated = true;
         more = "tls=truncated";
     }
-    lifecycle_event(l, fd, "recv-fin", "recv", 0, more);
+    if (is_silent(l))
+        return;
+    tcp_get_facts(fd, &facts);
+    if (l->self_ended && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
+        put_event(l, "recv-fin", "recv", 0, "TIME_WAIT", "inferred", more);
+    else
+        put_event(l, "recv-fin", "recv", 0, tcp_state_name(facts.state), facts.source, more);
 }
 
 void lifecycle_send_notify(struct lifecycle *l, int fd, long ret)

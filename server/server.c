@@ -437,7 +437,8 @@ int server_run(struct config *config, int argc, char **argv)
     if (status == 0)
         status = listen_and_run();
     end();
-    log_event(LOG_INFO, "end", "status=%d", status);
+    if (server.net.count > 0)
+        log_event(LOG_INFO, "end", "status=%d", status);
     log_close();
     config_deinit(server.config);
     return status;

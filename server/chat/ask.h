@@ -28,7 +28,7 @@ struct ask {
     struct audience *audience;
     struct member *member;
     post_fn *home, *done; /* what the home does; what is done back at from */
-    uint64_t identity, seq, after;
+    uint64_t identity, seq, after, heard;
     uint32_t limit;
     enum ask_read read;
     enum ask_result result;

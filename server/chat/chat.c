@@ -7,7 +7,6 @@
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
-#include <event2/event.h>
 #include <stdlib.h>
 
 struct chat *chat_new(struct chat_shared *shared, struct reactor *r, const struct chat_limits *limits)
@@ -35,8 +34,7 @@ void chat_free(struct chat *chat)
     table_deinit(&chat->rooms);
     table_deinit(&chat->audiences);
     table_deinit(&chat->pairs);
-    if (chat->count_timer != NULL)
-        event_free(chat->count_timer);
+    presence_free_timer(chat);
     free(chat);
 }
 
@@ -57,7 +55,9 @@ static void drain_one(struct conn *c, void *arg)
             conn_close(c, "shutdown");
         return;
     }
-    session_bye(s, "shutdown", "the server is stopping", NULL, 0);
+    s->is_stopped = true;
+    conn_pause(c, CONN_PAUSE_BUSY);
+    session_consider_finish(s);
 }
 
 void chat_drain(struct chat *chat)

@@ -41,8 +41,8 @@ struct chat {
     struct table pairs;     /* direct conversations at home here */
     struct pair *pairs_oldest, *pairs_newest;
     struct room *dirty_rooms;
-    struct room *counting; /* large rooms whose count has to be told */
-    struct event *count_timer;
+    struct room *telling; /* rooms that have presence to tell */
+    struct event *tell_timer;
     struct session *finishing;
 };
 

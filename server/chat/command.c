@@ -5,6 +5,7 @@
 
 #include "server/chat/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { NEEDS_HELLO = 1 };
@@ -37,12 +38,20 @@ static bool is_http(const char *line, size_t len)
 
 static void refuse_http(struct session *s)
 {
-    static const char head[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n";
+    static const char body[] = "{\"type\":\"error\",\"code\":\"bad_json\",\"text\":\"this is a chat server, not a web server: it "
+                               "speaks one JSON object a line; try the chat client, or nc\"}\n"
+                               "{\"type\":\"bye\",\"code\":\"protocol\",\"text\":\"HTTP is not spoken here\"}\n";
+    char head[256];
+    int n = snprintf(head, sizeof head,
+                     "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n"
+                     "Connection: close\r\n\r\n",
+                     sizeof body - 1);
 
-    conn_answer(&s->conn, head, sizeof head - 1);
-    session_error(s, NULL, "bad_json", "this is a chat server, not a web server: it speaks one JSON object a line; try the "
-                                       "chat client, or nc");
-    session_bye(s, "protocol", "HTTP is not spoken here", NULL, 0);
+    conn_answer(&s->conn, head, (size_t)n);
+    conn_answer(&s->conn, body, sizeof body - 1);
+    s->conn.life.msgs_out += 2;
+    s->said_bye = true;
+    conn_end(&s->conn, "protocol");
 }
 
 static void tell_decode(struct session *s, enum codec_result result, const char *where)

@@ -27,5 +27,6 @@ bool command_take_uint(struct session *s, const struct message *m, const struct 
 /* The field `room` as a room's name, or as @nick; checked. */
 bool command_need_room(struct session *s, const struct message *m, const struct value *id, const struct value **room);
 bool command_is_direct(const struct value *room);
+bool command_is_room_name(const struct value *v);
 
 #endif

@@ -138,6 +138,11 @@ void command_rooms(struct session *s, const struct message *m, const struct valu
 {
     const struct value *prefix;
 
-    if (command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix))
-        start(s, id, prefix, list_rooms);
+    if (!command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix))
+        return;
+    if (prefix != NULL && prefix->len > 0 && !command_is_room_name(prefix)) {
+        session_error_field(s, id, "bad_request", "prefix", 0, "prefix takes the first characters of a room's name");
+        return;
+    }
+    start(s, id, prefix, list_rooms);
 }

@@ -13,7 +13,7 @@ static bool is_room_byte(unsigned char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 }
 
-static bool is_room_name(const struct value *v)
+bool command_is_room_name(const struct value *v)
 {
     if (v->len < 1 || v->len > PROTOCOL_MAX_ROOM)
         return false;
@@ -37,7 +37,7 @@ bool command_need_room(struct session *s, const struct message *m, const struct 
         session_error_field(s, id, "bad_request", "room", 0, v == NULL ? "room is missing" : "room takes a string");
         return false;
     }
-    if (is_room_name(v) || (command_is_direct(v) && utf8_is_nick(v->text + 1, v->len - 1)))
+    if (command_is_room_name(v) || (command_is_direct(v) && utf8_is_nick(v->text + 1, v->len - 1)))
         return true;
     session_error(s, id, "bad_room", "a room is 1 to %d of a to z, 0 to 9, '.', '_' and '-'; or @ and a nick", PROTOCOL_MAX_ROOM);
     return false;
@@ -76,6 +76,7 @@ static void enter(struct ask *a)
 {
     struct member *m = a->member;
 
+    m->heard = a->heard;
     if (a->has_after && a->after < a->seq)
         member_enter(m, MEMBER_BEHIND, a->after);
     else

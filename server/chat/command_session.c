@@ -47,7 +47,7 @@ static void welcome(struct session *s, const char *re, size_t re_len, const char
     conn_greet(&s->conn);
     if (re_len == 0)
         return;
-    directory_token(&chat->shared->directory, s->nick, token);
+    directory_token(&chat->shared->directory, s->nick, s->conn.life.id, token);
     reactor_now(s->conn.reactor);
     buf_clear(b);
     codec_begin(b, MESSAGE_WELCOME);

@@ -197,13 +197,16 @@ static struct chunk *make_line(const struct pair *pair, const struct ask *a, con
     return chunk;
 }
 
-static void answer_ack(struct ask *a, uint64_t seq, uint64_t time_ms, bool repeat)
+static void answer_ack(struct ask *a, const struct nick_place *other, uint64_t seq, uint64_t time_ms, bool repeat)
 {
+    char room[UTF8_NICK_MAX + 2];
+    size_t len = at_nick(room, other->text, other->len);
+
     if (a->id_len == 0)
         return;
     codec_begin(&a->answer, MESSAGE_ACK);
     codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
-    codec_add(&a->answer, FIELD_ROOM, a->room, a->room_len);
+    codec_add(&a->answer, FIELD_ROOM, room, len);
     codec_add_uint(&a->answer, FIELD_SEQ, seq);
     codec_add_uint(&a->answer, FIELD_TIME, time_ms);
     if (repeat)
@@ -252,10 +255,10 @@ void direct_on_send(struct reactor *r, struct post *p)
     if (a->key_len > 0)
         old = keys_find(&pair->keys, a->folded, a->folded_len, a->key, a->key_len);
     if (old != NULL) {
-        answer_ack(a, old->seq, old->time_ms, true);
+        answer_ack(a, &other, old->seq, old->time_ms, true);
     } else {
         say(chat, pair, a, &other);
-        answer_ack(a, pair->seq, pair->last_time_ms, false);
+        answer_ack(a, &other, pair->seq, pair->last_time_ms, false);
     }
     ask_return(a, r);
 }

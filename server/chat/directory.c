@@ -101,34 +101,35 @@ struct session *directory_session(struct directory *d, const char *folded, size_
     return s;
 }
 
-static uint64_t seal(const struct directory *d, uint64_t identity, const char *folded, size_t len)
+static uint64_t seal(const struct directory *d, uint64_t identity, uint64_t nonce, const char *folded, size_t len)
 {
-    char text[sizeof identity + UTF8_FOLD_MAX];
+    uint64_t head[2] = {identity, nonce};
+    char text[sizeof head + UTF8_FOLD_MAX];
 
-    memcpy(text, &identity, sizeof identity);
-    memcpy(text + sizeof identity, folded, len);
-    return siphash24(d->secret, text, sizeof identity + len);
+    memcpy(text, head, sizeof head);
+    memcpy(text + sizeof head, folded, len);
+    return siphash24(d->secret, text, sizeof head + len);
 }
 
-void directory_token(const struct directory *d, const struct nick *n, char out[DIRECTORY_TOKEN_SIZE])
+void directory_token(const struct directory *d, const struct nick *n, uint64_t nonce, char out[DIRECTORY_TOKEN_SIZE])
 {
-    snprintf(out, DIRECTORY_TOKEN_SIZE, "%016llx.%016llx", (unsigned long long)n->identity,
-             (unsigned long long)seal(d, n->identity, n->text, n->folded_len));
+    snprintf(out, DIRECTORY_TOKEN_SIZE, "%016llx%016llx%016llx", (unsigned long long)n->identity, (unsigned long long)nonce,
+             (unsigned long long)seal(d, n->identity, nonce, n->text, n->folded_len));
 }
 
 bool directory_check_token(const struct directory *d, const char *token, size_t len, const char *folded,
                            size_t folded_len, uint64_t *identity)
 {
     char text[DIRECTORY_TOKEN_SIZE];
-    unsigned long long who, proof;
+    unsigned long long who, nonce, proof;
     int end = 0;
 
-    if (len != 33)
+    if (len != 48)
         return false;
     memcpy(text, token, len);
     text[len] = '\0';
-    if (sscanf(text, "%16llx.%16llx%n", &who, &proof, &end) != 2 || end != 33)
+    if (sscanf(text, "%16llx%16llx%16llx%n", &who, &nonce, &proof, &end) != 3 || end != 48)
         return false;
     *identity = who;
-    return who != 0 && seal(d, who, folded, folded_len) == proof;
+    return who != 0 && seal(d, who, nonce, folded, folded_len) == proof;
 }

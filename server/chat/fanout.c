@@ -54,7 +54,7 @@ void audience_release(struct audience *a)
     free(a);
 }
 
-void audience_deliver(struct audience *a, struct chunk *chunk, const struct session *except)
+void audience_deliver(struct audience *a, struct chunk *chunk)
 {
     uint32_t most = a->reactor->limits.max_out;
 
@@ -62,15 +62,29 @@ void audience_deliver(struct audience *a, struct chunk *chunk, const struct sess
         struct member *m = a->members[i];
         struct session *s = m->session;
 
-        if (m->state != MEMBER_LIVE || s == except)
+        if (m->state != MEMBER_LIVE)
             continue;
         if (s->conn.out.bytes + chunk->len > most && s->conn.out.bytes > 0) {
             if (chunk->count > 0)
                 member_fall_behind(m, chunk->first_seq - 1);
-            continue; /* who comes and goes is not told to one who is behind */
+            continue;
         }
         conn_push(&s->conn, chunk, 0, chunk->len);
         s->conn.life.msgs_out += chunk->count > 0 ? chunk->count : 1;
+    }
+}
+
+/* Who comes and goes is not told to one who is behind. */
+void audience_tell(struct audience *a, struct chunk *chunk)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        struct member *m = a->members[i];
+        uint32_t skip = presence_skip(chunk, m->heard);
+
+        if (m->state != MEMBER_LIVE || m->leaving || skip == chunk->len)
+            continue;
+        conn_push(&m->session->conn, chunk, skip, chunk->len - skip);
+        m->session->conn.life.msgs_out++;
     }
 }
 

@@ -29,6 +29,7 @@ struct member {
     struct audience *audience;
     struct member *next; /* of the session */
     uint64_t cursor;     /* behind: the last seq that it was given */
+    uint64_t heard;      /* the number of the presence event of its own coming */
     uint32_t place;      /* in the audience, unless it is joining */
     uint8_t state;
     bool leaving; /* the room's home has been asked to let it go; until it answers, messages still come */
@@ -51,8 +52,9 @@ struct audience *audience_find(struct chat *chat, const char *room, size_t len);
 struct audience *audience_get(struct chat *chat, const char *room, size_t len); /* makes it where there is none */
 void audience_release(struct audience *a); /* frees it when nobody is in it or asks about it */
 
-/* Hands a chunk to every member at the head but one (NULL: to all). Chunks with messages go to the others by their cursor. */
-void audience_deliver(struct audience *a, struct chunk *chunk, const struct session *except);
+/* Hands a chunk to every member at the head; what it has of messages goes to the others by their cursor. */
+void audience_deliver(struct audience *a, struct chunk *chunk);
+void audience_tell(struct audience *a, struct chunk *chunk); /* a chunk of presence lines: presence.h */
 
 /* The session's member of that room, not one that is leaving; or NULL. */
 struct member *member_find(struct session *s, const char *room, size_t len);

@@ -5,18 +5,15 @@
 #include "common/mem.h"
 #include "server/chat/session.h"
 
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define COUNT_SECONDS 5 /* between two counts of a large room */
 
 /* What one reactor gets of a room's turn. */
 struct delivery {
     struct post post;
     struct audience *audience; /* NULL: only acknowledgements */
     struct chunk *chunk;
-    struct session *except;
+    bool is_presence;
     struct ack *acks;
     uint32_t ack_count;
     struct buf ack_lines;
@@ -49,7 +46,7 @@ static bool give_up_one(struct chat *chat)
     for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
         struct room *room = table_of(link, struct room, link);
 
-        if (room->members == 0 && !room->is_dirty && !room->is_counting) {
+        if (room->members == 0 && !room->is_dirty) {
             room_free(room);
             return true;
         }
@@ -80,6 +77,7 @@ void room_free(struct room *room)
 
     table_remove(&chat->rooms, &room->link);
     atomic_fetch_sub(&chat->shared->rooms, 1);
+    presence_deinit(room);
     history_deinit(&room->history);
     keys_deinit(&room->keys);
     buf_deinit(&room->lines);
@@ -106,13 +104,21 @@ static void settle_acks(const struct ack *acks, uint32_t count, const struct rea
     }
 }
 
+static void give(struct audience *a, struct chunk *chunk, bool is_presence)
+{
+    if (is_presence)
+        audience_tell(a, chunk);
+    else
+        audience_deliver(a, chunk);
+}
+
 static void on_delivery(struct reactor *r, struct post *p)
 {
     struct delivery *d = (struct delivery *)p;
 
     settle_acks(d->acks, d->ack_count, r, d->ack_lines.data);
     if (d->audience != NULL && d->chunk != NULL)
-        audience_deliver(d->audience, d->chunk, d->except);
+        give(d->audience, d->chunk, d->is_presence);
     chunk_unref(d->chunk);
     free(d->acks);
     buf_deinit(&d->ack_lines);
@@ -134,7 +140,8 @@ static void take_acks(struct delivery *d, const struct room *room, const struct 
     }
 }
 
-static void hand_over(struct room *room, struct reactor *to, struct share *share, struct chunk *chunk, struct session *except)
+static void hand_over(struct room *room, struct reactor *to, struct share *share, struct chunk *chunk,
+                      bool is_presence)
 {
     struct delivery *d;
 
@@ -148,22 +155,22 @@ static void hand_over(struct room *room, struct reactor *to, struct share *share
         return;
     }
     d->chunk = chunk != NULL && d->audience != NULL ? chunk_ref(chunk) : NULL;
-    d->except = except;
+    d->is_presence = is_presence;
     reactor_post(room->chat->reactor, to, &d->post, on_delivery);
 }
 
 /* To every reactor that has members or acknowledgements due. */
-static void hand_out(struct room *room, struct chunk *chunk, struct session *except)
+void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence)
 {
     struct net *net = room->chat->shared->net;
     struct reactor *here = room->chat->reactor;
 
     for (unsigned i = 0; i < net->count; i++)
         if (net->reactors[i] != here)
-            hand_over(room, net->reactors[i], &room->shares[i], chunk, except);
+            hand_over(room, net->reactors[i], &room->shares[i], chunk, is_presence);
     settle_acks(room->acks, room->ack_count, here, room->ack_lines.data);
     if (chunk != NULL && room->shares[here->index].members > 0)
-        audience_deliver(room->shares[here->index].audience, chunk, except);
+        give(room->shares[here->index].audience, chunk, is_presence);
     room->ack_count = 0;
     buf_clear(&room->ack_lines);
 }
@@ -174,6 +181,7 @@ void room_flush(struct room *room)
     struct chunk *chunk = NULL;
 
     if (room->count > 0) {
+        presence_flush(room);
         chunk = chunk_new_copy(room->lines.data, room->lines.len);
         chunk->first_seq = room->first_seq;
         chunk->count = room->count;
@@ -185,7 +193,7 @@ void room_flush(struct room *room)
             buf_deinit(&room->lines);
     }
     if (chunk != NULL || room->ack_count > 0)
-        hand_out(room, chunk, NULL);
+        room_hand_out(room, chunk, false);
     chunk_unref(chunk);
 }
 
@@ -209,81 +217,6 @@ static void mark_dirty(struct room *room)
     room->chat->dirty_rooms = room;
 }
 
-/* A line that is no message: in its place among the messages, not kept. */
-static void say(struct room *room, const struct buf *line, struct session *except)
-{
-    struct chunk *chunk;
-
-    room_flush(room);
-    chunk = chunk_new_copy(line->data, line->len);
-    hand_out(room, chunk, except);
-    chunk_unref(chunk);
-}
-
-/* ---- presence ---- */
-
-static void on_count_timer(evutil_socket_t fd, short what, void *arg)
-{
-    struct chat *chat = arg;
-    struct room *room;
-
-    (void)fd, (void)what;
-    while ((room = chat->counting) != NULL) {
-        struct buf line = {0};
-
-        chat->counting = room->next_counting;
-        room->is_counting = false;
-        if (room->members == room->told_members)
-            continue;
-        room->told_members = room->members;
-        codec_begin(&line, MESSAGE_PRESENCE);
-        codec_add(&line, FIELD_ROOM, room->name, room->name_len);
-        codec_add_text(&line, FIELD_EVENT, "count");
-        codec_add_uint(&line, FIELD_MEMBERS, room->members);
-        codec_end(&line);
-        say(room, &line, NULL);
-        buf_deinit(&line);
-    }
-}
-
-static void count_later(struct room *room)
-{
-    struct chat *chat = room->chat;
-    struct timeval later = {.tv_sec = COUNT_SECONDS};
-
-    if (room->is_counting)
-        return;
-    room->is_counting = true;
-    room->next_counting = chat->counting;
-    chat->counting = room;
-    if (chat->count_timer == NULL)
-        chat->count_timer = evtimer_new(chat->reactor->base, on_count_timer, chat);
-    if (!evtimer_pending(chat->count_timer, NULL))
-        evtimer_add(chat->count_timer, &later);
-}
-
-/* Tells the others that someone came or went: by name in a small room, by a count in a large one. nobody: how many members
- * it has when there is nobody to tell. */
-static void tell_presence(struct room *room, const struct ask *a, const char *event, struct session *except,
-                          uint32_t nobody)
-{
-    struct buf line = {0};
-
-    if (room->members > room->chat->limits.presence_max) {
-        count_later(room);
-        return;
-    }
-    if (room->members == nobody)
-        return;
-    codec_begin(&line, MESSAGE_PRESENCE);
-    codec_add(&line, FIELD_ROOM, room->name, room->name_len);
-    codec_add(&line, FIELD_NICK, a->nick, a->nick_len);
-    codec_add_text(&line, FIELD_EVENT, event);
-    codec_end(&line);
-    say(room, &line, except);
-    buf_deinit(&line);
-}
-
 /* ---- coming and going ---- */
 
 static void answer_joined(struct ask *a, const struct room *room)
@@ -301,6 +234,7 @@ static void answer_joined(struct ask *a, const struct room *room)
     codec_end(&a->answer);
     a->answer_lines = 1;
     a->seq = room->seq;
+    a->heard = room->presence.events;
     if (a->id_len == 0)
         buf_clear(&a->answer);
 }
@@ -323,10 +257,9 @@ void room_on_join(struct reactor *r, struct post *p)
             room->shares[a->from->index].audience = a->audience;
             room->shares[a->from->index].members++;
             room->members++;
+            presence_tell(room, a->nick, a->nick_len, "join");
         }
         answer_joined(a, room);
-        if (a->is_new) /* the newcomer is not in its audience yet, and so is not told of itself */
-            tell_presence(room, a, "join", NULL, 1);
     }
     ask_return(a, r);
 }
@@ -365,12 +298,11 @@ void room_on_leave(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
-    struct session *except = a->session;
 
     if (room != NULL) {
         room_flush(room);
         room->members--;
-        tell_presence(room, a, a->event, except, 0); /* before its share is counted down: its reactor still has others */
+        presence_tell(room, a->nick, a->nick_len, a->event);
         if (--room->shares[a->from->index].members == 0)
             room->shares[a->from->index].audience = NULL;
     }
@@ -482,6 +414,7 @@ void room_on_topic(struct reactor *r, struct post *p)
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
     struct buf line = {0};
+    struct chunk *chunk;
     uint64_t now;
 
     if (room == NULL) {
@@ -499,9 +432,12 @@ void room_on_topic(struct reactor *r, struct post *p)
     codec_add_uint(&line, FIELD_TIME, now);
     codec_end(&line);
     room_flush(room);
+    presence_flush(room);
     put_ack(room, a->session, a->from, a->id, a->id_len, 0, now, false);
     a->session = NULL;
-    say(room, &line, NULL);
+    chunk = chunk_new_copy(line.data, line.len);
+    room_hand_out(room, chunk, false);
+    chunk_unref(chunk);
     buf_deinit(&line);
     ask_return(a, r);
 }

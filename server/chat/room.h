@@ -12,6 +12,7 @@
 #include "server/chat/fanout.h"
 #include "server/chat/history.h"
 #include "server/chat/keys.h"
+#include "server/chat/presence.h"
 
 /* A room's members on one reactor. */
 struct share {
@@ -30,7 +31,8 @@ struct room {
     struct table_link link;
     struct chat *chat;
     uint64_t epoch, seq, last_time_ms;
-    uint32_t members, told_members; /* told: in the last count */
+    uint32_t members;
+    struct presence presence;
     struct history history;
     struct keys keys;
     char *topic; /* NULL: none */
@@ -41,8 +43,8 @@ struct room {
     struct ack *acks;
     uint32_t ack_count, ack_cap;
     struct buf ack_lines;
-    struct room *next_dirty, *next_counting;
-    bool is_dirty, is_counting;
+    struct room *next_dirty;
+    bool is_dirty;
 
     uint8_t name_len;
     char name[PROTOCOL_MAX_ROOM + 1];
@@ -66,7 +68,10 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
                     const struct value *text);
 struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t hash);
 
-void room_flush(struct room *room);
+/* Gives a chunk, or NULL, to every reactor that has members, with the acknowledgements that are due. */
+void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence);
+
+void room_flush(struct room *room); /* keeps and hands out what was said and not handed out yet */
 void room_flush_all(struct chat *chat); /* at the end of a turn */
 void room_free(struct room *room);
 

@@ -124,6 +124,10 @@ void room_answer_history(struct ask *a, const struct history *h, uint64_t newest
     bool more, full = false;
 
     choose_range(a, oldest, newest, &after, &last, &more);
+    if (a->read == READ_AFTER && after + 1 < oldest) { /* what is gone does not count: as many as asked for behind it */
+        last = newest + 1 - oldest > a->limit ? oldest - 1 + a->limit : newest;
+        more = last < newest;
+    }
     if (after + 1 < oldest && after < last) {
         put_gap(a, room != NULL ? room : a->room, room != NULL ? room_len : a->room_len, after + 1,
                 oldest - 1 < last ? oldest - 1 : last);

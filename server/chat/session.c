@@ -101,7 +101,7 @@ void session_consider_finish(struct session *s)
 {
     struct chat *chat = session_chat(s);
 
-    if (!(s->wants_bye || (s->at_eof && !s->stays)) || s->is_finishing || s->said_bye || s->conn.held > 0 || s->behind > 0)
+    if (!(s->wants_bye || s->is_stopped || (s->at_eof && !s->stays)) || s->is_finishing || s->said_bye || s->conn.held > 0 || s->behind > 0)
         return;
     s->is_finishing = true;
     s->next_finishing = chat->finishing;
@@ -118,7 +118,9 @@ void session_finish_all(struct chat *chat)
         if (s->conn.state == CONN_CLOSED)
             continue;
         session_let_go(s, s->wants_bye ? "leave" : "detach");
-        if (s->wants_bye)
+        if (s->is_stopped)
+            session_bye(s, "shutdown", "the server is stopping", NULL, 0);
+        else if (s->wants_bye)
             session_bye(s, "bye", "until next time", s->bye_id, s->bye_id_len);
         else
             session_bye(s, "eof", "you have ended your side, and this was all", NULL, 0);
@@ -167,8 +169,10 @@ static void on_timeout(struct conn *c, enum timer_kind which)
 
     switch (which) {
     case TIMER_PING:
-        if (!conn_can_speak(c))
+        if (c->state != CONN_OPEN) { /* it can't answer: keepalive, or writing to it, tells whether it lives */
+            reactor_set_timer(c->reactor, c, TIMER_PING);
             return;
+        }
         buf_clear(b);
         codec_begin(b, MESSAGE_PING);
         codec_end(b);
@@ -178,10 +182,6 @@ static void on_timeout(struct conn *c, enum timer_kind which)
         session_bye(s, "idle", "no hello came in time", NULL, 0);
         return;
     default:
-        if (c->state == CONN_PEER_ENDED) { /* it can't answer a ping: keepalive and writing tell whether it lives */
-            reactor_set_timer(c->reactor, c, TIMER_PING);
-            return;
-        }
         session_let_go(s, "detach");
         session_bye(s, "idle", "nothing came for too long, not even an answer to a ping", NULL, 0);
     }

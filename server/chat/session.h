@@ -14,7 +14,7 @@ struct session {
     struct member *members;
     struct session *next_finishing;
     uint16_t member_count, behind;
-    bool stays : 1, at_eof : 1, wants_bye : 1, is_finishing : 1, said_bye : 1;
+    bool stays : 1, at_eof : 1, wants_bye : 1, is_stopped : 1, is_finishing : 1, said_bye : 1;
     uint8_t bye_id_len;
     char *bye_id; /* of the request `bye`, or NULL */
 };

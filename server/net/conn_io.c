@@ -284,6 +284,8 @@ static void readable(struct conn *c)
         read_to_the_end(c, r->raw, (size_t)n);
     else
         take_raw(c, r->raw, (size_t)n);
+    if (n > 0 && c->life.got_notify && c->state == CONN_PEER_ENDED)
+        readable(c); /* a close_notify mostly has its FIN right behind it */
 }
 
 /* Its FIN was read: what can still come is a reset, or the last acknowledgement. */

@@ -126,7 +126,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
             continue;
         }
         if (got == -EMFILE || got == -ENFILE || got == -ENOBUFS || got == -ENOMEM)
-            set_paused(l, true, strerror(-got));
+            set_paused(l, true, got == -EMFILE || got == -ENFILE ? "out of descriptors (EMFILE)" : strerror(-got));
         if (got != -ECONNABORTED)
             return;
     }
