@@ -1,0 +1,122 @@
+/* chat.c: see chat.h. */
+#include "client/chat.h"
+
+#include "common/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void chat_complain(const char *why)
+{
+    fprintf(stderr, "chat: %s\n", why);
+}
+
+static int complain(int exit_code, const char *what, const char *why)
+{
+    fprintf(stderr, "chat: %s: %s\n", what, why);
+    return exit_code;
+}
+
+void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect, bool passes)
+{
+    const struct options *o = &chat->options;
+    struct client_config config = {
+        .host = o->host,
+        .server = o->server,
+        .nick = o->nick,
+        .known_hosts = o->known_hosts,
+        .tls = chat->tls,
+        .port = o->port,
+        .ca_given = o->ca != NULL,
+        .stay = o->stay,
+        .reconnect = reconnect && o->reconnect,
+        .other_nick = !o->nick_given,
+        .is_loopback = o->is_loopback,
+        .quiet = o->log == NULL,
+        .passes_requests = passes,
+    };
+
+    client_init(&chat->client, chat->base, &config, view, view_arg);
+    for (size_t i = 0; i < o->room_count; i++)
+        client_want_room(&chat->client, o->rooms[i]);
+}
+
+void chat_run(struct chat *chat)
+{
+    client_start(&chat->client);
+    event_base_dispatch(chat->base);
+    client_deinit(&chat->client);
+}
+
+void chat_over(struct chat *chat, int exit_code, const char *why)
+{
+    chat->exit_code = exit_code;
+    if (why != NULL)
+        chat_complain(why);
+    event_base_loopbreak(chat->base);
+}
+
+/* poll(2) and not epoll: it takes regular files and /dev/null as input too, and there are few descriptors here. */
+static struct event_base *new_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base;
+
+    event_config_require_features(config, EV_FEATURE_FDS);
+    base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+static int run(struct chat *chat)
+{
+    const struct options *o = &chat->options;
+    char err[TLS_ERROR_SIZE];
+    int ret;
+
+    if (o->log != NULL && (ret = log_open(o->log)) < 0)
+        return complain(EXIT_USAGE, o->log, strerror(-ret));
+    if (options_want_tls(o) && (chat->tls = tls_new_client(o->ca, err)) == NULL)
+        return complain(EXIT_USAGE, "TLS", err);
+    chat->base = new_base();
+    if (chat->base == NULL)
+        return complain(EXIT_NOT_CONNECTED, "libevent", "no event loop could be made");
+    if (o->json)
+        view_json_run(chat);
+    else if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+        view_line_run(chat);
+    else
+        view_pipe_run(chat);
+    event_base_free(chat->base);
+    return chat->exit_code;
+}
+
+int chat_main(int argc, char **argv)
+{
+    struct chat chat = {.exit_code = EXIT_CLEAN};
+    int code;
+
+    signal(SIGPIPE, SIG_IGN);
+    lifecycle_set_side("client");
+    switch (options_parse(&chat.options, argc, argv)) {
+    case OPTIONS_RUN:
+        code = run(&chat);
+        break;
+    case OPTIONS_DONE:
+        code = EXIT_CLEAN;
+        break;
+    default:
+        code = EXIT_USAGE;
+        break;
+    }
+    SSL_CTX_free(chat.tls);
+    options_deinit(&chat.options);
+    log_close();
+    if (fflush(stdout) != 0 && code == EXIT_CLEAN)
+        code = EXIT_FAILED;
+    return code;
+}

@@ -1,0 +1,418 @@
+/* client.c: the state of a user's connection: opening, trusting, losing it, coming back, leaving; see client.h. The
+ * thread of its event_base. One timer serves every wait: to connect again, and to find out whether the server lives. */
+#include "client/client.h"
+
+#include "client/explain.h"
+#include "client/sanitize.h"
+#include "client/trust.h"
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/utf8.h"
+#include "protocol/codec.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define WELCOME_MS 10000  /* for the answer to hello */
+#define ANSWER_END_MS 5000 /* for the server's FIN once it has said bye */
+#define TICK_MS 1000
+#define PATIENCE_S 15     /* for the answer to our ping */
+#define PENDING_LINES 1000
+#define PENDING_BYTES (1024 * 1024)
+#define KEEPALIVE_S 30
+#define PING "{\"type\":\"ping\",\"id\":\"chat.ping\"}\n"
+#define BYE "{\"type\":\"bye\",\"id\":\"chat.bye\"}\n"
+#define OLD_ENOUGH_US 5000000 /* a connection that lived that long was a good one: the next wait is short again */
+
+static void open_link(struct client *c);
+
+void client_tell(struct client *c, enum client_news what, const char *format, ...)
+{
+    struct buf fit = {0};
+    va_list args;
+    char text[1024];
+
+    if (c->view->news == NULL)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sanitize_put_lines(&fit, text, strlen(text), "  ");
+    buf_put(&fit, "", 1);
+    c->view->news(c->view_arg, what, fit.data);
+    buf_deinit(&fit);
+}
+
+static void start_timer(struct client *c, uint32_t ms)
+{
+    struct timeval wait = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+    event_add(c->timer, &wait);
+}
+
+static void be_over(struct client *c, int exit_code, const char *why)
+{
+    if (c->is_over)
+        return;
+    c->is_over = true;
+    c->state = CLIENT_OFF;
+    event_del(c->timer);
+    if (exit_code != EXIT_CLEAN)
+        c->exit_code = exit_code;
+    if (c->view->over != NULL)
+        c->view->over(c->view_arg, c->exit_code, why);
+}
+
+void client_give_up(struct client *c, int exit_code, const char *format, ...)
+{
+    struct buf fit = {0};
+    va_list args;
+    char text[1024];
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sanitize_put_lines(&fit, text, strlen(text), "  ");
+    buf_put(&fit, "", 1);
+    link_close(c->link);
+    be_over(c, exit_code, fit.data);
+    buf_deinit(&fit);
+}
+
+static void on_up(struct link *l, void *owner)
+{
+    struct client *c = owner;
+
+    c->connected_us = c->heard_us = clock_mono_us();
+    link_set_deadline(l, WELCOME_MS);
+    client_greet(c);
+}
+
+static bool refuse_changed(struct client *c, const char *known, const char *now)
+{
+    client_give_up(c, EXIT_DISTRUSTED,
+                   "%s shows another certificate than before\n"
+                   "kept: %s\nnow:  %s\n"
+                   "Somebody may be between you and the server. If its certificate was changed on purpose (ask who runs it),\n"
+                   "take the line of %s out of %s and connect again.",
+                   c->config.server, known, now, c->config.server, c->config.known_hosts);
+    return false;
+}
+
+/* Trust on first use: the fingerprint is kept, and has to be the same ever after. */
+static bool trust_by_file(struct client *c, const struct link_certificate *cert)
+{
+    const char *file = c->config.known_hosts, *server = c->config.server;
+    char known[TLS_FINGERPRINT_SIZE];
+    int ret = trust_look_up(file, server, cert->fingerprint, known);
+
+    if (ret == TRUST_KNOWN)
+        return true;
+    if (ret == TRUST_CHANGED)
+        return refuse_changed(c, known, cert->fingerprint);
+    if (ret == TRUST_NEW)
+        ret = trust_add(file, server, cert->fingerprint);
+    if (ret < 0) {
+        client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s can't be checked: %s: %s", server, file, strerror(-ret));
+        return false;
+    }
+    client_tell(c, CLIENT_CERTIFICATE, "first time at %s: its certificate is kept in %s\n%s", server, file,
+                cert->fingerprint);
+    return true;
+}
+
+static bool on_trust(struct link *l, const struct link_certificate *cert, void *owner)
+{
+    struct client *c = owner;
+
+    (void)l;
+    if (cert->verified)
+        return true;
+    if (!c->config.ca_given && c->config.known_hosts != NULL)
+        return trust_by_file(c, cert);
+    client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s could not be verified: %s\nit is %s", c->config.server,
+                   cert->why, cert->fingerprint);
+    return false;
+}
+
+static void tell_may_say(struct client *c)
+{
+    if (c->state == CLIENT_ON && c->view->may_say != NULL && !client_is_full(c))
+        c->view->may_say(c->view_arg);
+}
+
+static void on_line(struct link *l, char *line, size_t len, void *owner)
+{
+    struct client *c = owner;
+
+    (void)l;
+    c->heard_us = clock_mono_us();
+    c->ping_sent = false;
+    if (c->view->raw != NULL && c->state != CLIENT_OFF)
+        c->view->raw(c->view_arg, line, len);
+    client_take_line(c, line, len);
+    tell_may_say(c);
+}
+
+static void on_end(struct link *l, bool truncated, void *owner)
+{
+    (void)truncated, (void)owner;
+    link_shutdown(l);
+    link_set_deadline(l, ANSWER_END_MS);
+}
+
+static void on_drained(struct link *l, void *owner)
+{
+    struct client *c = owner;
+
+    (void)l;
+    tell_may_say(c);
+}
+
+static void on_watch(struct link *l, enum link_event e, void *owner)
+{
+    struct client *c = owner;
+
+    (void)l;
+    if (c->view->watch != NULL)
+        c->view->watch(c->view_arg, e);
+}
+
+/* Whether the server has said that coming back by itself is not wanted. */
+static bool bye_is_final(const struct client *c)
+{
+    return c->got_bye && (strcmp(c->bye_code, "replaced") == 0 || strcmp(c->bye_code, "kicked") == 0 ||
+                          strcmp(c->bye_code, "protocol") == 0);
+}
+
+static void wait_to_connect(struct client *c, bool was_up, const char *why)
+{
+    uint32_t random = 0, ms;
+    char wait[32];
+
+    if (getentropy(&random, sizeof random) != 0)
+        abort();
+    ms = backoff_next(&c->backoff, c->retry_after_ms, random);
+    c->retry_after_ms = 0;
+    clock_format_duration((uint64_t)ms * 1000, wait, sizeof wait);
+    c->state = CLIENT_WAITING;
+    client_tell(c, was_up ? CLIENT_LOST : CLIENT_RETRYING, "%s; connecting again in %s", why, wait);
+    start_timer(c, ms);
+}
+
+/* The user has ended it: what counts is whether the server has had everything. */
+static void end_wanted(struct client *c, const struct link_verdict *v, const char *why)
+{
+    if (c->model.line_count > 0 || (v->how != LINK_ENDED && !c->said_bye))
+        be_over(c, EXIT_LOST, why);
+    else
+        be_over(c, c->exit_code, NULL);
+}
+
+static void on_closed(struct link *l, const struct link_verdict *v, void *owner)
+{
+    struct client *c = owner;
+    bool was_on = c->state == CLIENT_ON, may_return;
+    struct buf why = {0};
+
+    (void)l;
+    if (c->is_over)
+        return;
+    model_detach(&c->model);
+    explain_verdict(&why, c, v);
+    may_return = c->config.reconnect && c->was_on && !bye_is_final(c) && v->how != LINK_DISTRUSTED;
+    if (c->connected_us != 0 && clock_mono_us() - c->connected_us > OLD_ENOUGH_US)
+        backoff_reset(&c->backoff);
+    if (c->half_closed) {
+        c->state = CLIENT_OFF;
+        client_tell(c, CLIENT_OVER, "%s", why.data);
+    } else if (c->user_ended && (c->model.line_count == 0 || !may_return || c->said_bye)) {
+        end_wanted(c, v, why.data);
+    } else if (may_return) {
+        wait_to_connect(c, was_on || c->state == CLIENT_ENDING, why.data);
+    } else if (!c->was_on) {
+        be_over(c, explain_exit_code(c, v), why.data);
+    } else {
+        be_over(c, v->how == LINK_DISTRUSTED ? EXIT_DISTRUSTED : EXIT_LOST, why.data);
+    }
+    buf_deinit(&why);
+}
+
+static const struct link_handler handler = {
+    .up = on_up,
+    .trust = on_trust,
+    .line = on_line,
+    .end = on_end,
+    .drained = on_drained,
+    .closed = on_closed,
+    .watch = on_watch,
+};
+
+static void open_link(struct client *c)
+{
+    struct link_options o = {
+        .host = c->config.host,
+        .port = c->config.port,
+        .tls = c->config.tls,
+        .keepalive_s = KEEPALIVE_S,
+        .quiet = c->config.quiet,
+    };
+
+    c->state = CLIENT_CONNECTING;
+    c->got_bye = c->ping_sent = c->half_closed = false;
+    c->connected_us = 0;
+    free(c->bye_text);
+    c->bye_text = NULL;
+    link_open(c->link, &o);
+}
+
+/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we do not, we
+ * ask ourselves, and take silence for a loss. */
+static void check_silence(struct client *c)
+{
+    uint64_t silent = (clock_mono_us() - c->heard_us) / 1000000;
+
+    if (c->ping_s == 0 || c->state != CLIENT_ON || silent < c->ping_s + PATIENCE_S)
+        return;
+    if (!c->ping_sent) {
+        link_send(c->link, PING, sizeof PING - 1);
+        c->ping_sent = true;
+    } else if (silent >= c->ping_s + 2 * PATIENCE_S) {
+        client_tell(c, CLIENT_PROBLEM, "%s has not been heard of for %u s", c->config.server, (unsigned)silent);
+        client_reconnect(c);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *c = arg;
+
+    (void)fd, (void)what;
+    if (c->state == CLIENT_WAITING) {
+        open_link(c);
+        return;
+    }
+    check_silence(c);
+    if (c->state == CLIENT_ON) {
+        client_send_pending(c);
+        start_timer(c, TICK_MS);
+    }
+}
+
+void client_init(struct client *c, struct event_base *base, const struct client_config *config,
+                 const struct client_view *view, void *view_arg)
+{
+    *c = (struct client){.base = base, .config = *config, .view = view, .view_arg = view_arg};
+    c->max_text = PROTOCOL_MAX_TEXT;
+    snprintf(c->nick, sizeof c->nick, "%s", config->nick);
+    model_init(&c->model);
+    c->link = link_new(base, &handler, c);
+    c->timer = evtimer_new(base, on_timer, c);
+}
+
+void client_deinit(struct client *c)
+{
+    link_free(c->link);
+    event_free(c->timer);
+    model_deinit(&c->model);
+    free(c->resume);
+    free(c->bye_text);
+}
+
+void client_start(struct client *c)
+{
+    open_link(c);
+}
+
+void client_came_on(struct client *c)
+{
+    bool again = c->was_on;
+    char how[160];
+
+    c->state = CLIENT_ON;
+    c->was_on = true;
+    link_set_deadline(c->link, 0);
+    explain_connection(c, how, sizeof how);
+    client_tell(c, again ? CLIENT_RECONNECTED : CLIENT_CONNECTED, "%s", how);
+    start_timer(c, TICK_MS);
+}
+
+int client_say(struct client *c, const char *room, const char *text, size_t len)
+{
+    struct model_line *line;
+
+    if (c->is_over || c->user_ended || c->half_closed)
+        return -EPIPE;
+    if (len == 0 || len > c->max_text)
+        return -EMSGSIZE;
+    if (!utf8_is_valid(text, len) || memchr(text, '\0', len) != NULL)
+        return -EILSEQ;
+    line = model_say(&c->model, room, text, len);
+    if (c->state == CLIENT_ON)
+        client_send_pending(c);
+    if (c->view->own_line != NULL)
+        c->view->own_line(c->view_arg, line, LINE_PENDING, NULL);
+    return 0;
+}
+
+int client_request(struct client *c, const char *line, size_t len)
+{
+    return c->state == CLIENT_ON ? link_send(c->link, line, len) : -ENOTCONN;
+}
+
+bool client_is_full(const struct client *c)
+{
+    return link_is_full(c->link) || c->model.line_count >= PENDING_LINES || c->model.line_bytes >= PENDING_BYTES;
+}
+
+void client_end(struct client *c)
+{
+    c->user_ended = true;
+    if (c->state == CLIENT_ON) {
+        c->state = CLIENT_ENDING;
+        link_shutdown(c->link);
+    } else if (c->state == CLIENT_WAITING && c->model.line_count == 0) {
+        be_over(c, EXIT_CLEAN, NULL);
+    }
+}
+
+void client_half_close(struct client *c)
+{
+    if (c->state != CLIENT_ON)
+        return;
+    c->half_closed = true;
+    c->state = CLIENT_ENDING;
+    link_shutdown(c->link);
+}
+
+void client_quit(struct client *c, unsigned ms)
+{
+    c->user_ended = c->said_bye = true;
+    c->half_closed = false;
+    link_set_reason(c->link, "quit");
+    if (c->state == CLIENT_ON) {
+        link_send(c->link, BYE, sizeof BYE - 1);
+        c->state = CLIENT_ENDING;
+        link_set_deadline(c->link, ms);
+    } else if (c->state == CLIENT_ENDING && link_is_open(c->link)) {
+        link_set_deadline(c->link, 1); /* it is half-closed by hand: nothing more can be said */
+    } else {
+        link_close(c->link);
+        be_over(c, c->model.line_count > 0 ? EXIT_LOST : c->exit_code, NULL);
+    }
+}
+
+void client_reconnect(struct client *c)
+{
+    if (c->is_over)
+        return;
+    link_set_reason(c->link, "reconnect");
+    link_close(c->link);
+    model_detach(&c->model);
+    event_del(c->timer);
+    c->user_ended = false;
+    open_link(c);
+}

@@ -1,0 +1,143 @@
+/* client.h: a user's connection to a server over all its losses: hello, rooms, own lines, and coming back.
+ *
+ * It holds a link (the connection of the moment) and a model (what outlives it). On each connection it says hello, with
+ * the resume token of the last one, joins the wanted rooms after what was seen there, and sends the pending lines again
+ * under their keys. A view is told what happens and says what the user wants. One thread, that of the event_base. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "client/backoff.h"
+#include "client/link.h"
+#include "client/model.h"
+
+#include <event2/event.h>
+
+/* The exit codes of chat; the man page has them too. */
+enum exit_code {
+    EXIT_CLEAN = 0,
+    EXIT_FAILED = 1,     /* the server answered with an error, or a line was not sent */
+    EXIT_USAGE = 2,
+    EXIT_NOT_CONNECTED = 3,
+    EXIT_LOST = 4,       /* the connection was lost and not got back */
+    EXIT_DISTRUSTED = 5, /* the certificate was refused */
+    EXIT_PROTOCOL = 6,   /* that is no chat server, or one of another version */
+};
+
+enum client_state {
+    CLIENT_OFF,        /* before client_start, and after the end */
+    CLIENT_CONNECTING, /* to welcome */
+    CLIENT_ON,
+    CLIENT_ENDING,     /* our side is ended; the server still delivers */
+    CLIENT_WAITING,    /* to connect again */
+};
+
+enum client_news {
+    CLIENT_CONNECTED,
+    CLIENT_RECONNECTED,
+    CLIENT_LOST,     /* and it connects again by itself */
+    CLIENT_RETRYING, /* connecting again failed; it tries again later */
+    CLIENT_NICK,     /* another nick than asked for had to do */
+    CLIENT_CERTIFICATE,
+    CLIENT_CAUGHT_UP,
+    CLIENT_STARTED_OVER,
+    CLIENT_GAP,
+    CLIENT_BYE,
+    CLIENT_PROBLEM,
+    CLIENT_OVER,     /* the connection ended in good order; not by /quit */
+};
+
+enum line_news { LINE_PENDING, LINE_SENT, LINE_FAILED };
+
+struct client;
+
+/* What a view can be told. Texts are sentences without an end mark, already fit for a terminal. Any may be NULL. */
+struct client_view {
+    void (*raw)(void *view, const char *line, size_t len);       /* each line of the server, before it is taken in */
+    void (*message)(void *view, const struct message *m);        /* the same, decoded; no message is told twice */
+    void (*news)(void *view, enum client_news what, const char *text);
+    void (*own_line)(void *view, const struct model_line *line, enum line_news what, const char *why);
+    void (*room)(void *view, struct model_room *r, bool joined); /* now in it, or not any more */
+    void (*watch)(void *view, enum link_event e);
+    void (*may_say)(void *view);                                 /* connected, and client_is_full is false */
+    void (*over)(void *view, int exit_code, const char *why);    /* the end; why is NULL where all went well */
+};
+
+struct client_config {
+    const char *host;
+    const char *server;      /* HOST:PORT, for people and known_hosts */
+    const char *nick;
+    const char *known_hosts; /* NULL: certificates have to be verified */
+    SSL_CTX *tls;            /* NULL: plain */
+    uint16_t port;
+    bool ca_given;           /* then known_hosts is not asked */
+    bool stay;               /* on_eof: stay */
+    bool reconnect;
+    bool other_nick;         /* nick_ will do where nick is taken */
+    bool is_loopback;
+    bool quiet;              /* no lifecycle log */
+    bool passes_requests;    /* the user's requests are his own: the model is left alone */
+};
+
+struct client {
+    struct event_base *base;
+    struct client_config config;
+    const struct client_view *view;
+    void *view_arg;
+    struct link *link;
+    struct event *timer;
+    struct model model;
+    struct backoff backoff;
+    enum client_state state;
+    char nick[64]; /* the one in use, or to be asked for */
+    char *resume;
+    char session[64];
+    char agent[64]; /* the server's */
+    char bye_code[32];
+    char *bye_text;
+    uint64_t heard_us; /* monotonic: the last line */
+    uint64_t connected_us;
+    uint32_t retry_after_ms, max_text, ping_s;
+    unsigned nick_tries;
+    int exit_code; /* the worst of what happened */
+    bool was_on, said_bye, got_bye, user_ended, half_closed, ping_sent, is_over;
+};
+
+void client_init(struct client *c, struct event_base *base, const struct client_config *config,
+                 const struct client_view *view, void *view_arg);
+void client_deinit(struct client *c);
+
+void client_want_room(struct client *c, const char *name); /* before start or after: joins */
+void client_leave_room(struct client *c, struct model_room *r);
+void client_start(struct client *c);
+
+/* Says a line in a room or to @nick, now or when there is a connection again. 0; -EMSGSIZE; -EILSEQ where it is no UTF-8;
+ * -EPIPE after the end of our side. */
+int client_say(struct client *c, const char *room, const char *text, size_t len);
+
+/* Any other request, as it is, with its LF. -ENOTCONN while there is no welcome. */
+int client_request(struct client *c, const char *line, size_t len);
+bool client_is_full(const struct client *c); /* wait for may_say */
+
+/* The end of our side: what was said is still sent, on the next connection if need be; `over` comes when the server has
+ * ended too. */
+void client_end(struct client *c);
+
+/* The same by hand: when the server has ended too there is news (CLIENT_OVER), and client_reconnect still works. */
+void client_half_close(struct client *c);
+
+/* Leaves with `bye`, for at most ms; then `over`. */
+void client_quit(struct client *c, unsigned ms);
+void client_reconnect(struct client *c); /* now, whatever the state */
+
+/* client_line.c: what a line of the server means. */
+void client_take_line(struct client *c, char *line, size_t len);
+void client_greet(struct client *c);
+void client_send_pending(struct client *c);
+void client_join(struct client *c, struct model_room *r);
+
+/* For both files. */
+void client_tell(struct client *c, enum client_news what, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void client_give_up(struct client *c, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void client_came_on(struct client *c);
+
+#endif
