@@ -49,7 +49,8 @@ def test_nc_half_close(t):
     events = s.log.events(session)
     in_order(events, "accept", "recv-fin", "shutdown", "close")
     equal(events.count("close"), 1)
-    equal(s.log.find(conn=session, event="accept")[0]["state"], "ESTABLISHED")
+    accept, = s.log.find(conn=session, event="accept")
+    check(accept["state"] in ("ESTABLISHED", "CLOSE_WAIT"), accept["state"])  # nc's FIN may be there already
     equal(s.log.find(conn=session, event="recv-fin")[0]["state"], "CLOSE_WAIT")
     equal(s.log.find(conn=session, event="shutdown")[0]["state"], "LAST_ACK")
     equal((close["ended-first"], close["reason"]), ("peer", "eof"))

@@ -85,7 +85,6 @@ def bad_request():
     for type in (None, 5, True, [], {}):
         yield obj(type=type), "type"
     yield b"{}", "type"
-    yield b'{"id":"x"}', "type"
     yield b'{"Type":"ping"}', "type"
     for id in (None, 5, True, [], {}, "", "x" * 65):
         yield obj(type="ping", id=id), "id"
