@@ -44,7 +44,7 @@ static bool fail(struct scan *s, enum codec_result result, const char *where)
 
 static void skip_space(struct scan *s)
 {
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\r'))
+    while (s->at < s->end && *s->at == ' ')
         s->at++;
 }
 

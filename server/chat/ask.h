@@ -28,11 +28,11 @@ struct ask {
     struct audience *audience;
     struct member *member;
     post_fn *home, *done; /* what the home does; what is done back at from */
-    uint64_t identity, seq, after, heard;
+    uint64_t identity, seq, after, heard, until;
     uint32_t limit;
     enum ask_read read;
     enum ask_result result;
-    bool has_after, at_head, is_new;
+    bool has_after, at_head, is_new, is_last;
     uint8_t room_len, id_len, key_len;
     const char *event; /* static */
     uint64_t epoch;

@@ -141,7 +141,7 @@ static const struct command *find_command(struct session *s, const struct messag
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (commands[i].type == m->type)
             return &commands[i];
-    session_error(s, id, "unknown_type", "there is no such request: %.*s", type->len > 64 ? 64 : (int)type->len, type->text);
+    session_error(s, id, "unknown_type", "there is no such request: %.*s", type->len > 500 ? 500 : (int)type->len, type->text);
     return NULL;
 }
 

@@ -62,9 +62,9 @@ void audience_deliver(struct audience *a, struct chunk *chunk)
         struct member *m = a->members[i];
         struct session *s = m->session;
 
-        if (m->state != MEMBER_LIVE)
+        if (m->state != MEMBER_LIVE || (m->until > 0 && chunk->first_seq > m->until))
             continue;
-        if (s->conn.out.bytes + chunk->len > most && s->conn.out.bytes > 0) {
+        if (s->conn.out.bytes > most) {
             if (chunk->count > 0)
                 member_fall_behind(m, chunk->first_seq - 1);
             continue;
@@ -211,6 +211,7 @@ static void on_fed(struct reactor *r, struct post *p)
     if (m->session != NULL && m->state == MEMBER_FEEDING) {
         ask_deliver(a);
         m->cursor = a->seq;
+        m->until = a->until;
         m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
         if (a->at_head) {
             m->session->behind--;
@@ -238,6 +239,8 @@ void member_feed(struct member *m)
     m->asks++;
     a->audience = m->audience;
     a->seq = m->cursor;
+    a->until = m->until;
+    a->is_last = session_is_ending(m->session);
     ask_set_room(a, m->audience->name, m->audience->name_len);
     m->audience->pending++;
     ask_send(a, m->audience->home);

@@ -29,6 +29,7 @@ struct member {
     struct audience *audience;
     struct member *next; /* of the session */
     uint64_t cursor;     /* behind: the last seq that it was given */
+    uint64_t until;      /* its session is ending, and this is the last seq that it gets; else 0 */
     uint64_t heard;      /* the number of the presence event of its own coming */
     uint32_t place;      /* in the audience, unless it is joining */
     uint8_t state;

@@ -59,13 +59,13 @@ void presence_tell(struct room *room, const char *nick, size_t len, const char *
     struct presence *p = &room->presence;
     uint32_t begin = (uint32_t)p->lines.len;
 
-    p->events++;
     if (is_large(room)) {
         list(room);
         return;
     }
     if (room->members == 0)
         return;
+    p->events++;
     buf_put(&p->begins, &begin, sizeof begin);
     codec_begin(&p->lines, MESSAGE_PRESENCE);
     codec_add(&p->lines, FIELD_ROOM, room->name, room->name_len);

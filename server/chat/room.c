@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHUNK_MAX (256 * 1024) /* bytes said in one turn, before they are handed out early */
+
 /* What one reactor gets of a room's turn. */
 struct delivery {
     struct post post;
@@ -374,6 +376,8 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
     if (said->key_len > 0)
         keys_add(&room->keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
     put_ack(room, s, from, said->id, said->id_len, room->seq, now, false);
+    if (room->lines.len > CHUNK_MAX)
+        room_flush(room);
 }
 
 void room_send_here(struct room *room, struct session *s, const struct value *id, const struct value *key,

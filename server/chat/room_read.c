@@ -31,7 +31,7 @@ void room_on_read_on(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
-    uint64_t oldest;
+    uint64_t oldest, end;
 
     if (room != NULL) {
         room_flush(room);
@@ -40,11 +40,16 @@ void room_on_read_on(struct reactor *r, struct post *p)
             put_gap(a, room->name, room->name_len, a->seq + 1, oldest - 1);
             a->seq = oldest - 1;
         }
+        if (a->is_last && a->until == 0)
+            a->until = room->seq; /* what is said from now on is not for one who is going */
+        end = a->until > 0 ? a->until : room->seq;
         a->slices = mem_alloc(ASK_SLICES * sizeof *a->slices);
-        a->slice_count = history_read(&room->history, a->seq, FEED_MESSAGES, FEED_BYTES, a->slices, ASK_SLICES);
+        if (a->seq < end)
+            a->slice_count = history_read(&room->history, a->seq, end - a->seq < FEED_MESSAGES ? end - a->seq : FEED_MESSAGES,
+                                          FEED_BYTES, a->slices, ASK_SLICES);
         for (size_t i = 0; i < a->slice_count; i++)
             a->seq += a->slices[i].count;
-        a->at_head = a->seq >= room->seq;
+        a->at_head = a->seq >= end;
     } else {
         a->at_head = true;
     }

@@ -2,6 +2,7 @@
 #include "server/chat/session.h"
 
 #include "common/mem.h"
+#include "common/utf8.h"
 #include "server/chat/fanout.h"
 #include "server/chat/room.h"
 
@@ -23,6 +24,8 @@ static void put_error(struct session *s, const struct value *id, const char *cod
     char text[512];
 
     vsnprintf(text, sizeof text, format, args);
+    for (size_t len = strlen(text); !utf8_is_valid(text, len); text[--len] = '\0')
+        ; /* it may have been cut inside a character */
     buf_clear(b);
     codec_begin(b, MESSAGE_ERROR);
     if (id != NULL)
@@ -97,11 +100,16 @@ void session_let_go(struct session *s, const char *event)
     s->nick = NULL;
 }
 
+bool session_is_ending(const struct session *s)
+{
+    return s->wants_bye || s->is_stopped || (s->at_eof && !s->stays);
+}
+
 void session_consider_finish(struct session *s)
 {
     struct chat *chat = session_chat(s);
 
-    if (!(s->wants_bye || s->is_stopped || (s->at_eof && !s->stays)) || s->is_finishing || s->said_bye || s->conn.held > 0 || s->behind > 0)
+    if (!session_is_ending(s) || s->is_finishing || s->said_bye || s->conn.held > 0 || s->behind > 0)
         return;
     s->is_finishing = true;
     s->next_finishing = chat->finishing;

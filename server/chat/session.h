@@ -42,6 +42,7 @@ void session_let_go(struct session *s, const char *event);
 /* If it is at its peer's EOF, or has asked for its bye, and nothing is left to do, that is due at the end of the turn. */
 void session_consider_finish(struct session *s);
 void session_finish_all(struct chat *chat);
+bool session_is_ending(const struct session *s); /* its bye is due as soon as all that it has coming is delivered */
 
 /* Answers. */
 struct value;

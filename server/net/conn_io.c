@@ -292,11 +292,10 @@ static void readable(struct conn *c)
 static void changed(struct conn *c)
 {
     struct tcp_facts facts;
-    char byte;
-    ssize_t n = tcp_read(conn_fd(c), &byte, 1);
+    int err = tcp_get_error(conn_fd(c)); /* reading would only say 0 again */
 
-    if (n < 0 && n != -EAGAIN) {
-        conn_broken(c, "recv", -n);
+    if (err != 0) {
+        conn_broken(c, "getsockopt(SO_ERROR)", err);
         return;
     }
     if (c->state == CONN_LAST_ACK && (tcp_get_facts(conn_fd(c), &facts) < 0 || facts.state == TCP_STATE_CLOSED))
