@@ -314,7 +314,7 @@ def read_slowly(c, pause=0.0005, bite=4096):
 def test_queued_messages_after_fin(t):
     """Much is queued towards a client that has sent its FIN and reads slowly: all of it comes, then bye, then FIN."""
     count, size = (50_000, 64) if LONG else (5_000, 1000)
-    s = t.server(threads=2, history_bytes="64M")
+    s = t.server(threads=2, history_bytes="1G")
     slow = s.join("general", "slow", rcvbuf=4096)
     bob = s.join("general", "bob")
     text = "x" * size
@@ -358,7 +358,7 @@ def test_messages_after_the_fin_are_not_waited_for(t):
 @both
 def test_a_busy_room_lets_go(t):
     """The same while the room never falls silent, and says more than the slow client takes."""
-    s = t.server(threads=2, max_out=65536, history_bytes="64M")
+    s = t.server(threads=2, max_out=65536, history_bytes="1G")
     slow = s.join("general", "slow", rcvbuf=4096)
     bob = s.join("general", "bob")
     line = as_lines([{"type": "send", "room": "general", "text": "x" * 2000}])
@@ -372,8 +372,12 @@ def test_a_busy_room_lets_go(t):
         slow.pump(0.001)
     lines = slow.rest()
     equal((lines[-1].type, lines[-1].code), ("bye", "eof"))
-    seqs = [line.seq for line in lines if line.type == "msg"]
-    equal(seqs, list(range(1, len(seqs) + 1)))
+    seq = 0
+    for line in lines:  # the room may have let go of what was still to be read
+        if line.type in ("msg", "gap"):
+            equal(line.get("seq", line.get("from")), seq + 1)
+            seq = line.get("seq", line.get("to"))
+    check(seq >= 6000, f"the room had 6000 messages, the last one told was {seq}")
 
 
 @both
