@@ -261,6 +261,12 @@ void transport_park(struct transport *t)
     shared_owner = NULL;
 }
 
+void transport_end_thread(void)
+{
+    shared_owner = NULL;
+    buf_deinit(&shared);
+}
+
 const char *transport_error(const struct transport *t)
 {
     return t->error != NULL ? t->error : "no error";

@@ -39,6 +39,8 @@ void transport_output_done(struct transport *t, size_t len); /* that many bytes 
 /* To be called when the owner turns to other work: output left over is moved to memory of its own. */
 void transport_park(struct transport *t);
 
+void transport_end_thread(void); /* frees what the calling thread shares among its transports; there may be more later */
+
 const char *transport_error(const struct transport *t); /* one sentence for people; never NULL */
 
 #endif

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/transport.h"
 #include "server/net/conn.h"
 
 #include <errno.h>
@@ -215,6 +216,7 @@ static void *run(void *arg)
         end_turn(r);
     }
     log_batch(false);
+    transport_end_thread();
     return NULL;
 }
 
