@@ -12,7 +12,13 @@
 
 void chat_complain(const char *why)
 {
-    fprintf(stderr, "chat: %s\n", why);
+    fputs("chat: ", stderr);
+    for (; *why != '\0'; why++) {
+        fputc(*why, stderr);
+        if (*why == '\n')
+            fputs("  ", stderr);
+    }
+    fputc('\n', stderr);
 }
 
 static int complain(int exit_code, const char *what, const char *why)

@@ -40,7 +40,7 @@ void client_tell(struct client *c, enum client_news what, const char *format, ..
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    sanitize_put_lines(&fit, text, strlen(text), "  ");
+    sanitize_put_lines(&fit, text, strlen(text), "");
     buf_put(&fit, "", 1);
     c->view->news(c->view_arg, what, fit.data);
     buf_deinit(&fit);
@@ -75,7 +75,7 @@ void client_give_up(struct client *c, int exit_code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    sanitize_put_lines(&fit, text, strlen(text), "  ");
+    sanitize_put_lines(&fit, text, strlen(text), "");
     buf_put(&fit, "", 1);
     link_close(c->link);
     be_over(c, exit_code, fit.data);
@@ -188,7 +188,7 @@ static bool bye_is_final(const struct client *c)
                           strcmp(c->bye_code, "protocol") == 0);
 }
 
-static void wait_to_connect(struct client *c, bool was_up, const char *why)
+static void wait_to_connect(struct client *c, bool was_on, const struct link_verdict *v, const char *why)
 {
     uint32_t random = 0, ms;
     char wait[32];
@@ -199,7 +199,11 @@ static void wait_to_connect(struct client *c, bool was_up, const char *why)
     c->retry_after_ms = 0;
     clock_format_duration((uint64_t)ms * 1000, wait, sizeof wait);
     c->state = CLIENT_WAITING;
-    client_tell(c, was_up ? CLIENT_LOST : CLIENT_RETRYING, "%s; connecting again in %s", why, wait);
+    if (was_on)
+        client_tell(c, CLIENT_LOST, "%s; connecting again in %s", why, wait);
+    else
+        client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s", c->config.server, explain_briefly(v),
+                    wait);
     start_timer(c, ms);
 }
 
@@ -215,7 +219,7 @@ static void end_wanted(struct client *c, const struct link_verdict *v, const cha
 static void on_closed(struct link *l, const struct link_verdict *v, void *owner)
 {
     struct client *c = owner;
-    bool was_on = c->state == CLIENT_ON, may_return;
+    bool was_on = c->state == CLIENT_ON || c->state == CLIENT_ENDING, may_return;
     struct buf why = {0};
 
     (void)l;
@@ -232,7 +236,7 @@ static void on_closed(struct link *l, const struct link_verdict *v, void *owner)
     } else if (c->user_ended && (c->model.line_count == 0 || !may_return || c->said_bye)) {
         end_wanted(c, v, why.data);
     } else if (may_return) {
-        wait_to_connect(c, was_on || c->state == CLIENT_ENDING, why.data);
+        wait_to_connect(c, was_on, v, why.data);
     } else if (!c->was_on) {
         be_over(c, explain_exit_code(c, v), why.data);
     } else {

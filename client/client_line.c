@@ -34,6 +34,13 @@ static const struct value *get_string(const struct message *m, enum message_fiel
     return message_get_kind(m, f, VALUE_STRING);
 }
 
+/* A nick that is none is not remembered: it would be offered for completion. */
+static void hear_of(struct model_room *r, const struct value *nick)
+{
+    if (nick != NULL && utf8_is_nick(nick->text, nick->len))
+        model_heard_of(r, nick->text, nick->len);
+}
+
 static uint64_t get_uint(const struct message *m, enum message_field f)
 {
     const struct value *v = message_get_kind(m, f, VALUE_UINT);
@@ -270,8 +277,7 @@ static bool take_msg(struct client *c, const struct message *m, struct model_roo
     if (how == MODEL_HOLE)
         client_tell(c, CLIENT_GAP, "messages %llu to %llu of %s are missing, and the server did not say why",
                     (unsigned long long)hole, (unsigned long long)(seq - 1), r->name);
-    if (nick != NULL)
-        model_heard_of(r, nick->text, nick->len);
+    hear_of(r, nick);
     return true;
 }
 
@@ -293,7 +299,7 @@ static void take_presence(const struct message *m, struct model_room *r)
         r->members = get_uint(m, FIELD_MEMBERS);
     } else if (nick != NULL && is_text(event, "join")) {
         r->members++;
-        model_heard_of(r, nick->text, nick->len);
+        hear_of(r, nick);
     } else if (nick != NULL) {
         r->members -= r->members > 0;
         model_forget_nick(r, nick->text, nick->len);
@@ -414,8 +420,7 @@ static bool take_room_line(struct client *c, const struct message *m, struct mod
         take_presence(m, r);
         return true;
     case MESSAGE_MEMBER:
-        if (get_string(m, FIELD_NICK) != NULL)
-            model_heard_of(r, m->fields[FIELD_NICK].text, m->fields[FIELD_NICK].len);
+        hear_of(r, get_string(m, FIELD_NICK));
         return true;
     default:
         return true;

@@ -27,7 +27,6 @@ struct model_room {
     uint64_t target;   /* catching up until seq is that; 0: not */
     uint64_t missed;   /* how many that were, when it began */
     uint64_t members;
-    unsigned unread;
     bool wanted; /* to be joined again after a reconnect */
     bool joined; /* on this connection */
     bool starting_over; /* its order was lost: everything is ignored until the answer to a join from 0 */
