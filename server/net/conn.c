@@ -11,11 +11,6 @@
 static const char *const state_names[] = {"new",    "handshake",  "open",     "peer-ended",
                                           "ending", "self-ended", "last-ack", "closed"};
 
-int conn_fd(const struct conn *c)
-{
-    return event_get_fd(&c->event);
-}
-
 void conn_set_state(struct conn *c, enum conn_state to)
 {
     if (log_wants(LOG_DEBUG)) {
@@ -28,19 +23,15 @@ void conn_set_state(struct conn *c, enum conn_state to)
 }
 
 /* After the peer's FIN a level-triggered interest would fire for ever: then only changes are asked for. */
-void conn_watch(struct conn *c, short events)
+void conn_watch(struct conn *c, int interest)
 {
+    int failed;
+
     if (c->life.peer_ended)
-        events |= EV_READ | EV_ET;
-    if (c->watch == (uint8_t)events)
-        return;
-    if (c->watch != 0)
-        event_del(&c->event);
-    c->watch = (uint8_t)events;
-    if (events == 0)
-        return;
-    event_assign(&c->event, c->reactor->base, conn_fd(c), events | EV_PERSIST, conn_on_event, c);
-    event_add(&c->event, NULL);
+        interest |= POLLER_READ | POLLER_EDGE;
+    failed = poller_watch(c->reactor->poller, &c->slot, interest);
+    if (failed < 0)
+        conn_broken(c, "epoll_ctl", -failed);
 }
 
 struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bool trusted, bool counted)
@@ -51,20 +42,15 @@ struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bo
     c->timer = TIMER_COUNT;
     c->trusted = trusted;
     c->counted = counted;
-    c->watch = EV_READ;
+    c->slot.fd = fd;
     c->last_in_ms = (uint32_t)(reactor_now(r) / 1000);
     tcp_set_nodelay(fd);
     lifecycle_begin(&c->life, false);
     lifecycle_accept(&c->life, fd, peer);
     r->connections++;
-    event_assign(&c->event, r->base, fd, EV_READ | EV_PERSIST, conn_on_event, c);
-    if (event_add(&c->event, NULL) != 0) {
-        c->watch = 0;
-        conn_close(c, "no-event");
-        return NULL;
-    }
     reactor_set_timer(r, c, TIMER_LOGIN);
-    return c;
+    conn_watch(c, POLLER_READ);
+    return c->state != CONN_CLOSED ? c : NULL;
 }
 
 static void mark_dirty(struct conn *c)
@@ -145,9 +131,7 @@ static void finish(struct conn *c, bool abort, const char *reason)
 
     if (c->state == CONN_CLOSED)
         return;
-    if (c->watch != 0)
-        event_del(&c->event);
-    c->watch = 0;
+    poller_drop(r->poller, &c->slot);
     reactor_drop_timer(r, c);
     unlist_resumed(c);
     transport_free(c->transport);
@@ -242,9 +226,9 @@ void conn_on_drained(struct conn *c)
     conn_set_state(c, c->life.peer_ended ? CONN_LAST_ACK : CONN_SELF_ENDED);
     reactor_set_timer(r, c, TIMER_LINGER);
     c->paused = 0;
-    conn_watch(c, EV_READ);
+    conn_watch(c, POLLER_READ);
     if (c->state == CONN_LAST_ACK)
-        conn_on_event(conn_fd(c), EV_READ, c); /* the acknowledgement may have come within the call */
+        conn_on_ready(&c->slot, POLLER_READ); /* the acknowledgement may have come within the call */
 }
 
 static void ping_or_wait(struct conn *c)

@@ -247,6 +247,9 @@ struct reactor *reactor_new(struct net *net, unsigned index, const struct net_li
         TAILQ_INIT(&r->timers[i]);
     r->raw = mem_alloc(REACTOR_READ);
     r->plain = mem_alloc(REACTOR_READ);
+    r->poller = poller_new(r->base, conn_on_ready);
+    if (r->poller == NULL)
+        abort();
     r->mail = event_new(r->base, r->box.wake_fd, EV_READ | EV_PERSIST, on_mail, r);
     r->tick = evtimer_new(r->base, on_tick, r);
     event_add(r->mail, NULL);
@@ -296,6 +299,7 @@ void reactor_free(struct reactor *r)
 {
     if (r == NULL)
         return;
+    poller_free(r->poller);
     event_free(r->mail);
     event_free(r->tick);
     event_base_free(r->base);

@@ -22,6 +22,7 @@ struct conn;
 struct listener;
 struct event;
 struct event_base;
+struct poller;
 
 #define REACTOR_MAX  64
 #define REACTOR_READ 65536 /* bytes read from one connection at a time */
@@ -84,6 +85,7 @@ struct reactor {
     unsigned index;
     struct event_base *base;
     struct event *mail, *tick;
+    struct poller *poller; /* of the connections */
     pthread_t thread;
     void *upper; /* the layer above's */
     struct net_limits limits;
