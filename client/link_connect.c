@@ -102,9 +102,11 @@ static int try_address(struct link *l, const struct tcp_addr *a)
     const struct tcp_addr *source = &l->target->source;
     struct sockaddr_storage to;
     socklen_t len = tcp_addr_to(a, &to);
+    uint32_t queued = l->life.msgs_out; /* said before there was a connection */
     int ret = tcp_socket(a->family);
 
     lifecycle_begin(&l->life, l->quiet);
+    l->life.msgs_out = queued;
     l->life.peer = *a;
     if (ret < 0) {
         l->life.id = 0; /* no socket, no life */
