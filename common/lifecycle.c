@@ -178,8 +178,9 @@ static void note_end(struct lifecycle *l, enum lifecycle_end who)
         l->ended_first = (uint8_t)who;
         l->first_end_us = now;
         l->msgs_at_first_end = who == LIFECYCLE_PEER ? l->msgs_out : l->msgs_in;
-    } else if (l->second_end_us == 0 && l->ended_first != who) {
-        l->second_end_us = now;
+    } else if (!l->both_ended && l->ended_first != who) {
+        l->both_ended = true;
+        l->first_end_us = now - l->first_end_us;
     }
 }
 
@@ -271,7 +272,7 @@ static const char *how_it_ended(const struct lifecycle *l, bool abort, uint64_t 
 static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, long ret, bool abort, const char *reason)
 {
     static const char *const ends[] = {"none", "self", "peer"};
-    uint64_t now = clock_mono_us(), half = l->second_end_us > 0 ? l->second_end_us - l->first_end_us : 0;
+    uint64_t now = clock_mono_us(), half = l->both_ended ? l->first_end_us : 0;
     const char *how = how_it_ended(l, abort, half);
     char line[1024], quoted[LOG_QUOTED_SIZE], peer[TCP_ADDR_TEXT];
     int n = put_head(l, line, sizeof line, "close");

@@ -53,22 +53,13 @@ struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bo
     return c->state != CONN_CLOSED ? c : NULL;
 }
 
-static void mark_dirty(struct conn *c)
-{
-    if (c->is_dirty)
-        return;
-    c->is_dirty = true;
-    c->next_dirty = c->reactor->dirty;
-    c->reactor->dirty = c;
-}
-
 void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len)
 {
     if (!conn_can_speak(c))
         return;
     outq_push(&c->out, &c->reactor->pool, chunk, at, len);
     if (!c->is_blocked)
-        mark_dirty(c);
+        reactor_add_dirty(c->reactor, c);
 }
 
 void conn_answer(struct conn *c, const void *data, size_t len)
@@ -77,7 +68,7 @@ void conn_answer(struct conn *c, const void *data, size_t len)
         return;
     outq_append(&c->out, &c->reactor->pool, data, len);
     if (!c->is_blocked)
-        mark_dirty(c);
+        reactor_add_dirty(c->reactor, c);
     if (c->out.own > c->reactor->limits.max_answers && c->state == CONN_OPEN)
         conn_pause(c, CONN_PAUSE_ANSWERS);
 }
@@ -96,33 +87,7 @@ void conn_end(struct conn *c, const char *reason)
     c->reason = reason;
     conn_set_state(c, CONN_ENDING);
     c->partial_len = 0;
-    mark_dirty(c);
-}
-
-static void mark_dead(struct conn *c)
-{
-    if (c->is_dirty) { /* it is in the list of the dirty: out of it first, the link is used again */
-        struct conn **at = &c->reactor->dirty;
-
-        while (*at != NULL && *at != c)
-            at = &(*at)->next_dirty;
-        if (*at != NULL)
-            *at = c->next_dirty;
-        c->is_dirty = false;
-    }
-    c->next_dirty = c->reactor->dead;
-    c->reactor->dead = c;
-}
-
-static void unlist_resumed(struct conn *c)
-{
-    struct conn **at = &c->reactor->resumed;
-
-    while (c->is_resumed && *at != NULL && *at != c)
-        at = &(*at)->next_resumed;
-    if (c->is_resumed && *at != NULL)
-        *at = c->next_resumed;
-    c->is_resumed = false;
+    reactor_add_dirty(c->reactor, c);
 }
 
 static void finish(struct conn *c, bool abort, const char *reason)
@@ -133,7 +98,6 @@ static void finish(struct conn *c, bool abort, const char *reason)
         return;
     poller_drop(r->poller, &c->slot);
     reactor_drop_timer(r, c);
-    unlist_resumed(c);
     transport_free(c->transport);
     c->transport = NULL;
     outq_clear(&c->out, &r->pool);
@@ -147,7 +111,7 @@ static void finish(struct conn *c, bool abort, const char *reason)
     atomic_fetch_sub(c->counted ? &r->net->connections : &r->net->refused, 1);
     r->net->conn_gone(&c->life.peer, c->trusted || !c->counted);
     if (c->held == 0)
-        mark_dead(c);
+        reactor_add_dead(c->reactor, c);
 }
 
 void conn_close(struct conn *c, const char *reason)
@@ -174,7 +138,7 @@ void conn_hold(struct conn *c)
 void conn_unhold(struct conn *c)
 {
     if (--c->held == 0 && c->state == CONN_CLOSED)
-        mark_dead(c);
+        reactor_add_dead(c->reactor, c);
 }
 
 void conn_pause(struct conn *c, enum conn_pause why)
@@ -187,11 +151,8 @@ void conn_resume(struct conn *c, enum conn_pause why)
     if (!(c->paused & why))
         return;
     c->paused &= (uint8_t)~why;
-    if (c->paused != 0 || c->is_resumed || c->state == CONN_CLOSED)
-        return;
-    c->is_resumed = true;
-    c->next_resumed = c->reactor->resumed;
-    c->reactor->resumed = c;
+    if (c->paused == 0 && c->state != CONN_CLOSED)
+        reactor_add_resumed(c->reactor, c);
 }
 
 void conn_greet(struct conn *c)

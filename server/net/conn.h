@@ -36,7 +36,6 @@ struct conn {
     struct reactor *reactor;
     struct transport *transport; /* NULL: plain, or not known yet */
     struct outq out;
-    struct conn *next_dirty, *next_resumed;
     TAILQ_ENTRY(conn) timer_link;
     char *partial; /* input that waits: the start of a line, or more while paused */
     uint32_t partial_len, partial_cap;

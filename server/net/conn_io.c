@@ -214,6 +214,7 @@ static void handshake_on(struct conn *c)
     }
     snprintf(more, sizeof more, "version=%s cipher=%s", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
     lifecycle_handshake(&c->life, conn_fd(c), 1, more);
+    reactor_count_handshake(c->reactor);
     conn_set_state(c, CONN_OPEN);
     c->reactor->net->ops->opened(c);
     conn_flush(c);
