@@ -48,7 +48,8 @@ void chat_init_client(struct chat *chat, const struct client_view *view, void *v
 
     client_init(&chat->client, chat->base, &config, view, view_arg);
     for (size_t i = 0; i < o->room_count; i++)
-        client_want_room(&chat->client, o->rooms[i]);
+        if (options_is_room(o->rooms[i])) /* a direct conversation needs no join */
+            client_want_room(&chat->client, o->rooms[i]);
 }
 
 void chat_run(struct chat *chat)

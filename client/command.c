@@ -27,11 +27,6 @@ static char *next_word(char **rest)
     return word;
 }
 
-static bool is_direct(const char *name)
-{
-    return name[0] == '@' && utf8_is_nick(name + 1, strlen(name + 1));
-}
-
 static bool check_room(struct line_view *v, const char *name)
 {
     if (options_is_room(name))
@@ -95,7 +90,7 @@ static void run_room(struct line_view *v, char *args)
 
     if (name[0] == '\0')
         list_own_rooms(v);
-    else if (is_direct(name) || (r != NULL && r->joined))
+    else if (options_is_direct(name) || (r != NULL && r->joined))
         line_look_at(v, name);
     else
         line_notice(v, "!", "you are not in %s: /join %s", name, name);

@@ -185,6 +185,7 @@ void conn_on_drained(struct conn *c)
         return;
     }
     conn_set_state(c, c->life.peer_ended ? CONN_LAST_ACK : CONN_SELF_ENDED);
+    c->lingered = 0;
     reactor_set_timer(r, c, TIMER_LINGER);
     c->paused = 0;
     conn_watch(c, POLLER_READ);

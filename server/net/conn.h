@@ -38,10 +38,13 @@ struct conn {
     struct outq out;
     TAILQ_ENTRY(conn) timer_link;
     char *partial; /* input that waits: the start of a line, or more while paused */
-    uint32_t partial_len, partial_cap;
+    uint32_t partial_len;
+    union {
+        uint32_t partial_cap;
+        uint32_t lingered; /* once our FIN is out: bytes thrown away since */
+    };
     uint32_t deadline_ms;
     uint32_t last_in_ms;
-    uint32_t lingered;   /* bytes thrown away after our FIN */
     uint64_t paced_us;   /* where its requests stand against requests_per_s */
     const char *reason;  /* a static text; why it ends, once that is decided */
     uint16_t held;
