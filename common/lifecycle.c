@@ -205,7 +205,7 @@ void lifecycle_recv_fin(struct lifecycle *l, int fd)
     if (is_silent(l))
         return;
     tcp_get_facts(fd, &facts);
-    if (l->self_ended && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
+    if (l->self_ended && !l->passive && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
         put_event(l, "recv-fin", "recv", 0, "TIME_WAIT", "inferred", more);
     else
         put_event(l, "recv-fin", "recv", 0, tcp_state_name(facts.state), facts.source, more);
@@ -231,7 +231,8 @@ void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
     if (is_silent(l))
         return;
     tcp_get_facts(fd, &facts);
-    if (ret == 0 && l->peer_ended && facts.state == TCP_STATE_CLOSED)
+    l->passive = ret == 0 && (l->peer_ended || facts.state == TCP_STATE_CLOSED); /* its FIN may wait to be read */
+    if (l->passive && facts.state == TCP_STATE_CLOSED)
         put_event(l, "shutdown", "shutdown", ret, "LAST_ACK", "inferred", "how=SHUT_WR then=CLOSED");
     else
         put_event(l, "shutdown", "shutdown", ret, tcp_state_name(facts.state), facts.source, "how=SHUT_WR");

@@ -31,7 +31,8 @@ struct lifecycle {
     uint32_t msgs_at_first_end;   /* in the direction that stayed open */
     struct tcp_addr peer;
     uint8_t ended_first; /* enum lifecycle_end */
-    bool is_tls : 1, both_ended : 1, self_ended : 1, peer_ended : 1; /* by FIN */
+    bool is_tls : 1, both_ended : 1, passive : 1; /* passive: by TCP, the peer closed first */
+    bool self_ended : 1, peer_ended : 1; /* by FIN */
     bool got_notify : 1, sent_notify : 1;            /* TLS close_notify (RFC 8446, section 6.1) */
     bool was_reset : 1, was_truncated : 1, was_refused : 1, timed_out : 1, established : 1, quiet : 1;
 };
