@@ -250,12 +250,7 @@ void term_set_prompt(const char *prompt)
 
 int term_width(void)
 {
-    int rows = 0, columns = 0;
-    struct winsize size;
+    struct winsize size; /* readline learns of a new one a moment later */
 
-    if (ready)
-        rl_get_screen_size(&rows, &columns);
-    else if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-        columns = size.ws_col;
-    return columns;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }

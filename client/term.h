@@ -26,6 +26,6 @@ void term_deinit(void); /* the terminal is as it was; once or more */
 void term_print(const char *text, size_t len);
 
 void term_set_prompt(const char *prompt); /* colours in \001 \002, as readline wants it */
-int term_width(void);                     /* columns */
+int term_width(void);                     /* columns; 0 where that is not known */
 
 #endif

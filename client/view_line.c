@@ -8,6 +8,7 @@
 #include "client/sanitize.h"
 #include "client/term.h"
 #include "common/clock.h"
+#include "protocol/codec.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -195,11 +196,19 @@ static void show_room(struct line_view *v, const struct message *m, const struct
                 topic != NULL ? topic->text : "");
 }
 
+/* Whether a line answers a command that was typed. */
+static bool is_asked(const struct message *m)
+{
+    const struct value *re = get_string(m, FIELD_RE);
+
+    return re != NULL && re->len > sizeof RE_PREFIX - 1 && memcmp(re->text, RE_PREFIX, sizeof RE_PREFIX - 1) == 0;
+}
+
 static void collect_member(struct line_view *v, const struct message *m)
 {
     const struct value *nick = get_string(m, FIELD_NICK);
 
-    if (nick == NULL)
+    if (nick == NULL || !is_asked(m))
         return;
     if (v->names.len > 0)
         buf_puts(&v->names, ", ");
@@ -209,7 +218,7 @@ static void collect_member(struct line_view *v, const struct message *m)
 /* The end of an answer: of `who`, where names were gathered. */
 static void show_end(struct line_view *v, const struct message *m)
 {
-    if (v->names.len == 0)
+    if (v->names.len == 0 || !is_asked(m))
         return;
     buf_put(&v->names, "", 1);
     buf_putf(&v->out, "· %llu here: ", (unsigned long long)get_uint(m, FIELD_COUNT));
@@ -225,8 +234,7 @@ static void show_error(struct line_view *v, const struct message *m)
     const struct value *text = get_string(m, FIELD_TEXT), *re = get_string(m, FIELD_RE);
 
     /* What is about a line said is shown with that line. */
-    if (text != NULL && (re == NULL || (re->len > 5 && (memcmp(re->text, RE_PREFIX, 5) == 0 ||
-                                                        memcmp(re->text, "chat.", 5) == 0))))
+    if (text != NULL && (re == NULL || is_asked(m) || (re->len > 5 && memcmp(re->text, "chat.", 5) == 0)))
         line_notice(v, "!", "%.*s", (int)text->len, text->text);
 }
 
@@ -256,6 +264,19 @@ static void on_message(void *view, const struct message *m)
                     get_string(m, FIELD_TOPIC)->text);
 }
 
+/* Who is here, for completion: the answer is heard by the model and not shown. */
+static void ask_names(struct line_view *v, const struct model_room *r)
+{
+    struct buf b = {0};
+
+    codec_begin(&b, MESSAGE_WHO);
+    codec_add_text(&b, FIELD_ROOM, r->name);
+    codec_add_text(&b, FIELD_ID, "chat.names");
+    codec_end(&b);
+    client_request(&v->chat->client, b.data, b.len);
+    buf_deinit(&b);
+}
+
 static void on_room(void *view, struct model_room *r, bool joined)
 {
     struct line_view *v = view;
@@ -271,6 +292,8 @@ static void on_room(void *view, struct model_room *r, bool joined)
     else
         line_notice(v, "·", "you are in %s, with %llu other%s", r->name, (unsigned long long)(r->members - 1),
                     r->members == 2 ? "" : "s");
+    if (r->members > 1 && r->members <= MODEL_NICKS)
+        ask_names(v, r);
     if (r->seq > 0)
         command_ask_history(v, r->name, r->seq + 1, FIRST_LINES);
 }
