@@ -78,9 +78,9 @@ static void list_own_rooms(struct line_view *v)
 {
     struct model_room *r;
 
-    TAILQ_FOREACH (r, &v->chat->client.model.rooms, link)
-        if (r->joined || model_is_direct(r))
-            line_notice(v, "·", "%s%s", r->name, strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
+    TAILQ_FOREACH(r, &v->chat->client.model.rooms, link)
+    if (r->joined || model_is_direct(r))
+        line_notice(v, "·", "%s%s", r->name, strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
 }
 
 static void run_room(struct line_view *v, char *args)
@@ -174,8 +174,10 @@ static void run_history(struct line_view *v, char *args)
 static void run_nick(struct line_view *v, char *args)
 {
     (void)args;
-    line_notice(v, "·", "you are %s here. A nick belongs to a connection: to be somebody else, /quit and start chat -n NICK",
-                v->chat->client.nick);
+    line_notice(
+        v, "·",
+        "you are %s here. A nick belongs to a connection: to be somebody else, /quit and start chat -n NICK",
+        v->chat->client.nick);
 }
 
 static void run_tcp(struct line_view *v, char *args)
@@ -239,8 +241,9 @@ static void run_help(struct line_view *v, char *args)
     (void)args;
     for (const struct command *c = commands; c->name != NULL; c++)
         buf_putf(&v->out, "  %-10s %-18s %s\n", c->name, c->takes, c->help);
-    buf_puts(&v->out, "  Anything else is said in the current room; a line that begins with // with one slash.\n"
-                      "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");
+    buf_puts(&v->out,
+             "  Anything else is said in the current room; a line that begins with // with one slash.\n"
+             "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");
     line_flush(v);
 }
 

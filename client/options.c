@@ -1,12 +1,12 @@
 /* options.c: see options.h. */
 #include "client/options.h"
 
+#include "client/resolve.h"
 #include "client/trust.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/tcp.h"
 #include "common/utf8.h"
-#include "client/resolve.h"
 #include "protocol/message.h"
 
 #include <getopt.h>
@@ -147,7 +147,8 @@ static void choose_nick(struct options *o)
 static enum options_result take_nick(struct options *o, const char *name)
 {
     if (!utf8_is_nick(name, strlen(name)))
-        return wrong("%s can't be a nick: 1 to %d bytes of letters, digits, _ - and . are", name, UTF8_NICK_MAX);
+        return wrong("%s can't be a nick: 1 to %d bytes of letters, digits, _ - and . are", name,
+                     UTF8_NICK_MAX);
     free(o->nick);
     o->nick = mem_strdup(name);
     o->nick_given = true;
@@ -157,7 +158,8 @@ static enum options_result take_nick(struct options *o, const char *name)
 static enum options_result take_room(struct options *o, const char *name)
 {
     if (!options_is_room(name) && !options_is_direct(name))
-        return wrong("%s can't be a room: 1 to %d of a-z 0-9 . _ and - are, or @ and a nick", name, PROTOCOL_MAX_ROOM);
+        return wrong("%s can't be a room: 1 to %d of a-z 0-9 . _ and - are, or @ and a nick", name,
+                     PROTOCOL_MAX_ROOM);
     if (o->room_count == OPTIONS_ROOMS)
         return wrong("these are more than %d rooms", OPTIONS_ROOMS);
     o->rooms[o->room_count++] = name;
@@ -280,7 +282,8 @@ static enum options_result take(struct options *o, int option, char **argv)
     case '?':
         if (optopt > 0 && optopt < 256)
             return wrong("there is no option -%c: chat --help lists them", optopt);
-        return wrong("%s: there is no such option, or it takes no value: chat --help lists them", argv[optind - 1]);
+        return wrong("%s: there is no such option, or it takes no value: chat --help lists them",
+                     argv[optind - 1]);
     default:
         return take_flag(o, option);
     }

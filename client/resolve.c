@@ -1,5 +1,5 @@
-/* resolve.c: see resolve.h. The job is shared by the look-up's thread and the event loop; the last one of them frees it.
- * The thread says that it is done by closing its end of a pipe. */
+/* resolve.c: see resolve.h. The job is shared by the look-up's thread and the event loop; the last one of
+ * them frees it. The thread says that it is done by closing its end of a pipe. */
 #include "client/resolve.h"
 
 #include "common/mem.h"
@@ -111,7 +111,8 @@ static int start_thread(struct resolve *r)
     return -err;
 }
 
-struct resolve *resolve_start(struct event_base *base, const char *host, uint16_t port, resolve_fn *done, void *arg)
+struct resolve *resolve_start(struct event_base *base, const char *host, uint16_t port, resolve_fn *done,
+                              void *arg)
 {
     struct resolve *r;
     int ends[2];

@@ -1,5 +1,5 @@
-/* link_peer.h: for the tests of links: a link with its event loop, what it told its owner, and the peer at the other
- * end, a blocking socket in the test's hands. Included by one file a program. */
+/* link_peer.h: for the tests of links: a link with its event loop, what it told its owner, and the peer at
+ * the other end, a blocking socket in the test's hands. Included by one file a program. */
 #ifndef TESTS_LINK_PEER_H
 #define TESTS_LINK_PEER_H
 

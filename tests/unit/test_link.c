@@ -1,5 +1,5 @@
-/* test_link.c: links against a peer that the test plays itself, with blocking sockets, in the same thread: what is under
- * test runs only while the test turns the event loop. TLS is in test_link_tls.c. */
+/* test_link.c: links against a peer that the test plays itself, with blocking sockets, in the same thread:
+ * what is under test runs only while the test turns the event loop. TLS is in test_link_tls.c. */
 #include "link_peer.h"
 
 #include "common/clock.h"
@@ -241,7 +241,8 @@ static void test_reset(void **state)
     fixture_close(&f);
 }
 
-/* A write that finds the connection reset says EPIPE or ECONNRESET; why, stands in what the peer said before. */
+/* A write that finds the connection reset says EPIPE or ECONNRESET; why, stands in what the peer said
+ * before. */
 static void test_last_words_are_read_after_a_failed_write(void **state)
 {
     struct fixture f;
@@ -308,7 +309,8 @@ static void test_reading_slowly(void **state)
     peer_say(&f, lines);
     began = clock_mono_us();
     turn_until(&f, &f.line_count, 300);
-    assert_true(clock_mono_us() - began >= 190000); /* 600 bytes in hundreds of 0.1 s at 2000/s: 0.2 s and more */
+    assert_true(clock_mono_us() - began >=
+                190000); /* 600 bytes in hundreds of 0.1 s at 2000/s: 0.2 s and more */
     link_read_slowly(f.link, 0);
     peer_say(&f, lines);
     turn_until(&f, &f.line_count, 600);

@@ -1,5 +1,5 @@
-/* test_link_tls.c: links over TLS 1.3, against OpenSSL's own socket calls at the other end. What ends a direction, and in
- * which order, is RFC 8446, section 6.1: close_notify, then FIN, each way for itself. */
+/* test_link_tls.c: links over TLS 1.3, against OpenSSL's own socket calls at the other end. What ends a
+ * direction, and in which order, is RFC 8446, section 6.1: close_notify, then FIN, each way for itself. */
 #include "link_peer.h"
 
 #include "common/tls.h"

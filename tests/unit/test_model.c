@@ -1,4 +1,5 @@
-/* test_model.c: rooms and own lines over connections that come and go, the waits between them, and what TAB offers. */
+/* test_model.c: rooms and own lines over connections that come and go, the waits between them, and what TAB
+ * offers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -179,7 +180,8 @@ static void test_backoff(void **state)
         assert_in_range(backoff_next(&b, 0, UINT32_MAX), bound - 1, bound);
     for (int i = 0; i < 100; i++)
         assert_in_range(backoff_next(&b, 0, UINT32_MAX), BACKOFF_MOST_MS - 1, BACKOFF_MOST_MS);
-    assert_in_range(backoff_next(&b, 5000, UINT32_MAX / 2), 5000 + BACKOFF_MOST_MS / 2 - 2, 5000 + BACKOFF_MOST_MS / 2);
+    assert_in_range(backoff_next(&b, 5000, UINT32_MAX / 2), 5000 + BACKOFF_MOST_MS / 2 - 2,
+                    5000 + BACKOFF_MOST_MS / 2);
     backoff_reset(&b);
     assert_in_range(backoff_next(&b, 0, UINT32_MAX), 0, BACKOFF_FIRST_MS);
 }

@@ -23,7 +23,7 @@ static const char *put(const char *text, size_t len)
 }
 
 #define shows(text, wanted) assert_string_equal(put(text, sizeof(text) - 1), wanted)
-#define stays(text) shows(text, text)
+#define stays(text)         shows(text, text)
 
 static void test_what_people_write_stays(void **state)
 {
@@ -51,8 +51,12 @@ static void test_c0_and_del(void **state)
 static void test_c1(void **state)
 {
     (void)state;
-    shows("\xc2\x9b" "31m", "<U+009B>31m"); /* CSI in one character */
-    shows("\xc2\x9d" "0;x\xc2\x9c", "<U+009D>0;x<U+009C>");
+    shows("\xc2\x9b"
+          "31m",
+          "<U+009B>31m"); /* CSI in one character */
+    shows("\xc2\x9d"
+          "0;x\xc2\x9c",
+          "<U+009D>0;x<U+009C>");
     shows("\xc2\x80\xc2\x9f", "<U+0080><U+009F>");
     shows("\xc2\xa0", "\xc2\xa0");
 }
@@ -63,7 +67,9 @@ static void test_bidi_and_line_ends(void **state)
     shows("user\u202etxt.exe", "user<U+202E>txt.exe");
     shows("\u202a\u202b\u202c\u202d\u202e", "<U+202A><U+202B><U+202C><U+202D><U+202E>");
     shows("\u2066\u2067\u2068\u2069", "<U+2066><U+2067><U+2068><U+2069>");
-    shows("a\u2028" "b\u2029", "a<U+2028>b<U+2029>");
+    shows("a\u2028"
+          "b\u2029",
+          "a<U+2028>b<U+2029>");
     shows("\ufff9hidden\ufffb", "<U+FFF9>hidden<U+FFFB>");
 }
 
@@ -71,9 +77,11 @@ static void test_what_is_no_utf8(void **state)
 {
     (void)state;
     shows("a\x80z", "a\ufffdz");
-    shows("\x9b" "31m", "\ufffd31m"); /* an 8-bit CSI */
-    shows("\xc0\x9b", "\ufffd\ufffd"); /* overlong */
-    shows("\xe4\xbd", "\ufffd\ufffd"); /* cut */
+    shows("\x9b"
+          "31m",
+          "\ufffd31m");                          /* an 8-bit CSI */
+    shows("\xc0\x9b", "\ufffd\ufffd");           /* overlong */
+    shows("\xe4\xbd", "\ufffd\ufffd");           /* cut */
     shows("\xed\xa0\x80", "\ufffd\ufffd\ufffd"); /* half of a surrogate pair */
     shows("\xf5\x80\x80\x80\xff\xfe", "\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd");
 }

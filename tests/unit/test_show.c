@@ -57,10 +57,12 @@ static void test_wrapping(void **state)
             "words that go on for longer\n    than thirty columns do");
     wrapped(30, "starts at column twenty", 20, 2, "starts at\n  column twenty");
     wrapped(30, "exactly-thirty-columns-of-text", 0, 2, "exactly-thirty-columns-of-text");
-    wrapped(30, "one-word-without-any-space-in-it-at-all", 0, 2, "one-word-without-any-space-in-\n  it-at-all");
+    wrapped(30, "one-word-without-any-space-in-it-at-all", 0, 2,
+            "one-word-without-any-space-in-\n  it-at-all");
     wrapped(30, "one\ntwo", 5, 5, "one\n     two");
     wrapped(10, "too narrow to wrap anything at all", 0, 4, "too narrow to wrap anything at all");
-    wrapped(0, "of unknown width, as of a pipe, so that it stays", 0, 4, "of unknown width, as of a pipe, so that it stays");
+    wrapped(0, "of unknown width, as of a pipe, so that it stays", 0, 4,
+            "of unknown width, as of a pipe, so that it stays");
 }
 
 /* A wide character is never cut by the edge, and none is lost. */
@@ -72,7 +74,8 @@ static void test_wrapping_of_wide_characters(void **state)
     wrapped(24, "aaaaaaaaaaaaaaaaaaaaaaae\u0301\u0301x", 0, 2, "aaaaaaaaaaaaaaaaaaaaaaae\u0301\u0301\n  x");
 }
 
-static void message(const struct show_style *s, const char *room, const char *nick, const char *said, bool old)
+static void message(const struct show_style *s, const char *room, const char *nick, const char *said,
+                    bool old)
 {
     struct show_message m = {.nick = nick,
                              .nick_len = strlen(nick),

@@ -89,7 +89,7 @@ static void test_default_file(void **state)
 /* Parses up to WORDS words, the rest NULL. */
 static enum options_result parse(struct options *o, const char *const words[WORDS])
 {
-    char *argv[WORDS + 2] = {(char *)(uintptr_t)"chat"};
+    char *argv[WORDS + 2] = {(char *)(uintptr_t) "chat"};
     int argc = 1;
 
     for (int i = 0; i < WORDS && words[i] != NULL; i++)
@@ -129,13 +129,16 @@ static void test_options(void **state)
     struct options o;
 
     (void)state;
-    assert_int_equal(parse(&o, (const char *[WORDS]){"-n", "鲍勃", "-r", "tea", "--room", "games", "-v", "--tls"}), OPTIONS_RUN);
+    assert_int_equal(
+        parse(&o, (const char *[WORDS]){"-n", "鲍勃", "-r", "tea", "--room", "games", "-v", "--tls"}),
+        OPTIONS_RUN);
     assert_string_equal(o.nick, "鲍勃");
     assert_true(o.nick_given && o.verbose && o.reconnect && options_want_tls(&o));
     assert_int_equal(o.room_count, 2);
     assert_string_equal(o.rooms[1], "games");
     options_deinit(&o);
-    assert_int_equal(parse(&o, (const char *[WORDS]){"--json", "--on-eof", "stay", "--no-reconnect", "--known-hosts", "/k"}),
+    assert_int_equal(parse(&o, (const char *[WORDS]){"--json", "--on-eof", "stay", "--no-reconnect",
+                                                     "--known-hosts", "/k"}),
                      OPTIONS_RUN);
     assert_true(o.json && o.stay && !o.reconnect);
     assert_int_equal(o.room_count, 0);
@@ -156,9 +159,24 @@ static void test_options(void **state)
 static void test_wrong_options(void **state)
 {
     static const char *const wrong[][WORDS] = {
-        {"--nothing"},  {"-x"},          {"-n"},           {"-n", "a b"},     {"-r", "General"},  {"-r", "@"},
-        {"host:0"},     {"host:65536"},  {"host:"},        {"host:70x"},      {"[::1"},           {"[::1]x"},
-        {"one", "two"}, {"--tls", "--plain"}, {"--on-eof", "go"}, {"--color", "red"}, {"--ca", "/x", "--plain"}, {"--json=1"},
+        {"--nothing"},
+        {"-x"},
+        {"-n"},
+        {"-n", "a b"},
+        {"-r", "General"},
+        {"-r", "@"},
+        {"host:0"},
+        {"host:65536"},
+        {"host:"},
+        {"host:70x"},
+        {"[::1"},
+        {"[::1]x"},
+        {"one", "two"},
+        {"--tls", "--plain"},
+        {"--on-eof", "go"},
+        {"--color", "red"},
+        {"--ca", "/x", "--plain"},
+        {"--json=1"},
     };
 
     (void)state;

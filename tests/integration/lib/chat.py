@@ -37,8 +37,11 @@ class Chat:
         self.fd = self.process.stdout.fileno()
         test.keep(self)
         if stdin is not None:
-            self.write(stdin)
-            self.end_input()
+            try:
+                self.write(stdin)
+                self.end_input()
+            except BrokenPipeError:
+                pass  # it has ended already, for which there are good reasons
 
     def write(self, text):
         self.process.stdin.write(text.encode() if isinstance(text, str) else text)
