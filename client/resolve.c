@@ -18,6 +18,7 @@
 
 struct resolve {
     atomic_int refs;
+    atomic_bool is_found; /* what the thread wrote may be read */
     struct event *done_event;
     resolve_fn *done;
     void *arg;
@@ -66,6 +67,7 @@ static void *look_up(void *arg)
             tcp_addr_from(&r->found[r->count++], at->ai_addr);
     if (list != NULL)
         freeaddrinfo(list);
+    atomic_store(&r->is_found, true);
     close(r->write_fd);
     unref(r);
     return NULL;
@@ -82,7 +84,7 @@ static void on_done(evutil_socket_t fd, short what, void *arg)
 {
     struct resolve *r = arg;
     struct tcp_addr found[RESOLVE_MAX];
-    size_t count = r->count;
+    size_t count = atomic_load(&r->is_found) ? r->count : 0;
     const char *why = r->why != NULL ? r->why : "the name has no address";
     resolve_fn *done = r->done;
     void *owner = r->arg;
