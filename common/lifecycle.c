@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HALF_CLOSED_US 1000000 /* a half-closed span that long is one, even where nothing came in it */
 
@@ -16,15 +17,24 @@ static const char *side_name = "server";
 static char id_prefix[16];
 static atomic_uint_fast64_t last_id;
 
-void lifecycle_set_side(const char *side)
+static size_t put_digits(uint64_t number, size_t n)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    uint64_t at = clock_wall_us() / 100000; /* tenths of a second: a restart gets another prefix */
-    size_t n = 0;
+
+    for (; number > 0 && n < sizeof id_prefix - 1; number /= 36)
+        id_prefix[n++] = digits[number % 36];
+    return n;
+}
+
+/* The time in tenths of a second: a restart gets another prefix. Clients that append to one log may have been started in
+ * the same one: what tells them apart is the process. */
+void lifecycle_set_side(const char *side)
+{
+    size_t n = put_digits(clock_wall_us() / 100000, 0);
 
     side_name = side;
-    for (; at > 0 && n < sizeof id_prefix - 1; at /= 36)
-        id_prefix[n++] = digits[at % 36];
+    if (strcmp(side, "client") == 0)
+        n = put_digits((uint64_t)getpid(), n);
     id_prefix[n] = '\0';
 }
 

@@ -51,6 +51,16 @@ def test_both_logs_tell_the_same_life(t):
     equal(local, [r["peer"] for r in server if r.get("event") == "accept"][0])
 
 
+def test_clients_share_a_log(t):
+    """Two that start in the same instant had one connection id: their lives could not be told apart."""
+    s = t.server()
+    log = t.path("client.log")
+    chats = [Chat(t, "-n", f"c{n}", "--log", log, f"127.0.0.1:{s.port}", stdin="") for n in range(4)]
+    for chat in chats:
+        chat.run()
+    equal(len({r["conn"] for r in Log(log).read()}), 4)
+
+
 def test_lines_of_all_kinds(t):
     s = t.server()
     bob = s.join("general", "bob")
