@@ -62,7 +62,7 @@ void bot_init(struct bot *b, struct run *r, uint32_t index)
     *b = (struct bot){.run = r, .index = index, .bye = -1, .join_after = -1};
     b->co_ref = b->self_ref = b->lines_ref = LUA_NOREF;
     check_init(&b->check, &r->ledger, on_wrong, b);
-    buf_putf(&nick, "bot%" PRIu32 ".", index);
+    buf_putf(&nick, "bot%" PRIu32 ".", index + 1);
     text_put_base36(&nick, r->id);
     snprintf(b->nick, sizeof b->nick, "%.*s", (int)nick.len, nick.data);
     buf_deinit(&nick);
@@ -228,8 +228,8 @@ static void make_text(struct bot *b, uint64_t due_us)
         text_put(&r->text, &r->dice, s->text, size - r->text.len);
 }
 
-int64_t bot_send(struct bot *b, const char *room, size_t room_len, const char *text, size_t len, const char *key,
-                 uint64_t due_us)
+int64_t bot_send(struct bot *b, const char *room, size_t room_len, const char *text, size_t len,
+                 const char *key, uint64_t due_us)
 {
     int at = check_find(&b->check, room, room_len);
     struct buf *line;
@@ -296,7 +296,8 @@ static void list_ends(uint32_t ends, char *out, size_t size)
     snprintf(out, size, "none");
     for (int i = 0; i < ENDS && at < size; i++)
         if (ends >> i & 1)
-            at += (size_t)snprintf(out + at, size - at, "%s%s", at > 0 ? " or " : "", stats_end_name((enum stats_end)i));
+            at += (size_t)snprintf(out + at, size - at, "%s%s", at > 0 ? " or " : "",
+                                   stats_end_name((enum stats_end)i));
 }
 
 /* The connection is gone, however that came. */
@@ -313,8 +314,8 @@ static void record_end(struct bot *b, enum stats_end end, bool was_up)
     if (!by_bot && !(expected >> end & 1)) {
         b->gone = true;
         list_ends(expected, list, sizeof list);
-        bot_wrong(b, CHECK_CLOSE, "%s ended by %s; expected: %s", was_up ? "the connection was" : "connecting was",
-                  stats_end_name(end), list);
+        bot_wrong(b, CHECK_CLOSE, "%s ended by %s; expected: %s",
+                  was_up ? "the connection was" : "connecting was", stats_end_name(end), list);
     }
     check_end(&b->check, end == END_EOF || end == END_BYE, end == END_BYE);
 }
@@ -426,8 +427,9 @@ bool bot_matches(const struct bot_wanted *w, const struct message *m)
 
         if (v == NULL || (v->kind == VALUE_UINT) != w->fields[i].is_number)
             return false;
-        if (w->fields[i].is_number ? v->number != w->fields[i].number
-                                   : v->len != w->fields[i].len || memcmp(v->text, w->fields[i].text, v->len) != 0)
+        if (w->fields[i].is_number
+                ? v->number != w->fields[i].number
+                : v->len != w->fields[i].len || memcmp(v->text, w->fields[i].text, v->len) != 0)
             return false;
     }
     return true;

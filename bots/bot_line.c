@@ -15,7 +15,7 @@ struct incoming {
     struct message m;
     const struct value *room, *re;
     uint64_t seq;
-    char re_kind;      /* of a `re` that this bot has given out: s or q; else 0 */
+    char re_kind; /* of a `re` that this bot has given out: s or q; else 0 */
     uint32_t re_number;
 };
 
@@ -50,7 +50,8 @@ static bool is_mine(const struct bot *b, const struct value *nick)
 static void take_message(struct bot *b, const struct incoming *in)
 {
     const struct value *text = message_get_kind(&in->m, FIELD_TEXT, VALUE_STRING);
-    struct check_message cm = {.room = in->room->text, .room_len = in->room->len, .seq = in->seq, .serial = -1};
+    struct check_message cm = {
+        .room = in->room->text, .room_len = in->room->len, .seq = in->seq, .serial = -1};
     struct text_mark mark;
 
     if (text == NULL) {
@@ -77,7 +78,8 @@ static void take_gap(struct bot *b, const struct incoming *in)
     if (in->re != NULL)
         return;
     b->run->stats.now.gaps++;
-    check_gap(&b->check, in->room->text, in->room->len, number_of(&in->m, FIELD_FROM), number_of(&in->m, FIELD_TO));
+    check_gap(&b->check, in->room->text, in->room->len, number_of(&in->m, FIELD_FROM),
+              number_of(&in->m, FIELD_TO));
 }
 
 static void take_ack(struct bot *b, const struct incoming *in)
@@ -120,7 +122,8 @@ static void take_welcome(struct bot *b, const struct incoming *in)
 
 static void take_joined(struct bot *b, const struct incoming *in)
 {
-    check_joined(&b->check, in->room->text, in->room->len, number_of(&in->m, FIELD_EPOCH), in->seq, b->join_after);
+    check_joined(&b->check, in->room->text, in->room->len, number_of(&in->m, FIELD_EPOCH), in->seq,
+                 b->join_after);
     b->join_after = -1;
     b->talks_in = (uint16_t)check_find(&b->check, in->room->text, in->room->len);
 }

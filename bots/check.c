@@ -10,17 +10,19 @@
 #include <string.h>
 
 #define FIRST_SENT 8
-#define KEEP_SENT 64 /* a larger ring is given back when nothing is under way */
+#define KEEP_SENT  64 /* a larger ring is given back when nothing is under way */
 
-static const char *const names[] = {"missing", "order",  "repeated", "altered", "ack",    "unacknowledged", "unseen",
-                                    "tail",    "gap",    "stray",    "close",   "answer", "line",           "script"};
+static const char *const names[] = {"missing",        "order",  "repeated", "altered", "ack",
+                                    "unacknowledged", "unseen", "tail",     "gap",     "stray",
+                                    "close",          "answer", "line",     "script"};
 
 const char *check_fault_name(enum check_fault f)
 {
     return names[f];
 }
 
-static void wrong(struct check *c, enum check_fault f, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void wrong(struct check *c, enum check_fault f, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void wrong(struct check *c, enum check_fault f, const char *format, ...)
 {
@@ -198,7 +200,8 @@ static void check_passed(struct check *c, struct check_sent *s, const struct che
         return;
     if (s->seq >= r->missing_from && s->seq <= r->missing_to)
         return; /* told already */
-    wrong(c, CHECK_ACK, "room %s: an ack names seq %" PRIu64 ", which was another message", name_of(r), s->seq);
+    wrong(c, CHECK_ACK, "room %s: an ack names seq %" PRIu64 ", which was another message", name_of(r),
+          s->seq);
 }
 
 uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat)
@@ -217,12 +220,13 @@ uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat)
     if (repeat) {
         s->seen = true;
     } else if (s->seen && s->seq != seq) {
-        wrong(c, CHECK_ACK, "room %s: send %" PRIu32 " is seq %" PRIu64 ", its ack says %" PRIu64, name_of(r), serial,
-              s->seq, seq);
+        wrong(c, CHECK_ACK, "room %s: send %" PRIu32 " is seq %" PRIu64 ", its ack says %" PRIu64, name_of(r),
+              serial, s->seq, seq);
     } else {
         s->seq = seq;
         if (r->room != NULL && ledger_note(c->ledger, r->room, seq, s->hash) == LEDGER_DIFFERENT)
-            wrong(c, CHECK_ACK, "room %s: the ack of send %" PRIu32 " names seq %" PRIu64 ", which is another text",
+            wrong(c, CHECK_ACK,
+                  "room %s: the ack of send %" PRIu32 " names seq %" PRIu64 ", which is another text",
                   name_of(r), serial, seq);
         else
             check_passed(c, s, r);
@@ -256,13 +260,14 @@ static void check_order(struct check *c, struct check_room *r, uint64_t seq)
     } else if (seq > r->last) {
         r->missing_from = r->last + 1;
         r->missing_to = seq - 1;
-        wrong(c, CHECK_MISSING, "room %s: seq %" PRIu64 " came after %" PRIu64 ": %" PRIu64 " missing", name_of(r), seq,
-              r->last, seq - 1 - r->last);
+        wrong(c, CHECK_MISSING, "room %s: seq %" PRIu64 " came after %" PRIu64 ": %" PRIu64 " missing",
+              name_of(r), seq, r->last, seq - 1 - r->last);
         r->last = seq;
     } else if (seq >= r->missing_from && seq <= r->missing_to) {
         wrong(c, CHECK_ORDER, "room %s: seq %" PRIu64 " came after %" PRIu64, name_of(r), seq, r->last);
     } else {
-        wrong(c, CHECK_REPEATED, "room %s: seq %" PRIu64 " came again after %" PRIu64, name_of(r), seq, r->last);
+        wrong(c, CHECK_REPEATED, "room %s: seq %" PRIu64 " came again after %" PRIu64, name_of(r), seq,
+              r->last);
     }
 }
 
@@ -292,15 +297,17 @@ static void check_own(struct check *c, struct check_room *r, const struct check_
             return;
     }
     if (s == NULL || s->seen) {
-        wrong(c, CHECK_REPEATED, "room %s: send %" PRId64 " was delivered a second time, as seq %" PRIu64, name_of(r),
-              m->serial, m->seq);
+        wrong(c, CHECK_REPEATED, "room %s: send %" PRId64 " was delivered a second time, as seq %" PRIu64,
+              name_of(r), m->serial, m->seq);
         return;
     }
     if (s->hash != m->hash)
-        wrong(c, CHECK_ALTERED, "room %s: the text of send %" PRId64 " (seq %" PRIu64 ") is not what was sent",
-              name_of(r), m->serial, m->seq);
+        wrong(c, CHECK_ALTERED,
+              "room %s: the text of send %" PRId64 " (seq %" PRIu64 ") is not what was sent", name_of(r),
+              m->serial, m->seq);
     if (s->acked && s->seq != m->seq)
-        wrong(c, CHECK_ACK, "room %s: send %" PRId64 " was acknowledged as seq %" PRIu64 " and came as %" PRIu64,
+        wrong(c, CHECK_ACK,
+              "room %s: send %" PRId64 " was acknowledged as seq %" PRIu64 " and came as %" PRIu64,
               name_of(r), m->serial, s->seq, m->seq);
     s->seen = true;
     s->seq = m->seq;
@@ -313,12 +320,14 @@ void check_message(struct check *c, const struct check_message *m)
     struct check_room *r = i >= 0 ? &c->rooms[i] : NULL;
 
     if (r == NULL || !r->in) {
-        wrong(c, CHECK_STRAY, "seq %" PRIu64 " of room %.*s, which the bot is not in", m->seq, (int)m->room_len, m->room);
+        wrong(c, CHECK_STRAY, "seq %" PRIu64 " of room %.*s, which the bot is not in", m->seq,
+              (int)m->room_len, m->room);
         return;
     }
     check_order(c, r, m->seq);
     if (r->room != NULL && ledger_note(c->ledger, r->room, m->seq, m->hash) == LEDGER_DIFFERENT)
-        wrong(c, CHECK_ALTERED, "room %s: seq %" PRIu64 " is another text than others got", name_of(r), m->seq);
+        wrong(c, CHECK_ALTERED, "room %s: seq %" PRIu64 " is another text than others got", name_of(r),
+              m->seq);
     if (m->mine)
         check_own(c, r, m);
 }
@@ -333,8 +342,8 @@ void check_gap(struct check *c, const char *room, size_t len, uint64_t from, uin
         return;
     }
     if (from != r->last + 1 || to < from)
-        wrong(c, CHECK_GAP, "room %s: a gap from %" PRIu64 " to %" PRIu64 " came after seq %" PRIu64, name_of(r), from,
-              to, r->last);
+        wrong(c, CHECK_GAP, "room %s: a gap from %" PRIu64 " to %" PRIu64 " came after seq %" PRIu64,
+              name_of(r), from, to, r->last);
     r->gap_from = from;
     r->gap_to = to;
     if (to > r->last)
@@ -353,8 +362,8 @@ void check_old_message(struct check *c, const char *room, size_t len, uint64_t s
 
     if (i >= 0 && c->rooms[i].room != NULL &&
         ledger_note(c->ledger, c->rooms[i].room, seq, hash) == LEDGER_DIFFERENT)
-        wrong(c, CHECK_ALTERED, "room %s: in history, seq %" PRIu64 " is another text than live", name_of(&c->rooms[i]),
-              seq);
+        wrong(c, CHECK_ALTERED, "room %s: in history, seq %" PRIu64 " is another text than live",
+              name_of(&c->rooms[i]), seq);
 }
 
 /* ---- the end */
@@ -372,8 +381,8 @@ static void check_tails(struct check *c)
         const struct check_room *r = &c->rooms[i];
 
         if (r->in && r->last < r->owed)
-            wrong(c, CHECK_TAIL, "room %s: the last to come was seq %" PRIu64 ", and it was at %" PRIu64, name_of(r),
-                  r->last, r->owed);
+            wrong(c, CHECK_TAIL, "room %s: the last to come was seq %" PRIu64 ", and it was at %" PRIu64,
+                  name_of(r), r->last, r->owed);
     }
 }
 
@@ -383,7 +392,8 @@ void check_end(struct check *c, bool in_order, bool acks_only)
         const struct check_sent *s = sent_at(c, n);
 
         if (!s->acked)
-            wrong(c, CHECK_UNACKED, "room %s: send %" PRIu32 " was never acknowledged", name_of(&c->rooms[s->room]), n);
+            wrong(c, CHECK_UNACKED, "room %s: send %" PRIu32 " was never acknowledged",
+                  name_of(&c->rooms[s->room]), n);
         else if (!s->seen && !acks_only)
             wrong(c, CHECK_UNSEEN, "room %s: send %" PRIu32 " (seq %" PRIu64 ") never came back",
                   name_of(&c->rooms[s->room]), n, s->seq);

@@ -34,11 +34,11 @@ const char *check_fault_name(enum check_fault f);
 typedef void check_wrong_fn(void *arg, enum check_fault f, const char *text);
 
 struct check_room {
-    struct ledger_room *room;  /* NULL for a direct conversation: nobody else has its order */
-    char *direct;              /* its name, "@nick"; else NULL */
-    uint64_t last;             /* the newest seq that came */
+    struct ledger_room *room; /* NULL for a direct conversation: nobody else has its order */
+    char *direct;             /* its name, "@nick"; else NULL */
+    uint64_t last;            /* the newest seq that came */
     uint64_t missing_from, missing_to, gap_from, gap_to; /* the latest of each; 0: none */
-    uint64_t owed;             /* has to come before the end */
+    uint64_t owed;                                       /* has to come before the end */
     bool in;
 };
 
@@ -63,8 +63,8 @@ struct check_message {
     const char *room;
     size_t room_len;
     uint64_t seq, hash;
-    bool mine;       /* from this bot's nick */
-    int64_t serial;  /* of its mark, or -1 */
+    bool mine;      /* from this bot's nick */
+    int64_t serial; /* of its mark, or -1 */
 };
 
 void check_init(struct check *c, struct ledger *ledger, check_wrong_fn *wrong, void *arg);

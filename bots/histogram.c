@@ -27,7 +27,8 @@ uint32_t histogram_slot(uint64_t value)
     if (value < HISTOGRAM_LINEAR)
         return (uint32_t)value;
     shift = 53u - (unsigned)__builtin_clzll(value); /* leaves 11 bits, the first of them set */
-    return (uint32_t)(HISTOGRAM_LINEAR + (shift - 1) * HISTOGRAM_STEPS + ((value >> shift) - HISTOGRAM_STEPS));
+    return (uint32_t)(HISTOGRAM_LINEAR + (shift - 1) * HISTOGRAM_STEPS +
+                      ((value >> shift) - HISTOGRAM_STEPS));
 }
 
 uint64_t histogram_upper(uint32_t slot)

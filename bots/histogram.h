@@ -9,11 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HISTOGRAM_LINEAR 2048
-#define HISTOGRAM_STEPS 1024 /* slots of a doubling */
+#define HISTOGRAM_LINEAR    2048
+#define HISTOGRAM_STEPS     1024 /* slots of a doubling */
 #define HISTOGRAM_DOUBLINGS 24
-#define HISTOGRAM_SLOTS (HISTOGRAM_LINEAR + HISTOGRAM_DOUBLINGS * HISTOGRAM_STEPS)
-#define HISTOGRAM_TOP ((UINT64_C(1) << 35) - 1)
+#define HISTOGRAM_SLOTS     (HISTOGRAM_LINEAR + HISTOGRAM_DOUBLINGS * HISTOGRAM_STEPS)
+#define HISTOGRAM_TOP       ((UINT64_C(1) << 35) - 1)
 
 struct histogram {
     uint64_t count, sum, min, max; /* exact; min and max mean nothing while count is 0 */

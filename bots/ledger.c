@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define FIRST_SIZE 64
-#define MOST 65536
+#define MOST       65536
 
 static int has_name(const struct table_link *link, const void *name, size_t len)
 {

@@ -31,13 +31,14 @@ struct ledger {
 };
 
 enum ledger_verdict {
-    LEDGER_FIRST,     /* nobody has seen this number before */
+    LEDGER_FIRST, /* nobody has seen this number before */
     LEDGER_SAME,
     LEDGER_DIFFERENT, /* another text has been seen under it */
     LEDGER_FORGOTTEN,
 };
 
-struct ledger_room *ledger_get(struct ledger *l, const char *name, size_t len); /* makes it where there is none */
+struct ledger_room *ledger_get(struct ledger *l, const char *name,
+                               size_t len); /* makes it where there is none */
 
 /* A bot has joined and was told this epoch; a new one makes the room forget all. */
 void ledger_enter(struct ledger *l, struct ledger_room *r, uint64_t epoch);

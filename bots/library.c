@@ -48,7 +48,8 @@ static char *read_sentence(const char *path)
 
     if (f == NULL)
         return NULL;
-    if (fgets(line, sizeof line, f) != NULL && strncmp(line, "--", 2) == 0 && (colon = strstr(line, ": ")) != NULL) {
+    if (fgets(line, sizeof line, f) != NULL && strncmp(line, "--", 2) == 0 &&
+        (colon = strstr(line, ": ")) != NULL) {
         colon[strcspn(colon, "\n")] = '\0';
         found = mem_strdup(colon + 2);
     }

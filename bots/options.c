@@ -10,18 +10,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_HOST = 256, OPTION_SET, OPTION_JSON, OPTION_HTML, OPTION_PID, OPTION_COMPARE, OPTION_LIST, OPTION_QUIET,
-       OPTION_HELP, OPTION_VERSION, OPTION_SETTING };
-
-static const struct option fixed[] = {
-    {"host", required_argument, NULL, OPTION_HOST},   {"set", required_argument, NULL, OPTION_SET},
-    {"json", required_argument, NULL, OPTION_JSON},   {"html", required_argument, NULL, OPTION_HTML},
-    {"pid", required_argument, NULL, OPTION_PID},     {"compare", no_argument, NULL, OPTION_COMPARE},
-    {"list", no_argument, NULL, OPTION_LIST},         {"quiet", no_argument, NULL, OPTION_QUIET},
-    {"help", no_argument, NULL, OPTION_HELP},         {"version", no_argument, NULL, OPTION_VERSION},
+enum {
+    OPTION_HOST = 256,
+    OPTION_SET,
+    OPTION_JSON,
+    OPTION_HTML,
+    OPTION_PID,
+    OPTION_COMPARE,
+    OPTION_LIST,
+    OPTION_QUIET,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_SETTING
 };
 
-#define FIXED (sizeof fixed / sizeof fixed[0])
+static const struct option fixed[] = {
+    {"host", required_argument, NULL, OPTION_HOST}, {"set", required_argument, NULL, OPTION_SET},
+    {"json", required_argument, NULL, OPTION_JSON}, {"html", required_argument, NULL, OPTION_HTML},
+    {"pid", required_argument, NULL, OPTION_PID},   {"compare", no_argument, NULL, OPTION_COMPARE},
+    {"list", no_argument, NULL, OPTION_LIST},       {"quiet", no_argument, NULL, OPTION_QUIET},
+    {"help", no_argument, NULL, OPTION_HELP},       {"version", no_argument, NULL, OPTION_VERSION},
+};
+
+#define FIXED       (sizeof fixed / sizeof fixed[0])
 #define MAX_OPTIONS 48
 
 static const char usage[] =
@@ -162,8 +173,9 @@ static void list_options(struct option list[MAX_OPTIONS], char names[MAX_OPTIONS
         snprintf(names[i], 32, "%s", e->name);
         for (char *c = names[i]; *c != '\0'; c++)
             *c = *c == '_' ? '-' : *c;
-        list[FIXED + i] = (struct option){names[i], e->kind == SETTINGS_FLAG ? optional_argument : required_argument,
-                                          NULL, OPTION_SETTING + (int)i};
+        list[FIXED + i] =
+            (struct option){names[i], e->kind == SETTINGS_FLAG ? optional_argument : required_argument, NULL,
+                            OPTION_SETTING + (int)i};
     }
     list[FIXED + settings_count] = (struct option){NULL, 0, NULL, 0};
 }

@@ -25,7 +25,8 @@ static bool read_cpu(pid_t pid, struct proc_facts *f)
     ok = fgets(line, sizeof line, file) != NULL;
     fclose(file);
     after = ok ? strrchr(line, ')') : NULL; /* the name before it may hold anything */
-    if (after == NULL || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+    if (after == NULL ||
+        sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
         return false;
     f->cpu_us = (uint64_t)(user + system) * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
     return true;
@@ -101,8 +102,8 @@ static unsigned long find_inode(const char *path, uint16_t port)
     if (file == NULL)
         return 0;
     while (found == 0 && fgets(line, sizeof line, file) != NULL)
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*d %lu", &local, &state,
-                   &inode) == 3 &&
+        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*d %lu", &local,
+                   &state, &inode) == 3 &&
             local == port && state == LISTEN_STATE)
             found = inode;
     fclose(file);

@@ -8,9 +8,9 @@
 #include <sys/types.h>
 
 struct proc_facts {
-    uint64_t cpu_us;     /* user and system, since it began */
-    uint64_t waited_us;  /* ready to run and not running; this process's main thread only, else 0 */
-    uint64_t rss;        /* bytes */
+    uint64_t cpu_us;    /* user and system, since it began */
+    uint64_t waited_us; /* ready to run and not running; this process's main thread only, else 0 */
+    uint64_t rss;       /* bytes */
     uint32_t descriptors;
 };
 

@@ -10,8 +10,12 @@ const char *progress_format_time(uint64_t us, char out[PROGRESS_TIME_SIZE])
     double n = us < 1000 ? (double)us : us < 1000000 ? (double)us / 1e3 : (double)us / 1e6;
     const char *unit = us < 1000 ? "µs" : us < 1000000 ? "ms" : "s";
 
-    snprintf(out, PROGRESS_TIME_SIZE, us < 1000 ? "%.0f %s" : n < 10 ? "%.2f %s" : n < 100 ? "%.1f %s" : "%.0f %s", n,
-             unit);
+    snprintf(out, PROGRESS_TIME_SIZE,
+             us < 1000 ? "%.0f %s"
+             : n < 10  ? "%.2f %s"
+             : n < 100 ? "%.1f %s"
+                       : "%.0f %s",
+             n, unit);
     return out;
 }
 
@@ -29,8 +33,9 @@ const char *progress_format_count(double n, char out[PROGRESS_TIME_SIZE])
 void progress_phase(struct run *r)
 {
     if (r->stats.phase == PHASE_RAMP && !r->quiet)
-        fprintf(stderr, "chatbot: %s, %u bots%s against %s%s\n", r->name, r->bot_count, r->settings.tls ? " on TLS" : "",
-                r->hosts[0].name, r->settings.closed ? "; closed loop" : "");
+        fprintf(stderr, "chatbot: %s, %u bots%s against %s%s\n", r->name, r->bot_count,
+                r->settings.tls ? " on TLS" : "", r->hosts[0].name,
+                r->settings.closed ? "; closed loop" : "");
 }
 
 /* At the end of a second: what was there in it. */
@@ -41,13 +46,15 @@ void progress_row(struct run *r, const struct stats_row *row)
 
     if (r->quiet)
         return;
-    fprintf(stderr, "%s%4.0f s  %-7s %u/%u up  sent %s/s  delivered %s/s  p50 %s  p99 %s  %llu wrong  cpu %.0f %%",
+    fprintf(stderr,
+            "%s%4.0f s  %-7s %u/%u up  sent %s/s  delivered %s/s  p50 %s  p99 %s  %llu wrong  cpu %.0f %%",
             r->is_tty ? "\r\033[K" : "", row->at, stats_phase_name(row->phase), up, r->bot_count,
             progress_format_count((double)row->delta.sends, sent),
             progress_format_count((double)row->delta.deliveries, got), progress_format_time(row->p50, p50),
             progress_format_time(row->p99, p99), (unsigned long long)r->stats.now.wrong, row->cpu * 100);
     if (row->server_cpu >= 0)
-        fprintf(stderr, "  server %.0f %% %.1f MiB", row->server_cpu * 100, (double)row->server_rss / 1048576);
+        fprintf(stderr, "  server %.0f %% %.1f MiB", row->server_cpu * 100,
+                (double)row->server_rss / 1048576);
     fputs(r->is_tty ? "" : "\n", stderr);
     fflush(stderr);
 }

@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void progress_phase(struct run *r);                              /* a phase begins */
-void progress_row(struct run *r, const struct stats_row *row);  /* a second has passed */
+void progress_phase(struct run *r);                            /* a phase begins */
+void progress_row(struct run *r, const struct stats_row *row); /* a second has passed */
 void progress_wrong(struct run *r, const char *text);
 void progress_end(struct run *r);
 

@@ -36,14 +36,19 @@ static void print_rates(const struct run *r, FILE *to)
         fprintf(to, "nothing was measured: the run was over before\n");
         return;
     }
-    fprintf(to, "%.1f s measured: %.0f sends, %.0f acks and %.0f deliveries a second, %.0f logins a second\n", seconds,
-            (double)(upto->sends - from->sends) / seconds, (double)(upto->acks - from->acks) / seconds,
-            (double)(upto->deliveries - from->deliveries) / seconds, (double)(upto->logins - from->logins) / seconds);
+    fprintf(to, "%.1f s measured: %.0f sends, %.0f acks and %.0f deliveries a second, %.0f logins a second\n",
+            seconds, (double)(upto->sends - from->sends) / seconds,
+            (double)(upto->acks - from->acks) / seconds,
+            (double)(upto->deliveries - from->deliveries) / seconds,
+            (double)(upto->logins - from->logins) / seconds);
     if (r->settings.closed)
-        fprintf(to, "closed loop: each bot waited for its answer, so that a stall of the server holds up the questions "
-                    "too; these latencies leave out what that hides\n");
+        fprintf(
+            to,
+            "closed loop: each bot waited for its answer, so that a stall of the server holds up the questions "
+            "too; these latencies leave out what that hides\n");
     else if (r->settings.rate > 0)
-        fprintf(to, "open loop: %.0f turns a second were due; latencies count from the time that each was due\n",
+        fprintf(to,
+                "open loop: %.0f turns a second were due; latencies count from the time that each was due\n",
                 r->settings.rate);
 }
 
@@ -64,7 +69,8 @@ static void print_processes(const struct run *r, FILE *to)
             (double)s->server_to.rss / 1048576, s->server_to.descriptors);
     if (stats_server_growth(s) > -1000)
         fprintf(to, "; memory %+.1f %% over the measured time", stats_server_growth(s));
-    fprintf(to, "; descriptors %u before, %u after\n", s->server_first.descriptors, s->server_last.descriptors);
+    fprintf(to, "; descriptors %u before, %u after\n", s->server_first.descriptors,
+            s->server_last.descriptors);
 }
 
 static void print_ends(const struct run *r, FILE *to)
@@ -73,7 +79,8 @@ static void print_ends(const struct run *r, FILE *to)
 
     for (int i = 0; i < ENDS; i++)
         if (r->stats.ends[i] > 0) {
-            fprintf(to, "%s %llu %s", before, (unsigned long long)r->stats.ends[i], stats_end_name((enum stats_end)i));
+            fprintf(to, "%s %llu %s", before, (unsigned long long)r->stats.ends[i],
+                    stats_end_name((enum stats_end)i));
             before = ",";
         }
     fputs(before[0] == ',' ? "\n" : "", to);
@@ -88,7 +95,8 @@ static void print_verdict(const struct run *r, FILE *to)
     if (stats_find_own_limit(&r->stats, text, sizeof text))
         fprintf(to, "note: %s\n", text);
     if (r->stats.now.gaps > 0)
-        fprintf(to, "note: %llu gap lines: messages that were no longer kept\n", (unsigned long long)r->stats.now.gaps);
+        fprintf(to, "note: %llu gap lines: messages that were no longer kept\n",
+                (unsigned long long)r->stats.now.gaps);
     if (r->ledger.forgotten > 0)
         fprintf(to, "note: %llu messages came too late to compare their text with what others got\n",
                 (unsigned long long)r->ledger.forgotten);
@@ -102,19 +110,20 @@ static void print_verdict(const struct run *r, FILE *to)
     fprintf(to, "WRONG: %llu", (unsigned long long)r->stats.now.wrong);
     for (int i = 0; i < CHECK_FAULTS; i++)
         if (r->stats.faults[i] > 0)
-            fprintf(to, ", %llu %s", (unsigned long long)r->stats.faults[i], check_fault_name((enum check_fault)i));
+            fprintf(to, ", %llu %s", (unsigned long long)r->stats.faults[i],
+                    check_fault_name((enum check_fault)i));
     fputs("\n", to);
 }
 
 void report_summary(const struct run *r, FILE *to)
 {
     fprintf(to, "%s: %s\n", r->name, r->sentence != NULL ? r->sentence : "a script");
-    fprintf(to, "%u bots, %.0f rooms, %s, texts of %zu to %zu bytes (%s), seed %.0f\n", r->bot_count, r->settings.rooms,
-            r->settings.tls ? "TLS" : "plain", r->settings.size_min, r->settings.size_max,
+    fprintf(to, "%u bots, %.0f rooms, %s, texts of %zu to %zu bytes (%s), seed %.0f\n", r->bot_count,
+            r->settings.rooms, r->settings.tls ? "TLS" : "plain", r->settings.size_min, r->settings.size_max,
             text_kind_name(r->settings.text), r->settings.seed);
     print_rates(r, to);
-    fprintf(to, "  %-9s %10s %10s %10s %10s %10s %10s %12s\n", r->settings.closed ? "(closed)" : "", "p50", "p90", "p99",
-            "p99.9", "p99.99", "max", "count");
+    fprintf(to, "  %-9s %10s %10s %10s %10s %10s %10s %12s\n", r->settings.closed ? "(closed)" : "", "p50",
+            "p90", "p99", "p99.9", "p99.99", "max", "count");
     for (int l = 0; l < LATENCIES; l++)
         print_latency(r, (enum stats_latency)l, to);
     print_processes(r, to);

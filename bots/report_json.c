@@ -96,7 +96,8 @@ static void put_latency(struct buf *b, const char *name, const struct histogram 
     buf_puts(b, "}");
 }
 
-static void put_counts(struct buf *b, const char *name, const struct stats_counts *from, const struct stats_counts *to)
+static void put_counts(struct buf *b, const char *name, const struct stats_counts *from,
+                       const struct stats_counts *to)
 {
     static const struct stats_counts none;
 
@@ -123,9 +124,11 @@ static void put_counts(struct buf *b, const char *name, const struct stats_count
 static void put_rows(const struct run *r, struct buf *b)
 {
     put_name(b, "columns");
-    buf_puts(b, "[\"at\",\"phase\",\"sends\",\"acks\",\"deliveries\",\"logins\",\"errors\",\"wrong\",\"p50\",\"p99\","
-                "\"p999\",\"max\",\"ack_p50\",\"ack_p99\",\"lag_max\",\"cpu\",\"server_cpu\",\"server_rss\","
-                "\"server_descriptors\"");
+    buf_puts(
+        b,
+        "[\"at\",\"phase\",\"sends\",\"acks\",\"deliveries\",\"logins\",\"errors\",\"wrong\",\"p50\",\"p99\","
+        "\"p999\",\"max\",\"ack_p50\",\"ack_p99\",\"lag_max\",\"cpu\",\"server_cpu\",\"server_rss\","
+        "\"server_descriptors\"");
     for (int i = 0; i < STATES; i++)
         buf_putf(b, ",\"%s\"", stats_state_name((enum stats_state)i));
     buf_puts(b, "]");
@@ -133,9 +136,10 @@ static void put_rows(const struct run *r, struct buf *b)
     buf_puts(b, "[");
     for (size_t n = 0; n < r->stats.row_count; n++) {
         const struct stats_row *row = &r->stats.rows[n];
-        const uint64_t whole[] = {row->delta.sends, row->delta.acks,  row->delta.deliveries, row->delta.logins,
-                                  row->delta.errors, row->delta.wrong, row->p50,              row->p99,
-                                  row->p999,         row->max,         row->ack_p50,          row->ack_p99,
+        const uint64_t whole[] = {row->delta.sends,  row->delta.acks,   row->delta.deliveries,
+                                  row->delta.logins, row->delta.errors, row->delta.wrong,
+                                  row->p50,          row->p99,          row->p999,
+                                  row->max,          row->ack_p50,      row->ack_p99,
                                   row->lag_max};
 
         buf_putf(b, "%s\n[%.3f,\"%s\"", n > 0 ? "," : "", row->at, stats_phase_name(row->phase));
@@ -159,7 +163,9 @@ static void put_chatbot(const struct run *r, struct buf *b)
     report_find_memory(r, &with, &without);
     put_name(b, "chatbot");
     buf_puts(b, "{");
-    put_number(b, "cpu", seconds > 0 ? (double)(r->stats.self_to.cpu_us - r->stats.self_from.cpu_us) / 1e6 / seconds : 0);
+    put_number(b, "cpu",
+               seconds > 0 ? (double)(r->stats.self_to.cpu_us - r->stats.self_from.cpu_us) / 1e6 / seconds
+                           : 0);
     put_number(b, "bytes_per_bot", with);
     put_number(b, "bytes_per_bot_besides_lua", without);
     put_count(b, "lua_bytes", r->lua_bytes);
@@ -180,7 +186,8 @@ static void put_server(const struct run *r, struct buf *b)
     }
     buf_puts(b, "{");
     put_count(b, "pid", (uint64_t)s->server);
-    put_number(b, "cpu", seconds > 0 ? (double)(s->server_to.cpu_us - s->server_from.cpu_us) / 1e6 / seconds : 0);
+    put_number(b, "cpu",
+               seconds > 0 ? (double)(s->server_to.cpu_us - s->server_from.cpu_us) / 1e6 / seconds : 0);
     put_count(b, "cpu_us", s->server_to.cpu_us - s->server_from.cpu_us);
     put_count(b, "rss_before", s->server_first.rss);
     put_count(b, "rss", s->server_to.rss);

@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define BEAT_US 10000
+#define BEAT_US           10000
 #define SPARE_DESCRIPTORS 64
 
 bool run_is_over(const struct run *r)
@@ -94,7 +94,8 @@ static void give_up_waiting(struct run *r)
     for (unsigned i = 0; i < r->bot_count; i++)
         if (!r->bots[i].is_over)
             bot_wrong(&r->bots[i], CHECK_ANSWER, "has not come to its end: it was %s, %u sends under way",
-                      stats_state_name((enum stats_state)r->bots[i].state), check_under_way(&r->bots[i].check));
+                      stats_state_name((enum stats_state)r->bots[i].state),
+                      check_under_way(&r->bots[i].check));
 }
 
 static bool has_lasted(const struct run *r, double seconds)
@@ -192,8 +193,8 @@ static int make_room_for_descriptors(const struct run *r)
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
         return 0;
-    fprintf(stderr, "chatbot: %u bots need %lu open files, and at most %lu are allowed: see ulimit -n\n", r->bot_count,
-            (unsigned long)wanted, (unsigned long)limit.rlim_max);
+    fprintf(stderr, "chatbot: %u bots need %lu open files, and at most %lu are allowed: see ulimit -n\n",
+            r->bot_count, (unsigned long)wanted, (unsigned long)limit.rlim_max);
     return -1;
 }
 

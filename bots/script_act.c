@@ -166,6 +166,17 @@ static int method_talk_in(lua_State *L)
     return 0;
 }
 
+/* bot:nick_of(n): the nick that bot number n has been given. */
+static int method_nick_of(lua_State *L)
+{
+    struct run *r = script_check_bot(L)->run;
+    lua_Integer n = luaL_checkinteger(L, 2);
+
+    luaL_argcheck(L, n >= 1 && n <= (lua_Integer)r->bot_count, 2, "there is no bot of that number");
+    lua_pushstring(L, r->bots[n - 1].nick);
+    return 1;
+}
+
 /* The frame's: the script's function has failed. */
 static int method_broke(lua_State *L)
 {
@@ -190,6 +201,7 @@ const luaL_Reg script_act_methods[] = {
     {"text", method_text},
     {"last", method_last},
     {"talk_in", method_talk_in},
+    {"nick_of", method_nick_of},
     {"broke", method_broke},
     {NULL, NULL},
 };

@@ -125,10 +125,14 @@ static const struct {
     const char *name;
     push_field_fn *push;
 } fields[] = {
-    {"nick", push_nick},           {"index", push_index},         {"role", push_role},     {"home", push_home},
-    {"room", push_room},           {"connected", push_connected}, {"stays", push_stays},   {"logged_in", push_logged_in},
-    {"manual", push_manual},       {"tls", push_tls},             {"now", push_now},       {"phase", push_phase},
-    {"over", push_over},           {"count", push_turns_done},    {"ended", push_ended},
+    {"nick", push_nick},     {"index", push_index},
+    {"role", push_role},     {"home", push_home},
+    {"room", push_room},     {"connected", push_connected},
+    {"stays", push_stays},   {"logged_in", push_logged_in},
+    {"manual", push_manual}, {"tls", push_tls},
+    {"now", push_now},       {"phase", push_phase},
+    {"over", push_over},     {"count", push_turns_done},
+    {"ended", push_ended},
 };
 
 static int find_field(const char *name)

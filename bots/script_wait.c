@@ -152,8 +152,10 @@ static int method_connect(lua_State *L)
         lua_settop(L, 2);
     }
     b->gone = false;
-    if (b->ever_up)
-        b->entry_us = b->in_turn ? b->due_us : clock_mono_us();
+    if (b->in_turn)
+        b->entry_us = b->due_us;
+    else if (b->ever_up) /* the first one was due when the bot was */
+        b->entry_us = clock_mono_us();
     b->ever_up = true;
     bot_wait(b, WAIT_OPEN, clock_mono_us());
     return lua_yieldk(L, 0, 2, after_answer);
@@ -558,9 +560,17 @@ static int method_trickle(lua_State *L)
 }
 
 const luaL_Reg script_wait_methods[] = {
-    {"connect", method_connect},   {"login", method_login},         {"join", method_join},
-    {"request", method_request},   {"send", method_send},           {"turn", method_turn},
-    {"sleep", method_sleep},       {"await", method_await},         {"expect", method_expect},
-    {"wait_end", method_wait_end}, {"wait_acks", method_wait_acks}, {"trickle", method_trickle},
+    {"connect", method_connect},
+    {"login", method_login},
+    {"join", method_join},
+    {"request", method_request},
+    {"send", method_send},
+    {"turn", method_turn},
+    {"sleep", method_sleep},
+    {"await", method_await},
+    {"expect", method_expect},
+    {"wait_end", method_wait_end},
+    {"wait_acks", method_wait_acks},
+    {"trickle", method_trickle},
     {NULL, NULL},
 };

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #define AT(field) offsetof(struct settings, field)
-#define MAX_TEXT 8192
+#define MAX_TEXT  8192
 
 const struct settings_entry settings_entries[] = {
     {"bots", SETTINGS_COUNT, AT(bots), "N", "how many bots"},
-    {"rate", SETTINGS_NUMBER, AT(rate), "N", "turns a second of all bots together, at their times whatever happens (open loop)"},
-    {"closed", SETTINGS_FLAG, AT(closed), "yes|no", "closed loop: a bot's next turn comes after its last one is done"},
+    {"rate", SETTINGS_NUMBER, AT(rate), "N",
+     "turns a second of all bots together, at their times whatever happens (open loop)"},
+    {"closed", SETTINGS_FLAG, AT(closed), "yes|no",
+     "closed loop: a bot's next turn comes after its last one is done"},
     {"think", SETTINGS_NUMBER, AT(think), "SECONDS", "closed loop: the pause between two turns"},
     {"arrivals", SETTINGS_ARRIVALS, AT(poisson), "steady|poisson", "how the turns of a rate are spread"},
     {"ramp", SETTINGS_NUMBER, AT(ramp), "SECONDS", "over which the bots are started"},
@@ -24,18 +26,30 @@ const struct settings_entry settings_entries[] = {
     {"size", SETTINGS_SIZE, AT(size_min), "N or MIN-MAX", "bytes of a message's text"},
     {"text", SETTINGS_TEXT, AT(text), "ascii|cjk|emoji|mixed", "what it is made of"},
     {"tls", SETTINGS_FLAG, AT(tls), "yes|no", "speak TLS"},
-    {"sources", SETTINGS_COUNT, AT(sources), "N", "connect from 127.0.0.1 to 127.0.0.N in turn; 0: as many as needed"},
+    {"sources", SETTINGS_COUNT, AT(sources), "N",
+     "connect from 127.0.0.1 to 127.0.0.N in turn; 0: as many as needed"},
     {"manual", SETTINGS_FLAG, AT(manual), "yes|no", "bots do not connect by themselves"},
     {"seed", SETTINGS_COUNT, AT(seed), "N", "of all that is left to chance"},
-    {"flat", SETTINGS_NUMBER, AT(flat), "PERCENT", "the run fails if the server's memory has grown more, or descriptors are left; 0: not looked at"},
+    {"flat", SETTINGS_NUMBER, AT(flat), "PERCENT",
+     "the run fails if the server's memory has grown more, or descriptors are left; 0: not looked at"},
 };
 
 const size_t settings_count = sizeof settings_entries / sizeof settings_entries[0];
 
 void settings_init(struct settings *s)
 {
-    *s = (struct settings){.bots = 10, .rooms = 1, .seed = 1, .ramp = 1, .settle = 1, .duration = 10, .drain = 10,
-                           .within = 30, .size_min = 40, .size_max = 200, .text = TEXT_MIXED, .room_prefix = "bots-"};
+    *s = (struct settings){.bots = 10,
+                           .rooms = 1,
+                           .seed = 1,
+                           .ramp = 1,
+                           .settle = 1,
+                           .duration = 10,
+                           .drain = 10,
+                           .within = 30,
+                           .size_min = 40,
+                           .size_max = 200,
+                           .text = TEXT_MIXED,
+                           .room_prefix = "bots-"};
 }
 
 const struct settings_entry *settings_find(const char *name)

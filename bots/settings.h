@@ -21,7 +21,7 @@ struct settings {
 };
 
 enum settings_kind {
-    SETTINGS_COUNT, /* a whole number from 0 */
+    SETTINGS_COUNT,  /* a whole number from 0 */
     SETTINGS_NUMBER, /* from 0 */
     SETTINGS_FLAG,
     SETTINGS_SIZE, /* N or MIN-MAX bytes */

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BUSY 0.9             /* of a core: there is no more for a process of one thread */
-#define BUSY_SECONDS 0.2     /* of the measured ones, from which on it counts */
-#define LATE_US 2000         /* a lag of the own loop that is worth a word, */
-#define LATE_SHARE 0.2       /* where it is that much of the latency that is reported */
-#define STARVED 0.15         /* of the measured time waiting for a CPU */
+#define BUSY         0.9  /* of a core: there is no more for a process of one thread */
+#define BUSY_SECONDS 0.2  /* of the measured ones, from which on it counts */
+#define LATE_US      2000 /* a lag of the own loop that is worth a word, */
+#define LATE_SHARE   0.2  /* where it is that much of the latency that is reported */
+#define STARVED      0.15 /* of the measured time waiting for a CPU */
 
 const char *stats_phase_name(enum stats_phase p)
 {
@@ -30,9 +30,9 @@ const char *stats_latency_name(enum stats_latency l)
 }
 
 static const char *const end_names[ENDS] = {
-    "closed",   "was-reset", "bye",     "eof",         "idle",  "shutdown",      "slow",
-    "replaced", "kicked",    "limit",   "protocol",    "no-bye", "truncated",    "reset",
-    "refused",  "timed-out",   "unreachable", "tls", "line-too-long", "other"};
+    "closed",   "was-reset", "bye",         "eof",      "idle",          "shutdown",  "slow",
+    "replaced", "kicked",    "limit",       "protocol", "no-bye",        "truncated", "reset",
+    "refused",  "timed-out", "unreachable", "tls",      "line-too-long", "other"};
 
 const char *stats_end_name(enum stats_end e)
 {
@@ -201,20 +201,25 @@ static double busy_share(const struct stats *s)
 bool stats_find_own_limit(const struct stats *s, char *out, size_t size)
 {
     double seconds = stats_measured_seconds(s), busy = busy_share(s);
-    double starved = seconds > 0 ? (double)(s->self_to.waited_us - s->self_from.waited_us) / 1e6 / seconds : 0;
+    double starved =
+        seconds > 0 ? (double)(s->self_to.waited_us - s->self_from.waited_us) / 1e6 / seconds : 0;
     uint64_t lag = histogram_percentile(s->latency[LATENCY_LAG], 99);
     uint64_t p99 = histogram_percentile(s->latency[LATENCY_DELIVERY], 99);
 
     if (seconds <= 0)
         return false;
     if (busy >= BUSY_SECONDS)
-        snprintf(out, size, "chatbot itself was the limit: it used a whole core in %.0f %% of the measured seconds; "
-                            "the server could do more than this shows", busy * 100);
+        snprintf(out, size,
+                 "chatbot itself was the limit: it used a whole core in %.0f %% of the measured seconds; "
+                 "the server could do more than this shows",
+                 busy * 100);
     else if (lag > LATE_US && (double)lag > LATE_SHARE * (double)p99)
-        snprintf(out, size, "chatbot itself was late: its own loop by %.1f ms at p99%s; the latencies hold that too",
+        snprintf(out, size,
+                 "chatbot itself was late: its own loop by %.1f ms at p99%s; the latencies hold that too",
                  (double)lag / 1000, starved > STARVED ? ", for want of a CPU" : "");
     else if (starved > STARVED)
-        snprintf(out, size, "chatbot was waiting for a CPU in %.0f %% of the measured time: this machine is full",
+        snprintf(out, size,
+                 "chatbot was waiting for a CPU in %.0f %% of the measured time: this machine is full",
                  starved * 100);
     else
         return false;

@@ -28,11 +28,26 @@ const char *stats_latency_name(enum stats_latency l);
 
 /* How a connection ended. The first two are the bot's own doing. */
 enum stats_end {
-    END_CLOSED, END_WAS_RESET,
-    END_BYE, END_EOF, END_IDLE, END_SHUTDOWN, END_SLOW, END_REPLACED, END_KICKED, END_LIMIT, END_PROTOCOL, /* bye's code */
+    END_CLOSED,
+    END_WAS_RESET,
+    END_BYE,
+    END_EOF,
+    END_IDLE,
+    END_SHUTDOWN,
+    END_SLOW,
+    END_REPLACED,
+    END_KICKED,
+    END_LIMIT,
+    END_PROTOCOL,  /* bye's code */
     END_NO_BYE,    /* the server's FIN without a bye before it */
     END_TRUNCATED, /* FIN without close_notify */
-    END_RESET, END_REFUSED, END_TIMEOUT, END_UNREACHABLE, END_TLS, END_LINE, END_OTHER, /* OTHER: a code not known here */
+    END_RESET,
+    END_REFUSED,
+    END_TIMEOUT,
+    END_UNREACHABLE,
+    END_TLS,
+    END_LINE,
+    END_OTHER, /* OTHER: a code not known here */
     ENDS,
 };
 
@@ -82,9 +97,9 @@ struct stats {
     struct stats_row *rows;
     size_t row_count, row_cap;
     pid_t server;
-    struct proc_facts self_before, server_before;               /* at the last row */
+    struct proc_facts self_before, server_before;                 /* at the last row */
     struct proc_facts self_from, self_to, server_from, server_to; /* at the ends of the measured time */
-    struct proc_facts server_first, server_last;                 /* before the first bot, after the last one */
+    struct proc_facts server_first, server_last; /* before the first bot, after the last one */
     uint64_t row_us;
 };
 

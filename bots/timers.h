@@ -25,7 +25,7 @@ struct timers {
     uint64_t armed_us; /* what event is set to; 0: nothing */
 };
 
-#define timers_of(timer, type, member) ((type *)(void *)((char *)(timer) - offsetof(type, member)))
+#define timers_of(timer, type, member) ((type *)(void *)((char *)(timer)-offsetof(type, member)))
 
 void timers_init(struct timers *ts, struct event_base *base, timers_fire_fn *fire, void *arg);
 void timers_deinit(struct timers *ts);
