@@ -57,6 +57,7 @@ static void drain_one(struct conn *c, void *arg)
         return;
     }
     s->is_stopped = true;
+    member_await_all(s);
     conn_pause(c, CONN_PAUSE_BUSY);
     session_consider_finish(s);
 }

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/utf8.h"
+#include "server/chat/fanout.h"
 #include "server/chat/session.h"
 
 #include <stdlib.h>
@@ -248,5 +249,6 @@ void command_bye(struct session *s, const struct message *m, const struct value 
         s->bye_id = mem_strndup(id->text, id->len);
         s->bye_id_len = (uint8_t)id->len;
     }
+    member_await_all(s);
     session_consider_finish(s);
 }

@@ -130,6 +130,8 @@ bool directory_check_token(const struct directory *d, const char *token, size_t 
     text[len] = '\0';
     if (sscanf(text, "%16llx%16llx%16llx%n", &who, &nonce, &proof, &end) != 3 || end != 48)
         return false;
+    if (who == 0 || seal(d, who, nonce, folded, folded_len) != proof)
+        return false;
     *identity = who;
-    return who != 0 && seal(d, who, nonce, folded, folded_len) == proof;
+    return true;
 }

@@ -159,6 +159,8 @@ static void on_eof(struct conn *c, size_t unfinished)
     if (unfinished > 0)
         session_error(s, NULL, "incomplete", "the input ended inside a line: its %zu bytes are not carried out", unfinished);
     s->at_eof = true;
+    if (!s->stays)
+        member_await_all(s);
     session_consider_finish(s);
 }
 

@@ -106,12 +106,12 @@ static void finish(struct conn *c, bool abort, const char *reason)
     c->partial_len = c->partial_cap = 0;
     lifecycle_close(&c->life, conn_fd(c), abort, c->reason != NULL ? c->reason : reason);
     conn_set_state(c, CONN_CLOSED);
+    conn_hold(c); /* what the layer above lets go of now must not free it yet */
     r->net->ops->closed(c);
     r->connections--;
     atomic_fetch_sub(c->counted ? &r->net->connections : &r->net->refused, 1);
     r->net->conn_gone(&c->life.peer, c->trusted || !c->counted);
-    if (c->held == 0)
-        reactor_add_dead(c->reactor, c);
+    conn_unhold(c);
 }
 
 void conn_close(struct conn *c, const char *reason)
