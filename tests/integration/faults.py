@@ -1,0 +1,36 @@
+"""faults.py: faults that careful reading has found, each with its story. None may come back."""
+import json
+import socket
+import struct
+import time
+
+from lib import Client, both, check, equal, seconds, wait_until
+
+NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
+
+
+def lines(*requests):
+    return "".join(json.dumps(r) + "\n" for r in requests)
+
+
+def client_hello(ciphers):
+    """A ClientHello by hand, with that many cipher suites, in as many records as it takes one: RFC 8446, section 4.1.2."""
+    suites = b"\x13\x01" * ciphers
+    body = b"\x03\x03" + bytes(32) + b"\x00" + struct.pack(">H", len(suites)) + suites + b"\x01\x00"
+    extensions = struct.pack(">HHB2s", 43, 3, 2, b"\x03\x04")
+    body += struct.pack(">H", len(extensions)) + extensions
+    hello = b"\x01" + struct.pack(">I", len(body))[1:] + body
+    return b"\x16\x03\x01" + struct.pack(">H", len(hello)) + hello
+
+
+def test_hello_with_too_many_suites(t):
+    """A ClientHello whose list of cipher suites was over the bound was refused before its extensions were listed, and then
+    the list of them, which nobody had made, was freed: whatever pointer was on the stack."""
+    s = t.server()
+    for n in (100, 257, 400, 2000) * 5:
+        c = s.connect(tls=False)
+        c.sock.sendall(client_hello(n))
+        while c.sock.recv(4096):
+            pass
+        c.close()
+    s.connect("ann")
