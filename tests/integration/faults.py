@@ -34,3 +34,16 @@ def test_hello_with_too_many_suites(t):
             pass
         c.close()
     s.connect("ann")
+
+
+def test_close_with_an_answer_on_its_way(t):
+    """A request and broken TLS behind it in one segment: leaving the room flushed it, the acknowledgement let go of the
+    connection while it was being closed, and the connection was freed twice."""
+    s = t.server(threads=1)
+    for i in range(5):
+        c = s.join("general", f"n{i}", tls=True)
+        c.tls.write(lines({"type": "send", "room": "general", "text": "hello"}).encode())
+        c.sock.sendall(c.to_wire.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
+        equal(s.log.close_of(c.session)["reason"], "tls-error")
+        c.close()
+    equal(s.join("general", "ann").ask("history", room="general", limit=1).seq, 5)
