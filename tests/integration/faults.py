@@ -47,3 +47,21 @@ def test_close_with_an_answer_on_its_way(t):
         equal(s.log.close_of(c.session)["reason"], "tls-error")
         c.close()
     equal(s.join("general", "ann").ask("history", room="general", limit=1).seq, 5)
+
+
+def test_a_forged_resume(t):
+    """A resume token with a wrong proof was refused, but the identity that it named was taken over all the same: whoever
+    guessed it (they are given out in turn) and got the nick read what had been said to its earlier owner."""
+    s = t.server(threads=1)
+    ann, bob = s.connect("ann"), s.connect("bob")
+    ann.ask("send", room="@bob", text="for your eyes only")
+    bob.expect("msg")
+    who = bob.welcome.resume[:16]
+    bob.ask("bye")
+    bob.rest()
+    bob.fin()
+    s.log.close_of(bob.session)
+    mallory = s.connect("bob", hello={"resume": who + "0" * 32})
+    check(mallory.welcome.resume[:16] != who, "the identity of another")
+    messages, end = mallory.ask_all("history", room="@ann")
+    equal(messages, [])
