@@ -124,7 +124,7 @@ void bot_connect(struct bot *b)
         o.source = &source;
     b->bye = -1;
     b->expected = 0;
-    b->welcomed = b->stays = b->ended_self = false;
+    b->welcomed = b->stays = b->slow = false;
     ret = link_open(b->link, &o);
     if (ret < 0)
         bot_wrong(b, CHECK_SCRIPT, "the connection could not be begun: %s", strerror(-ret));
