@@ -47,7 +47,6 @@ struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bo
     tcp_set_nodelay(fd);
     lifecycle_begin(&c->life, false);
     lifecycle_accept(&c->life, fd, peer);
-    r->connections++;
     reactor_set_timer(r, c, TIMER_LOGIN);
     conn_watch(c, POLLER_READ);
     return c->state != CONN_CLOSED ? c : NULL;
@@ -108,9 +107,9 @@ static void finish(struct conn *c, bool abort, const char *reason)
     conn_set_state(c, CONN_CLOSED);
     conn_hold(c); /* what the layer above lets go of now must not free it yet */
     r->net->ops->closed(c);
-    r->connections--;
     atomic_fetch_sub(c->counted ? &r->net->connections : &r->net->refused, 1);
     r->net->conn_gone(&c->life.peer, c->trusted || !c->counted);
+    reactor_conn_gone(r);
     conn_unhold(c);
 }
 
