@@ -31,7 +31,7 @@ struct report {
     double ns_each, user_share, deliveries_per_s, server_share, messages_per_s;
 };
 
-_Noreturn void fail(const char *what)
+void fail(const char *what)
 {
     fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
     exit(1);

@@ -97,6 +97,6 @@ struct cost {
 struct cost cost_of(int pid);
 uint64_t memory_of(int pid); /* Pss in bytes */
 
-_Noreturn void fail(const char *what); /* says errno's meaning too */
+void fail(const char *what) __attribute__((noreturn)); /* says errno's meaning too */
 
 #endif
