@@ -96,7 +96,7 @@ static void on_freed(struct reactor *r, struct post *p)
         take_nick(s, t->nick, t->id, t->id_len, t->agent);
     else
         free(t->nick);
-    conn_resume(&s->conn, CONN_PAUSE_BUSY);
+    session_go_on(s);
     session_unhold(s);
     free(t);
 }
@@ -126,7 +126,7 @@ static void take_over(struct session *s, struct nick *n, struct reactor *owner, 
     }
     strcpy(t->agent, agent);
     session_hold(s);
-    conn_pause(&s->conn, CONN_PAUSE_BUSY); /* what comes behind the hello needs its nick */
+    session_wait(s); /* what comes behind the hello needs its nick */
     reactor_post(s->conn.reactor, owner, &t->post, on_takeover);
 }
 
