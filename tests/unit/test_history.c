@@ -32,7 +32,8 @@ static struct chunk *make_chunk(uint64_t first, uint32_t count)
     return c;
 }
 
-static void append(struct history *h, uint64_t first, uint32_t count, uint64_t most_messages, uint64_t most_bytes)
+static void append(struct history *h, uint64_t first, uint32_t count, uint64_t most_messages,
+                   uint64_t most_bytes)
 {
     struct chunk *c = make_chunk(first, count);
 
@@ -61,7 +62,8 @@ static uint64_t check_slices(struct slice *slices, size_t n, uint64_t first)
     return seq - first;
 }
 
-static uint64_t read_from(const struct history *h, uint64_t after, uint64_t most_messages, uint64_t most_bytes, size_t size)
+static uint64_t read_from(const struct history *h, uint64_t after, uint64_t most_messages,
+                          uint64_t most_bytes, size_t size)
 {
     struct slice slices[SLICES];
     uint64_t oldest = history_oldest(h, 0), first = after + 1 > oldest ? after + 1 : oldest;

@@ -136,6 +136,15 @@ static void test_one_wake_for_many(void **state)
     assert_int_equal(is_awake(0), 0);
 }
 
+static void test_a_wake_without_a_post(void **state)
+{
+    (void)state;
+    mailbox_wake(&box);
+    assert_int_equal(is_awake(0), 1);
+    assert_null(mailbox_take(&box));
+    assert_int_equal(is_awake(0), 0);
+}
+
 static void *write_many(void *arg)
 {
     unsigned writer = *(unsigned *)arg, seed = writer, n = 0;
@@ -179,7 +188,8 @@ static void test_many_writers(void **state)
 
 /* ---- what a writer did before it put ---- */
 
-static unsigned written[WRITERS]; /* plain memory: only the mailbox stands between its writer and its reader */
+static unsigned
+    written[WRITERS]; /* plain memory: only the mailbox stands between its writer and its reader */
 static atomic_uint answered[WRITERS];
 
 static void *write_beside(void *arg)
@@ -235,11 +245,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_empty_one),
-        cmocka_unit_test(test_in_order),
-        cmocka_unit_test(test_one_wake_for_many),
-        cmocka_unit_test(test_many_writers),
-        cmocka_unit_test(test_what_was_written_before_is_seen),
+        cmocka_unit_test(test_an_empty_one),      cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_one_wake_for_many), cmocka_unit_test(test_a_wake_without_a_post),
+        cmocka_unit_test(test_many_writers),      cmocka_unit_test(test_what_was_written_before_is_seen),
     };
 
     return cmocka_run_group_tests_name("mailbox", tests, set_up, tear_down);

@@ -77,7 +77,8 @@ static const char *check_integer(const struct element *e)
 {
     if (e->len == 0)
         return "an integer of no bytes";
-    if (e->len > 1 && ((e->data[0] == 0x00 && e->data[1] < 0x80) || (e->data[0] == 0xff && e->data[1] >= 0x80)))
+    if (e->len > 1 &&
+        ((e->data[0] == 0x00 && e->data[1] < 0x80) || (e->data[0] == 0xff && e->data[1] >= 0x80)))
         return "an integer with a leading byte that it does not need";
     return NULL;
 }
@@ -86,7 +87,8 @@ static const char *check_bits(const struct element *e)
 {
     if (e->len == 0 || e->data[0] > 7 || (e->len == 1 && e->data[0] != 0))
         return "a bit string without a good count of unused bits";
-    return (e->data[e->len - 1] & ((1U << e->data[0]) - 1)) != 0 && e->len > 1 ? "unused bits that are set" : NULL;
+    return (e->data[e->len - 1] & ((1U << e->data[0]) - 1)) != 0 && e->len > 1 ? "unused bits that are set"
+                                                                               : NULL;
 }
 
 static const char *check_oid(const struct element *e)
@@ -137,7 +139,8 @@ static const char *check_element(const struct element *e)
 {
     switch (e->tag) {
     case 0x01:
-        return e->len == 1 && e->data[0] == 0xff ? NULL : "a boolean that is not TRUE, which alone has to be said";
+        return e->len == 1 && e->data[0] == 0xff ? NULL
+                                                 : "a boolean that is not TRUE, which alone has to be said";
     case 0x02:
         return check_integer(e);
     case 0x03:
@@ -184,16 +187,34 @@ static void test_the_reader_itself(void **state)
         size_t len;
         bool is_good;
     } cases[] = {
-        {"\x02\x01\x00", 3, true},          {"\x02\x02\x00\x80", 4, true},      {"\x02\x02\x00\x7f", 4, false},
-        {"\x02\x02\xff\x7f", 4, true},      {"\x02\x02\xff\x80", 4, false},     {"\x02\x00", 2, false},
-        {"\x01\x01\xff", 3, true},          {"\x01\x01\x01", 3, false},         {"\x01\x01\x00", 3, false},
-        {"\x04\x81\x01x", 4, false},        {"\x04\x80x\x00\x00", 5, false},    {"\x04\x05x", 3, false},
-        {"\x03\x02\x04\xf0", 4, true},      {"\x03\x02\x04\xf8", 4, false},     {"\x06\x03\x55\x04\x03", 5, true},
-        {"\x06\x03\x55\x80\x03", 5, false}, {"\x06\x02\x55\x84", 4, false},     {"\x30\x03\x02\x01\x05", 5, true},
+        {"\x02\x01\x00", 3, true},
+        {"\x02\x02\x00\x80", 4, true},
+        {"\x02\x02\x00\x7f", 4, false},
+        {"\x02\x02\xff\x7f", 4, true},
+        {"\x02\x02\xff\x80", 4, false},
+        {"\x02\x00", 2, false},
+        {"\x01\x01\xff", 3, true},
+        {"\x01\x01\x01", 3, false},
+        {"\x01\x01\x00", 3, false},
+        {"\x04\x81\x01x", 4, false},
+        {"\x04\x80x\x00\x00", 5, false},
+        {"\x04\x05x", 3, false},
+        {"\x03\x02\x04\xf0", 4, true},
+        {"\x03\x02\x04\xf8", 4, false},
+        {"\x06\x03\x55\x04\x03", 5, true},
+        {"\x06\x03\x55\x80\x03", 5, false},
+        {"\x06\x02\x55\x84", 4, false},
+        {"\x30\x03\x02\x01\x05", 5, true},
         {"\x30\x03\x02\x01\x05\x00", 6, false},
         {"\x02\x08\x00\x7f\x01\x02\x03\x04\x05\x06", 10, false}, /* the serial number of the story above */
-        {"\x31\x06\x02\x01\x05\x02\x01\x06", 8, true},           {"\x31\x06\x02\x01\x06\x02\x01\x05", 8, false},
-        {"\x17\x0d" "261123184701Z", 15, true},                  {"\x17\x0b" "2611231847Z", 13, false},
+        {"\x31\x06\x02\x01\x05\x02\x01\x06", 8, true},
+        {"\x31\x06\x02\x01\x06\x02\x01\x05", 8, false},
+        {"\x17\x0d"
+         "261123184701Z",
+         15, true},
+        {"\x17\x0b"
+         "2611231847Z",
+         13, false},
     };
 
     (void)state;
@@ -263,7 +284,8 @@ static void check_der(X509 *cert, unsigned char serial[8])
     need(check_elements(der, (size_t)len));
     e = find_serial(der, (size_t)len);
     assert_int_equal(e.len, 8);
-    assert_in_range(e.data[0], 0x40, 0x7f); /* a bit that is always set: neither negative nor a zero in front */
+    assert_in_range(e.data[0], 0x40,
+                    0x7f); /* a bit that is always set: neither negative nor a zero in front */
     memcpy(serial, e.data, 8);
     check_inner(cert);
     OPENSSL_free(der);
@@ -415,7 +437,8 @@ static void test_files_that_cannot_be_used(void **state)
     assert_int_equal(mkdir(other, 0700), 0);
     second = make(other);
     SSL_CTX_free(second);
-    refuse(in_dir("chatd.crt"), in_dir("other/chatd.key"), NULL, "other/chatd.key"); /* of another certificate */
+    refuse(in_dir("chatd.crt"), in_dir("other/chatd.key"), NULL,
+           "other/chatd.key"); /* of another certificate */
     unlink(in_dir("other/chatd.crt"));
     unlink(in_dir("other/chatd.key"));
     rmdir(other);
@@ -430,7 +453,9 @@ static void test_its_own_issuer_is_believed(void **state)
 
     (void)state;
     assert_non_null(client);
-    assert_int_equal(X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(client), SSL_CTX_get0_certificate(server), NULL), 1);
+    assert_int_equal(
+        X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(client), SSL_CTX_get0_certificate(server), NULL),
+        1);
     assert_int_equal(X509_verify_cert(store), 1);
     X509_STORE_CTX_free(store);
     SSL_CTX_free(server);

@@ -18,7 +18,8 @@
 
 static SSL_CTX *server_ctx, *client_ctx;
 
-static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384"};
+static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256",
+                                     "TLS_AES_256_GCM_SHA384"};
 
 static void open_with(struct pair *p, SSL_CTX *server, const char *suite, const char *group)
 {
@@ -36,10 +37,14 @@ static void assert_same_exported_key(struct pair *p)
     static const unsigned char context[] = "a context";
     unsigned char a[32], b[32], other[32];
 
-    assert_int_equal(SSL_export_keying_material(transport_ssl(p->client.t), a, 32, "EXPORTER-test", 13, context, 9, 1), 1);
-    assert_int_equal(SSL_export_keying_material(transport_ssl(p->server.t), b, 32, "EXPORTER-test", 13, context, 9, 1), 1);
+    assert_int_equal(
+        SSL_export_keying_material(transport_ssl(p->client.t), a, 32, "EXPORTER-test", 13, context, 9, 1), 1);
+    assert_int_equal(
+        SSL_export_keying_material(transport_ssl(p->server.t), b, 32, "EXPORTER-test", 13, context, 9, 1), 1);
     assert_memory_equal(a, b, 32);
-    assert_int_equal(SSL_export_keying_material(transport_ssl(p->server.t), other, 32, "EXPORTER-tesu", 13, context, 9, 1), 1);
+    assert_int_equal(
+        SSL_export_keying_material(transport_ssl(p->server.t), other, 32, "EXPORTER-tesu", 13, context, 9, 1),
+        1);
     assert_memory_not_equal(a, other, 32);
 }
 
@@ -74,7 +79,8 @@ static void test_what_is_chosen(void **state)
     struct pair p;
 
     (void)state;
-    open_with(&p, server_ctx, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", NULL);
+    open_with(&p, server_ctx, "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+              NULL);
     assert_string_equal(SSL_get_cipher_name(transport_ssl(p.server.t)), suites[0]);
     pair_close(&p);
 }
@@ -156,7 +162,8 @@ static void test_the_session_is_shared(void **state)
     open_with(&b, server_ctx, suites[0], NULL);
     open_with(&c, server_ctx, suites[2], NULL);
     assert_ptr_equal(SSL_get_session(transport_ssl(a.server.t)), SSL_get_session(transport_ssl(b.server.t)));
-    assert_ptr_not_equal(SSL_get_session(transport_ssl(a.server.t)), SSL_get_session(transport_ssl(c.server.t)));
+    assert_ptr_not_equal(SSL_get_session(transport_ssl(a.server.t)),
+                         SSL_get_session(transport_ssl(c.server.t)));
     pair_close(&a);
     pair_close(&b);
     pair_close(&c);
@@ -172,7 +179,8 @@ static void test_the_session_holds_nothing(void **state)
     if (OPENSSL_version_major() != 3 || OPENSSL_version_minor() != 0)
         skip();
     open_with(&p, server_ctx, suites[0], NULL);
-    assert_int_equal(SSL_SESSION_get_master_key(SSL_get_session(transport_ssl(p.server.t)), secret, sizeof secret), 0);
+    assert_int_equal(
+        SSL_SESSION_get_master_key(SSL_get_session(transport_ssl(p.server.t)), secret, sizeof secret), 0);
     assert_false(SSL_SESSION_is_resumable(SSL_get_session(transport_ssl(p.server.t))));
     pair_close(&p);
 }

@@ -109,7 +109,8 @@ static void half_close(bool client_first)
     assert_true(first->ended);
     assert_int_equal(first->error, 0);
     assert_int_equal(second->error, 0);
-    assert_true(transport_write(first->t, "x", 1) < 0); /* after one's own close_notify there is nothing to say */
+    assert_true(transport_write(first->t, "x", 1) <
+                0); /* after one's own close_notify there is nothing to say */
     pair_close(&p);
 }
 
@@ -190,8 +191,11 @@ static void test_close_notify_too_early(void **state)
 
 static void test_what_is_no_tls(void **state)
 {
-    static const char *const texts[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "{\"type\":\"hello\",\"version\":1}\n", "CONNECT x:1 HTTP/1.0\r\n\r\n",
-                                        "\x16\x03\x01\xff\xff" "too long a record"};
+    static const char *const texts[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                                        "{\"type\":\"hello\",\"version\":1}\n",
+                                        "CONNECT x:1 HTTP/1.0\r\n\r\n",
+                                        "\x16\x03\x01\xff\xff"
+                                        "too long a record"};
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -259,7 +263,8 @@ static void test_a_bit_changed(void **state)
 
 static void test_other_protocols(void **state)
 {
-    static const unsigned char http[] = "\x08http/1.1", both[] = "\x08http/1.1\x06" "chat/1";
+    static const unsigned char http[] = "\x08http/1.1", both[] = "\x08http/1.1\x06"
+                                                                 "chat/1";
     struct pair p;
 
     (void)state;
@@ -292,8 +297,10 @@ static void test_an_old_version(void **state)
     SSL_set_max_proto_version(transport_ssl(p.client.t), TLS1_2_VERSION);
     pair_run(&p);
     assert_int_equal(p.server.error, -EPROTO);
-    assert_string_equal(transport_error(p.server.t), "the peer does not speak TLS 1.3, and nothing older is accepted");
-    assert_string_equal(transport_error(p.client.t), "the peer does not speak TLS 1.3, and nothing older is accepted");
+    assert_string_equal(transport_error(p.server.t),
+                        "the peer does not speak TLS 1.3, and nothing older is accepted");
+    assert_string_equal(transport_error(p.client.t),
+                        "the peer does not speak TLS 1.3, and nothing older is accepted");
     pair_close(&p);
 }
 
@@ -432,6 +439,54 @@ static void test_one_of_two_goes(void **state)
     pair_close(&b);
 }
 
+/* A new transport where an old one was freed, or NULL where malloc gives other memory (a sanitizer's does). */
+static struct transport *new_at(const struct transport *old)
+{
+    struct transport *some[40], *found = NULL;
+
+    for (size_t i = 0; i < 40; i++) {
+        some[i] = transport_new(server_ctx, true);
+        if (some[i] == old)
+            found = some[i];
+    }
+    for (size_t i = 0; i < 40; i++)
+        if (some[i] != found)
+            transport_free(some[i]);
+    return found;
+}
+
+/* What an old one was fed, or had to say, is not the new one's who stands in the same memory. */
+static void test_one_in_the_place_of_another(void **state)
+{
+    const char *output;
+
+    (void)state;
+    for (int say = 0; say < 2; say++) {
+        struct pair a;
+        struct transport *old, *new;
+        void *fillers[16];
+
+        open_ready(&a, SIZE_MAX);
+        old = a.server.t;
+        if (say)
+            assert_int_equal(transport_write(a.server.t, "lost", 4), 0);
+        else
+            transport_feed(a.server.t, "no TLS record", 13);
+        for (size_t i = 0; i < 16; i++) /* so that malloc's short lists of free memory are full */
+            fillers[i] = malloc(40);
+        for (size_t i = 0; i < 16; i++)
+            free(fillers[i]);
+        side_close(&a.server);
+        new = new_at(old);
+        if (new != NULL) {
+            assert_int_equal(transport_output(new, &output), 0);
+            assert_int_equal(transport_handshake(new), 0);
+            transport_free(new);
+        }
+        side_close(&a.client);
+    }
+}
+
 /* ---- threads ---- */
 
 static void *talk_alone(void *arg)
@@ -446,7 +501,8 @@ static void *talk_alone(void *arg)
         pair_run(&p);
         good = pair_is_ready(&p);
         for (size_t k = 0; good && k < sizeof sizes / sizeof *sizes; k++)
-            good = pair_pass(&p, &p.client, &p.server, sizes[k], salt) && pair_pass(&p, &p.server, &p.client, sizes[k], salt + 1);
+            good = pair_pass(&p, &p.client, &p.server, sizes[k], salt) &&
+                   pair_pass(&p, &p.server, &p.client, sizes[k], salt + 1);
         pair_close(&p);
     }
     transport_end_thread();
@@ -520,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_interleaved_handshakes),
         cmocka_unit_test(test_one_of_two_goes),
+        cmocka_unit_test(test_one_in_the_place_of_another),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_after_the_thread_was_ended),
     };
