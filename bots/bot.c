@@ -394,7 +394,7 @@ void bot_wait(struct bot *b, enum bot_wait what, uint64_t until_us)
         timers_set(&b->run->timers, &b->timer, until_us);
     else
         timers_cancel(&b->run->timers, &b->timer);
-    if (!b->ready && what >= WAIT_LINE && what != WAIT_ROOM && what != WAIT_ACKS) {
+    if (!b->ready && what >= WAIT_LINE && what != WAIT_ROOM && what != WAIT_ACKS && what != WAIT_TAIL) {
         b->ready = true;
         run_bot_is_ready(b->run);
     }

@@ -29,6 +29,7 @@ enum bot_wait {
     WAIT_ROOM, /* until the link takes more */
     WAIT_TRICKLE,
     WAIT_ACKS, /* until no send is under way */
+    WAIT_TAIL, /* until all that anyone has got of its rooms has come */
     WAIT_END,  /* of the connection */
 };
 

@@ -383,6 +383,14 @@ void check_owe(struct check *c)
             c->rooms[i].owed = c->rooms[i].room->newest;
 }
 
+bool check_has_all(const struct check *c)
+{
+    for (uint16_t i = 0; i < c->room_count; i++)
+        if (c->rooms[i].in && c->rooms[i].last < c->rooms[i].owed)
+            return false;
+    return true;
+}
+
 static void check_tails(struct check *c)
 {
     for (uint16_t i = 0; i < c->room_count; i++) {
