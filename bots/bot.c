@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCE_BOTS 20000 /* connections of one source address; there are some 28,000 ports to choose from */
+/* Connections of one source address: there are some 28,000 ports to choose from. */
+#define SOURCE_BOTS 20000
 
 static void on_up(struct link *l, void *owner);
 static bool on_trust(struct link *l, const struct link_certificate *c, void *owner);

@@ -1,7 +1,7 @@
 /* bot.h: one bot: a connection, what it holds the server to, and what its script waits for.
  *
- * bot.c does what the script asks and takes in what comes; script.c runs the script. A bot that is idle holds its
- * struct, its link and its coroutine. All on the run's thread. */
+ * bot.c does what the script asks and takes in what comes; script.c runs the script. A bot that is idle holds
+ * its struct, its link and its coroutine. All on the run's thread. */
 #ifndef BOTS_BOT_H
 #define BOTS_BOT_H
 
@@ -64,7 +64,7 @@ struct bot {
     uint32_t index, order;             /* order: among those who send */
     uint8_t role, wait, waited, state; /* waited: the wait before */
     bool ready : 1, tls : 1, stays : 1, is_over : 1, blind : 1, interrupted : 1, in_turn : 1, ever_up : 1;
-    bool welcomed : 1, finishing : 1, gone : 1, slow : 1, mute : 1; /* slow: has not read at full speed */
+    bool welcomed : 1, gone : 1, slow : 1, mute : 1; /* slow: has not read at full speed */
     uint32_t expected, allowed; /* ends that are all right, a bit each: for this connection, and always */
     int8_t bye;                 /* what the server's bye said, an enum stats_end; -1: none yet */
     uint8_t end;                /* of the last connection */
@@ -95,7 +95,8 @@ void bot_hello(struct bot *b);   /* asks; the answer comes as any */
 struct buf *bot_begin_request(struct bot *b, enum message_type type);
 int bot_end_request(struct bot *b);
 
-/* text as it is, or a random one with a mark where it is NULL. Gives the serial. -EPIPE where there is no connection. */
+/* text as it is, or a random one with a mark where it is NULL. Gives the serial. -EPIPE where there is no
+ * connection. */
 int64_t bot_send(struct bot *b, const char *room, size_t room_len, const char *text, size_t len,
                  const char *key, uint64_t due_us);
 void bot_shutdown(struct bot *b, bool rudely);

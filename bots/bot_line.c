@@ -24,6 +24,7 @@ static void read_re(struct incoming *in)
 {
     uint64_t n = 0;
 
+    in->re_kind = 0;
     if (in->re == NULL || in->re->len < 2 || in->re->len > 8)
         return;
     for (uint32_t i = 1; i < in->re->len; i++) {
@@ -58,8 +59,8 @@ static struct bot *find_bot(const struct run *r, const struct value *nick)
     return n >= 1 && n <= r->bot_count && is_mine(&r->bots[n - 1], nick) ? &r->bots[n - 1] : NULL;
 }
 
-/* How long this message has been under way: since the time in its mark, or since its sender, if that is one of the run's
- * bots, meant to send it. */
+/* How long this message has been under way: since the time in its mark, or since its sender, if that is one
+ * of the run's bots, meant to send it. */
 static void measure(struct bot *b, const struct check_message *cm, const struct text_mark *mark,
                     const struct value *nick)
 {
@@ -253,7 +254,6 @@ void bot_take_line(struct link *l, char *line, size_t len, void *owner)
     in.re = message_get_kind(&in.m, FIELD_RE, VALUE_STRING);
     seq = message_get_kind(&in.m, FIELD_SEQ, VALUE_UINT);
     in.seq = seq != NULL ? seq->number : 0;
-    in.re_kind = 0;
     read_re(&in);
     if (!is_complete(&in)) {
         bot_wrong(b, CHECK_LINE, "a field is missing: %.*s", (int)shown, start);

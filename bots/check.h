@@ -1,7 +1,7 @@
 /* check.h: what one bot holds the server to: each room's order, and the fate of each of its sends.
  *
- * It is told of every line that matters and of every send, and calls `wrong` for each promise of PROTOCOL.md that was
- * broken. It knows nothing of connections, so that tests can tell it stories. One thread. */
+ * It is told of every line that matters and of every send, and calls `wrong` for each promise of PROTOCOL.md
+ * that was broken. It knows nothing of connections, so that tests can tell it stories. One thread. */
 #ifndef BOTS_CHECK_H
 #define BOTS_CHECK_H
 
@@ -71,12 +71,14 @@ struct check_message {
 void check_init(struct check *c, struct ledger *ledger, check_wrong_fn *wrong, void *arg);
 void check_deinit(struct check *c);
 
-/* The room's index, or -1 where the bot has never been in it. A direct conversation is made when it is asked for. */
+/* The room's index, or -1 where the bot has never been in it. A direct conversation is made when it is asked
+ * for. */
 int check_find(struct check *c, const char *room, size_t len);
 void check_joined(struct check *c, const char *room, size_t len, uint64_t epoch, uint64_t seq, int64_t after);
 void check_left(struct check *c, const char *room, size_t len);
 
-/* Before it is sent: gives the serial that its id will carry. room is an index, hash that of the text, due_us monotonic. */
+/* Before it is sent: gives the serial that its id will carry. room is an index, hash that of the text, due_us
+ * monotonic. */
 uint32_t check_will_send(struct check *c, int room, uint64_t hash, uint64_t due_us);
 uint32_t check_under_way(const struct check *c); /* not acknowledged, or not come back */
 bool check_all_acked(struct check *c);
@@ -85,7 +87,8 @@ bool check_all_acked(struct check *c);
 uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat);
 uint64_t check_refused(struct check *c, uint32_t serial); /* an error instead of the ack */
 
-/* When the send behind this message of this bot's was due, as far as it knows; 0. Not for direct conversations. */
+/* When the send behind this message of this bot's was due, as far as it knows; 0. Not for direct
+ * conversations. */
 uint64_t check_due(struct check *c, const struct check_message *m);
 
 void check_message(struct check *c, const struct check_message *m);
@@ -99,7 +102,8 @@ void check_old_message(struct check *c, const char *room, size_t len, uint64_t s
 void check_owe(struct check *c);
 bool check_has_all(const struct check *c); /* what is owed has come */
 
-/* The connection has ended. in_order: the server had the time to say everything, so everything has to be there. */
+/* The connection has ended. in_order: the server had the time to say everything, so everything has to be
+ * there. */
 void check_end(struct check *c, bool in_order, bool acks_only);
 
 #endif

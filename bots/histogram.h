@@ -1,8 +1,8 @@
 /* histogram.h: how often each latency was seen, in a fixed 210 KiB whatever comes.
  *
- * Log-linear: values up to 2047 have a slot each, above that each doubling is cut into 1024 slots, so that a value is
- * known to within 1/1024 of itself: three significant digits. Values are µs here, up to 9.5 hours; larger ones count
- * as the largest. One thread. */
+ * Log-linear: values up to 2047 have a slot each, above that each doubling is cut into 1024 slots, so that a
+ * value is known to within 1/1024 of itself: three significant digits. Values are µs here, up to 9.5 hours;
+ * larger ones count as the largest. One thread. */
 #ifndef BOTS_HISTOGRAM_H
 #define BOTS_HISTOGRAM_H
 
@@ -25,8 +25,8 @@ struct histogram *histogram_new(void); /* free() ends it */
 void histogram_clear(struct histogram *h);
 void histogram_record(struct histogram *h, uint64_t value);
 
-/* The least value that `percent` of all values do not exceed, rounded up to its slot's upper end, but never above max.
- * 0 where there is none. percent is from 0 to 100. */
+/* The least value that `percent` of all values do not exceed, rounded up to its slot's upper end, but never
+ * above max. 0 where there is none. percent is from 0 to 100. */
 uint64_t histogram_percentile(const struct histogram *h, double percent);
 double histogram_mean(const struct histogram *h);
 

@@ -1,8 +1,8 @@
 /* ledger.h: what all bots together know of each room: which text stands under which seq, and the newest seq.
  *
- * The first bot that sees a number writes down its text's hash, each later one is compared with that. A room remembers
- * its newest messages; when a slow reader asks for an older one, the room is made to remember more, up to 65536. One
- * thread. */
+ * The first bot that sees a number writes down its text's hash, each later one is compared with that. A room
+ * remembers its newest messages; when a slow reader asks for an older one, the room is made to remember more,
+ * up to 65536. One thread. */
 #ifndef BOTS_LEDGER_H
 #define BOTS_LEDGER_H
 

@@ -44,7 +44,7 @@ static const char usage[] =
     "      --host HOST:PORT     the server (127.0.0.1:7000); several are used in turn\n"
     "      --json FILE          write everything that was counted; - is standard output\n"
     "      --html FILE          write it as one page to look at\n"
-    "      --pid PID            the server's process, for its CPU and memory; found by itself on this machine\n"
+    "      --pid PID            the server's process, for its CPU and memory; found by itself\n"
     "      --compare            no run: put the runs of these JSON files side by side on one page\n"
     "      --set NAME=VALUE     what the script has in `custom`\n"
     "      --quiet              no progress\n"
@@ -52,8 +52,8 @@ static const char usage[] =
     "What the script has set, and you can set otherwise:\n";
 
 static const char exits[] =
-    "\nExit codes: 0 everything was right; 1 something was wrong, and it is shown; 2 usage, or an error in the\n"
-    "script; 3 there was no server to connect to; 4 a report could not be written.\n";
+    "\nExit codes: 0 everything was right; 1 something was wrong, and it is shown; 2 usage, or an error in\n"
+    "the script; 3 there was no server to connect to; 4 a report could not be written.\n";
 
 static enum options_result wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

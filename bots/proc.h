@@ -1,5 +1,5 @@
-/* proc.h: what the kernel says of a process: CPU, memory, descriptors; and which process listens on a port. Linux's
- * /proc; elsewhere nothing is known. One thread. */
+/* proc.h: what the kernel says of a process: CPU, memory, descriptors; and which process listens on a port.
+ * Linux's /proc; elsewhere nothing is known. One thread. */
 #ifndef BOTS_PROC_H
 #define BOTS_PROC_H
 

@@ -1,4 +1,5 @@
-/* progress.h: what is said while a run goes on: on stderr, a line a second, rewritten in place where that is a terminal. */
+/* progress.h: what is said while a run goes on: on stderr, a line a second, rewritten in place where that is
+ * a terminal. */
 #ifndef BOTS_PROGRESS_H
 #define BOTS_PROGRESS_H
 

@@ -17,7 +17,8 @@ int report_write_file(const char *path, const char *data, size_t len);
 /* Bytes a bot holds at the end of the measured time: with Lua's state, and without. */
 void report_find_memory(const struct run *r, double *with, double *without);
 
-/* What was asked of the server's memory and descriptors (setting flat): false, and a sentence, where it does not hold. */
+/* What was asked of the server's memory and descriptors (setting flat): false, and a sentence, where it does
+ * not hold. */
 bool report_check_flat(const struct run *r, char *out, size_t size);
 
 #endif

@@ -83,7 +83,8 @@ struct run {
     uint64_t rss, lua_bytes;  /* of this process, at the end of the measured time */
 };
 
-/* Settings, hosts and the script are in; runs until all is over. 0, or -1: it could not be started, and that was said. */
+/* Settings, hosts and the script are in; runs until all is over. 0, or -1: it could not be started, and that
+ * was said. */
 int run_go(struct run *r);
 void run_deinit(struct run *r);
 

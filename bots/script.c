@@ -9,8 +9,8 @@
 
 const char script_run_is_over[] = "the run is over", script_is_gone[] = "the connection is gone";
 
-#define GC_PAUSE                                                                                             \
-    150 /* collect when half as much again is in use: thousands of coroutines are mostly asleep */
+/* Collect when half as much again is in use: thousands of coroutines are mostly asleep. */
+#define GC_PAUSE 150
 #define FRAME "chatbot.frame"
 
 static int say(const char *what, lua_State *L)

@@ -1,7 +1,8 @@
 /* script.h: the script of a run, in Lua: its table, and each bot's coroutine.
  *
- * One lua_State, one coroutine a bot. bot.c calls what is here when something comes that the script may wait for; a
- * coroutine is never resumed from inside another, nor from inside a function that the script has called. */
+ * One lua_State, one coroutine a bot. bot.c calls what is here when something comes that the script may wait
+ * for; a coroutine is never resumed from inside another, nor from inside a function that the script has
+ * called. */
 #ifndef BOTS_SCRIPT_H
 #define BOTS_SCRIPT_H
 
@@ -16,8 +17,8 @@ struct script_setting {
     const char *name, *value;
 };
 
-/* Reads the script and its table into r->settings and r->roles, overruled by the list. -1: something is wrong in it,
- * and that was said on stderr. */
+/* Reads the script and its table into r->settings and r->roles, overruled by the list. -1: something is wrong
+ * in it, and that was said on stderr. */
 int script_load(struct run *r, const struct script_setting *overrule, size_t count);
 void script_close(struct run *r);
 
@@ -39,14 +40,21 @@ struct bot *script_check_bot(lua_State *L);  /* the first argument */
 struct bot *script_check_link(lua_State *L); /* the same; an error where it has no connection */
 
 /* The methods of a bot: those that wait for something, and those that do not. For luaL_setfuncs. */
-extern const luaL_Reg script_wait_methods[], script_act_methods[];
+extern const luaL_Reg script_ask_methods[], script_wait_methods[], script_act_methods[];
+
+/* script_ask.c, for what waits. options: the index of a method's last argument, a table or not. base:
+ * arguments below the results; the last of them is the options. */
+int script_give_up(lua_State *L, const char *why); /* ends the script: see above; to be returned */
+uint64_t script_from_now(double seconds);
+uint64_t script_deadline(lua_State *L, struct bot *b, int options);
+int script_after_answer(lua_State *L, int status, lua_KContext base);
 
 /* script_field.c: what a bot has besides methods; makes the metatable. */
 void script_make_metatable(lua_State *L);
 void script_push_bot(lua_State *L, struct bot *b);
 
-/* What a wait can end in besides results: an error, a light userdata of this address, that takes the script to its end.
- * The run is over; or the connection is, which was told already. */
+/* What a wait can end in besides results: an error, a light userdata of this address, that takes the script
+ * to its end. The run is over; or the connection is, which was told already. */
 extern const char script_run_is_over[], script_is_gone[];
 extern const char script_prelude[];
 

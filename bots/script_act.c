@@ -81,7 +81,8 @@ static int method_expects(lua_State *L)
     return 0;
 }
 
-/* bot:may_end("idle", ...): ways in which any connection of this bot's may end; these and no others from before. */
+/* bot:may_end("idle", ...): ways in which any connection of this bot's may end; these and no others from
+ * before. */
 static int method_may_end(lua_State *L)
 {
     script_check_bot(L)->allowed = read_ends(L);

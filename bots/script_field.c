@@ -1,5 +1,5 @@
-/* script_field.c: a bot as the script sees it: its methods, what can be read off it, and what the script keeps in it;
- * see script.h. */
+/* script_field.c: a bot as the script sees it: its methods, what can be read off it, and what the script
+ * keeps in it; see script.h. */
 #include "bots/script.h"
 
 #include "common/clock.h"
@@ -206,6 +206,7 @@ void script_make_metatable(lua_State *L)
 {
     luaL_newmetatable(L, SCRIPT_BOT);
     lua_newtable(L);
+    luaL_setfuncs(L, script_ask_methods, 0);
     luaL_setfuncs(L, script_wait_methods, 0);
     luaL_setfuncs(L, script_act_methods, 0);
     lua_pushvalue(L, -1);

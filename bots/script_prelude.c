@@ -1,5 +1,6 @@
-/* script_prelude.c: the part of a bot that is written in Lua itself: requests in terms of `request`, and the frame that
- * a script's function runs in. Gets the metatable's methods and the two errors of script.h; gives the frame. */
+/* script_prelude.c: the part of a bot that is written in Lua itself: requests in terms of `request`, and the
+ * frame that a script's function runs in. Gets the metatable's methods and the two errors of script.h; gives
+ * the frame. */
 #include "bots/script.h"
 
 const char script_prelude[] =
@@ -22,7 +23,8 @@ const char script_prelude[] =
     "    return bot:request({type = 'rooms', prefix = prefix}, options)\n"
     "end\n"
     "function methods.topic(bot, text, options)\n"
-    "    return bot:request({type = 'topic', room = options and options.room or bot.room, text = text}, options)\n"
+    "    local room = options and options.room or bot.room\n"
+    "    return bot:request({type = 'topic', room = room, text = text}, options)\n"
     "end\n"
     "function methods.ping(bot, options)\n"
     "    return bot:request({type = 'ping'}, options)\n"

@@ -1,5 +1,5 @@
-/* script_table.c: chatbot{...}: a script's table to settings and roles, what the command line overrules, and the global
- * `settings` that the script reads back; see script.h. */
+/* script_table.c: chatbot{...}: a script's table to settings and roles, what the command line overrules, and
+ * the global `settings` that the script reads back; see script.h. */
 #include "bots/script.h"
 
 #include "common/mem.h"

@@ -122,7 +122,7 @@ void stats_move(struct stats *s, enum stats_state from, enum stats_state to)
 
 static struct stats_counts difference(const struct stats_counts *a, const struct stats_counts *b)
 {
-    struct stats_counts d;
+    struct stats_counts d = {0};
     const uint64_t *from = (const uint64_t *)b, *to = (const uint64_t *)a;
     uint64_t *out = (uint64_t *)&d;
 

@@ -1,7 +1,7 @@
 /* stats.h: everything that is counted in a run: totals, latencies, and a row a second.
  *
- * A latency counts by when it was due: what was due in the measured time is measured, however late it comes. One
- * thread. */
+ * A latency counts by when it was due: what was due in the measured time is measured, however late it comes.
+ * One thread. */
 #ifndef BOTS_STATS_H
 #define BOTS_STATS_H
 
@@ -116,8 +116,8 @@ double stats_measured_seconds(const struct stats *s);
 /* Whether chatbot and not the server set the pace: one sentence into out, or false. */
 bool stats_find_own_limit(const struct stats *s, char *out, size_t size);
 
-/* How much the server's memory has grown, in percent, from the first tenth of the measured time to the last one; -1000
- * where it is not known. */
+/* How much the server's memory has grown, in percent, from the first tenth of the measured time to the last
+ * one; -1000 where it is not known. */
 double stats_server_growth(const struct stats *s);
 
 #endif

@@ -1,7 +1,8 @@
-/* text.h: what bots say: random text of given sizes, and the mark in it by which a receiver knows when it was due.
+/* text.h: what bots say: random text of given sizes, and the mark in it by which a receiver knows when it was
+ * due.
  *
- * A marked text begins with "=RUN.BOT.SERIAL.DUE= ", numbers in base 36; DUE is monotonic µs of the machine, so that
- * only bots of the same process (RUN tells) take it for a latency. */
+ * A marked text begins with "=RUN.BOT.SERIAL.DUE= ", numbers in base 36; DUE is monotonic µs of the machine,
+ * so that only bots of the same process (RUN tells) take it for a latency. */
 #ifndef BOTS_TEXT_H
 #define BOTS_TEXT_H
 

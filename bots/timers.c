@@ -40,7 +40,8 @@ static void move_down(struct timers *ts, struct timer *t)
     place(ts, i, t);
 }
 
-/* Lets the event loop wake up for the first one. It may wake up early for one that was taken away; that does no harm. */
+/* Lets the event loop wake up for the first one. It may wake up early for one that was taken away; that does
+ * no harm. */
 static void arm(struct timers *ts)
 {
     struct timeval wait = {0};

@@ -1,4 +1,5 @@
-/* test_check.c: what a bot holds the server to, told as stories: each broken promise is found, a kept one is not. */
+/* test_check.c: what a bot holds the server to, told as stories: each broken promise is found, a kept one is
+ * not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

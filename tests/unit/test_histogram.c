@@ -1,4 +1,5 @@
-/* test_histogram.c: the latency histogram: three significant digits everywhere, exact ends, percentiles by rank. */
+/* test_histogram.c: the latency histogram: three significant digits everywhere, exact ends, percentiles by
+ * rank. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
