@@ -42,9 +42,10 @@ static void print_rates(const struct run *r, FILE *to)
             (double)(upto->deliveries - from->deliveries) / seconds,
             (double)(upto->logins - from->logins) / seconds);
     if (r->settings.closed)
-        fputs("closed loop: each bot waited for its answer, so that a stall of the server holds up the questions\n"
-              "too; these latencies leave out what that hides\n",
-              to);
+        fputs(
+            "closed loop: each bot waited for its answer, so that a stall of the server holds up the questions\n"
+            "too; these latencies leave out what that hides\n",
+            to);
     else if (r->settings.rate > 0)
         fprintf(to,
                 "open loop: %.0f turns a second were due; latencies count from the time that each was due\n",
