@@ -30,6 +30,7 @@ enum conn_pause {
     CONN_PAUSE_PACE = 1,    /* more requests than it may ask in a second */
     CONN_PAUSE_ANSWERS = 2, /* it does not read its answers */
     CONN_PAUSE_BUSY = 4,    /* the layer above waits for something before the next line makes sense */
+    CONN_PAUSE_ASKED = 8,   /* as many of its requests as may be are under way */
 };
 
 struct conn {
