@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define RECENT_BYTES (4 << 20) /* of messages in memory, where the rest can be read from a disk */
+_Static_assert(RECENT_BYTES - STORE_RECENT > 1 << 20, "a chunk that leaves must not make the rest too little");
 
 bool room_lasts(const struct room *room)
 {
@@ -127,15 +128,15 @@ static void end_failing(struct room *room)
 static void remember(struct room *room, struct chunk *chunk)
 {
     const struct chat_limits *limits = &room->chat->limits;
-    uint64_t bytes = limits->history_bytes;
 
     room->kept += chunk->count;
-    if (room_lasts(room) && bytes > RECENT_BYTES)
-        bytes = RECENT_BYTES;
-    history_append(&room->history, chunk, limits->history, bytes);
-    if (!room_lasts(room))
+    if (!room_lasts(room)) {
+        history_append(&room->history, chunk, limits->history, limits->history_bytes);
         keys_forget(&room->keys, history_oldest(&room->history, room->kept + 1));
-    else if (room->kept > limits->history)
+        return;
+    }
+    history_append(&room->history, chunk, UINT64_MAX, RECENT_BYTES);
+    if (room->kept > limits->history)
         keys_forget(&room->keys, room->kept - limits->history + 1);
 }
 

@@ -50,9 +50,8 @@ struct store_job {
 /* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's as long as
  * writes are under way; id can be read when one has come back. */
 struct store_place {
-    uint64_t id;    /* 0: nothing is kept of it yet */
-    uint64_t kept;  /* the newest seq */
-    uint64_t total; /* bytes written of it, ever */
+    uint64_t id;   /* 0: nothing is kept of it yet */
+    uint64_t kept; /* the newest seq */
 };
 
 /* Keeps messages, or a topic, or both. The rest of what it points to stays the caller's and in place until it is back. */
@@ -80,7 +79,10 @@ struct store_load {
     struct keys keys;                /* the caller's */
 };
 
-/* Messages after a seq, up to and with last, about most_bytes of them. */
+/* Messages after a seq, up to and with last, about most_bytes of them. The newest STORE_RECENT bytes of a room may not be
+ * there to read yet: a room has those in memory. */
+#define STORE_RECENT (2 << 20)
+
 struct store_read {
     struct store_job job;
     uint64_t id, after, last, most_bytes;
@@ -106,6 +108,7 @@ struct store_list {
 struct store_ops {
     void (*write)(struct store *s, struct store_write *w);
     void (*ask)(struct store *s, struct store_job *job);
+    void (*ask_all)(struct store *s, struct store_job *job); /* once all that was kept before can be read */
     bool (*settle)(struct store *s);
     void (*close)(struct store *s);
 };

@@ -74,6 +74,27 @@ static void look_at_row(struct look *look, sqlite3_stmt *sql)
     look->messages += count;
 }
 
+static void look_at_part(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len)
+{
+    struct look *look = arg;
+
+    if (!lines_fit(lines, len, first_seq, count))
+        tell_fault(look, room, first_seq, "its lines are not the messages they should be");
+    look->messages += count;
+}
+
+/* What is not moved to its place yet. */
+static int look_at_inbox(sqlite3 *db, struct look *look)
+{
+    sqlite3_stmt *sql;
+    int ret = -1;
+
+    if (sqlite3_prepare_v2(db, "SELECT parts FROM inbox ORDER BY id", -1, &sql, NULL) == SQLITE_OK)
+        ret = store_inbox_each(sql, look, look_at_part);
+    sqlite3_finalize(sql);
+    return ret;
+}
+
 static int look_at_messages(sqlite3 *db, struct look *look)
 {
     sqlite3_stmt *sql;
@@ -119,7 +140,7 @@ bool store_check(const char *dir)
         buf_deinit(&path);
         return false;
     }
-    if (look_at_file(db, &look) != 0 || look_at_messages(db, &look) != 0) {
+    if (look_at_file(db, &look) != 0 || look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0) {
         store_db_explain(db, path.data, err);
         fprintf(stderr, "chatd: %s\n", err);
     } else if (look.faults > 0) {

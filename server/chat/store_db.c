@@ -7,14 +7,15 @@
 
 /* What makes version N of the schema out of version N-1; only ever added to.
  *
- * messages: a row is what a room said in one turn, as the lines that were delivered. id: STORE_KEY of the first message;
+ * messages: a row is some messages of a room in order, as the lines that were delivered. id: STORE_KEY of the first message;
  * count: messages in it; time: of the last one; total: bytes that the room had written with it, so that the size of a
- * range is a difference. keys: keys_pack, under the id of the messages. */
+ * range is a difference. keys: keys_pack, under the id of the messages. inbox: what is not moved there yet (store_inbox.c). */
 static const char *const steps[] = {
     "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, topic TEXT);"
     "CREATE TABLE messages(id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL,"
     " lines BLOB NOT NULL);"
-    "CREATE TABLE keys(id INTEGER PRIMARY KEY, keys BLOB NOT NULL);",
+    "CREATE TABLE keys(id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
+    "CREATE TABLE inbox(id INTEGER PRIMARY KEY, parts BLOB NOT NULL);",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof *steps))
@@ -87,7 +88,7 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
     version = version_of(db);
     if (version > VERSION) {
         snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)", path, version, VERSION);
-    } else if (version < 0 || sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0", NULL, NULL, NULL) != SQLITE_OK ||
+    } else if (version < 0 || sqlite3_exec(db, "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0", NULL, NULL, NULL) != SQLITE_OK ||
                (makes && !bring_up(db, version))) {
         store_db_explain(db, path, err);
     } else {

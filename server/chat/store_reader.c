@@ -11,7 +11,7 @@
 static const char *const texts[SQL_READER_COUNT] = {
     [SQL_ROOM] = "SELECT id, epoch, topic FROM rooms WHERE name = ?",
     [SQL_FIRST] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1",
-    [SQL_LAST] = "SELECT id, count, time, total FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+    [SQL_LAST] = "SELECT id, count, time FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
     [SQL_KEYS] = "SELECT keys FROM keys WHERE id BETWEEN ? AND ? ORDER BY id",
     [SQL_START] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
     [SQL_READ] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
@@ -83,7 +83,6 @@ static int load_bounds(struct store_reader *r, struct store_load *l)
     if (ret == SQLITE_ROW) {
         l->place.kept = STORE_SEQ(sqlite3_column_int64(sql, 0)) + (uint64_t)sqlite3_column_int64(sql, 1) - 1;
         l->time_ms = (uint64_t)sqlite3_column_int64(sql, 2);
-        l->place.total = (uint64_t)sqlite3_column_int64(sql, 3);
     }
     sqlite3_reset(sql);
     l->oldest = l->place.kept + 1;

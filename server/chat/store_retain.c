@@ -7,7 +7,7 @@
 
 #define PAUSE_US   1000000 /* between two looks */
 #define ROOMS_MOST 200     /* looked at each time */
-#define ROWS_MOST  500     /* let go of each time, of one room */
+#define ROWS_MOST  2000    /* let go of each time, of one room */
 
 struct bounds {
     sqlite3_int64 low, high; /* keys that the room can have */
@@ -110,7 +110,7 @@ void store_retain(struct store_writer *w)
     uint64_t now = clock_mono_us();
     char why[LOG_QUOTED_SIZE];
 
-    if (now - w->swept_us < PAUSE_US)
+    if ((w->retention.seconds == 0 && w->retention.messages == 0 && w->retention.bytes == 0) || now - w->swept_us < PAUSE_US)
         return;
     w->swept_us = now;
     if (store_db_run(w->sql[SQL_BEGIN]) == 0 && retain_some(w, clock_wall_us() / 1000) == 0 &&

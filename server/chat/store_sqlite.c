@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RETAIN_SECONDS 1
+#define IDLE_SECONDS 1 /* after which the writer tidies up */
 
 struct queue {
     pthread_mutex_t lock;
@@ -112,7 +112,8 @@ static void wait_more(struct queue *q, unsigned seconds)
     pthread_cond_timedwait(&q->more, &q->lock, &until);
 }
 
-/* All jobs, or the oldest one; NULL at the end, or after so many seconds without any (0: however long). */
+/* All jobs, or the oldest one; NULL at the end, or after so many seconds without any (0: however long). At work on them
+ * until queue_done. */
 static struct store_job *queue_take(struct queue *q, bool all, unsigned seconds, bool *ended)
 {
     struct store_job *job;
@@ -153,22 +154,60 @@ static void give_back(struct store_job *job)
     }
 }
 
+/* Takes out of the list what is to be read, once all before it can be. */
+static struct store_job *take_asks(struct store_job **jobs)
+{
+    struct store_job *asks = NULL, **at = jobs, **last = &asks;
+
+    while (*at != NULL) {
+        if ((*at)->run != NULL) {
+            *last = *at;
+            *at = (*at)->next;
+            last = &(*last)->next;
+        } else {
+            at = &(*at)->next;
+        }
+    }
+    *last = NULL;
+    return asks;
+}
+
+static void pass_on(struct disk *d, struct store_job *asks)
+{
+    struct store_job *next;
+
+    if (asks == NULL)
+        return;
+    if (store_writer_tidy(&d->writer) != 0) {
+        for (next = asks; next != NULL; next = next->next)
+            next->failed = "the server's disk is failing";
+        give_back(asks);
+        return;
+    }
+    for (; asks != NULL; asks = next) {
+        next = asks->next;
+        queue_put(&d->asks, asks);
+    }
+}
+
 static void *write_on(void *arg)
 {
     struct disk *d = arg;
-    const struct store_retention *r = &d->writer.retention;
-    bool ended = false, retains = r->seconds > 0 || r->messages > 0 || r->bytes > 0;
+    bool ended = false;
 
     while (!ended) {
-        struct store_job *jobs = queue_take(&d->writes, true, retains ? RETAIN_SECONDS : 0, &ended);
+        struct store_job *jobs = queue_take(&d->writes, true, IDLE_SECONDS, &ended), *asks = take_asks(&jobs);
 
         if (jobs != NULL) {
             store_writer_put(&d->writer, jobs);
             give_back(jobs);
-            queue_done(&d->writes);
+        } else if (asks == NULL) {
+            store_writer_tidy(&d->writer);
         }
-        if (retains && !ended)
-            store_retain(&d->writer);
+        pass_on(d, asks);
+        store_retain(&d->writer);
+        if (jobs != NULL || asks != NULL)
+            queue_done(&d->writes);
     }
     return NULL;
 }
@@ -198,6 +237,11 @@ static void disk_write(struct store *s, struct store_write *w)
 static void disk_ask(struct store *s, struct store_job *job)
 {
     queue_put(&((struct disk *)s)->asks, job);
+}
+
+static void disk_ask_all(struct store *s, struct store_job *job)
+{
+    queue_put(&((struct disk *)s)->writes, job);
 }
 
 static bool disk_settle(struct store *s)
@@ -234,7 +278,7 @@ static void disk_close(struct store *s)
 }
 
 static const struct store_ops disk_ops = {
-    .write = disk_write, .ask = disk_ask, .settle = disk_settle, .close = disk_close};
+    .write = disk_write, .ask = disk_ask, .ask_all = disk_ask_all, .settle = disk_settle, .close = disk_close};
 
 /* One server a data directory; the lock goes with the process, however it ends. */
 static bool lock_dir(struct disk *d, const char *dir, char err[STORE_ERROR_SIZE])

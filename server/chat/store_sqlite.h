@@ -32,6 +32,10 @@ enum store_writer_sql {
     SQL_ROLLBACK,
     SQL_NEW_ROOM,
     SQL_TOPIC,
+    SQL_PUT_INBOX,
+    SQL_INBOX,
+    SQL_EMPTY_INBOX,
+    SQL_INBOX_BYTES,
     SQL_MESSAGES,
     SQL_PUT_KEYS,
     SQL_NEXT_ROOM,
@@ -46,6 +50,8 @@ struct store_writer {
     sqlite3 *db;
     sqlite3_stmt *sql[SQL_WRITER_COUNT];
     const char *path;
+    struct buf batch;      /* what this commit puts into the inbox */
+    uint64_t inbox_bytes;  /* in it */
     int wal_pages;      /* that the last commit left in the WAL */
     int checkpoint_at;
     bool is_failing;
@@ -68,6 +74,19 @@ void store_reader_close(struct store_reader *r);
 bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
                        char err[STORE_ERROR_SIZE]);
 void store_writer_put(struct store_writer *w, struct store_job *jobs);
+
+/* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which is logged. */
+int store_writer_tidy(struct store_writer *w);
+
+#define INBOX_BYTES (1 << 20)
+
+/* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0 or -1. */
+void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one);
+int store_inbox_move(struct store_writer *w);
+
+/* Everything in the inbox, by room and seq; sql: its rows in order. 0, or -1 where it can't be read or is damaged. */
+int store_inbox_each(sqlite3_stmt *sql, void *arg,
+                     void (*fn)(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len));
 void store_writer_close(struct store_writer *w);
 
 /* Lets go of some of what is beyond the retention, if it is time to. */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECKPOINT_PAGES 4096   /* of 4096 bytes: the WAL is carried over into the file at about that size */
+#define CHECKPOINT_PAGES 2048     /* of 16 KiB: the WAL is carried over into the file at about that size */
 #define LOG_EVERY_US     10000000
 
 static const char *const texts[SQL_WRITER_COUNT] = {
@@ -20,6 +20,10 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_NEW_ROOM] = "INSERT INTO rooms(name, epoch) VALUES(?, ?)",
     [SQL_TOPIC] = "UPDATE rooms SET topic = ? WHERE id = ?",
+    [SQL_PUT_INBOX] = "INSERT INTO inbox(parts) VALUES(?)",
+    [SQL_INBOX] = "SELECT parts FROM inbox ORDER BY id",
+    [SQL_EMPTY_INBOX] = "DELETE FROM inbox",
+    [SQL_INBOX_BYTES] = "SELECT coalesce(sum(length(parts)), 0) FROM inbox",
     [SQL_MESSAGES] = "INSERT INTO messages(id, count, time, total, lines) VALUES(?, ?, ?, ?, ?)",
     [SQL_PUT_KEYS] = "INSERT INTO keys(id, keys) VALUES(?, ?)",
     [SQL_NEXT_ROOM] = "SELECT id FROM rooms WHERE id > ? ORDER BY id LIMIT 1",
@@ -38,6 +42,21 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
+/* What a chatd that was killed has left there is moved before anyone asks for it. */
+static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
+{
+    sqlite3_stmt *sql = w->sql[SQL_INBOX_BYTES];
+    bool is_read = sqlite3_step(sql) == SQLITE_ROW;
+
+    if (is_read)
+        w->inbox_bytes = (uint64_t)sqlite3_column_int64(sql, 0);
+    sqlite3_reset(sql);
+    if (is_read && store_writer_tidy(w) == 0)
+        return true;
+    store_db_explain(w->db, w->path, err);
+    return false;
+}
+
 bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
                        char err[STORE_ERROR_SIZE])
 {
@@ -54,11 +73,12 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
         store_db_explain(w->db, path, err);
         return false;
     }
-    return store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err);
+    return store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err) && open_inbox(w, err);
 }
 
 void store_writer_close(struct store_writer *w)
 {
+    buf_deinit(&w->batch);
     for (int i = 0; i < SQL_WRITER_COUNT; i++)
         sqlite3_finalize(w->sql[i]);
     sqlite3_close(w->db);
@@ -89,34 +109,6 @@ static int put_topic(struct store_writer *w, const struct store_write *one)
     return store_db_run(sql);
 }
 
-static int put_keys(struct store_writer *w, sqlite3_int64 id, const struct buf *keys)
-{
-    sqlite3_stmt *sql = w->sql[SQL_PUT_KEYS];
-
-    sqlite3_bind_int64(sql, 1, id);
-    sqlite3_bind_blob64(sql, 2, keys->data, keys->len, SQLITE_STATIC);
-    return store_db_run(sql);
-}
-
-static int put_messages(struct store_writer *w, const struct store_write *one)
-{
-    const struct chunk *c = one->chunk;
-    struct store_place *place = one->place;
-    sqlite3_int64 id = STORE_KEY(place->id, c->first_seq);
-    sqlite3_stmt *sql = w->sql[SQL_MESSAGES];
-
-    place->kept += c->count;
-    place->total += c->len;
-    sqlite3_bind_int64(sql, 1, id);
-    sqlite3_bind_int64(sql, 2, c->count);
-    sqlite3_bind_int64(sql, 3, (sqlite3_int64)one->time_ms);
-    sqlite3_bind_int64(sql, 4, (sqlite3_int64)place->total);
-    sqlite3_bind_blob64(sql, 5, c->data, c->len, SQLITE_STATIC);
-    if (store_db_run(sql) != 0)
-        return -1;
-    return one->keys.len > 0 ? put_keys(w, id, &one->keys) : 0;
-}
-
 static int put_one(struct store_writer *w, struct store_write *one)
 {
     if (one->chunk != NULL && one->chunk->first_seq != one->place->kept + 1) {
@@ -127,7 +119,11 @@ static int put_one(struct store_writer *w, struct store_write *one)
         return -1;
     if (one->topic != NULL && put_topic(w, one) != 0)
         return -1;
-    return one->chunk != NULL ? put_messages(w, one) : 0;
+    if (one->chunk == NULL)
+        return 0;
+    one->place->kept += one->chunk->count;
+    store_inbox_add(&w->batch, one->place->id, one);
+    return 0;
 }
 
 /* Nothing from first up to end was kept: their rooms stand where they stood. */
@@ -138,8 +134,6 @@ static void take_back(struct store_job *first, const struct store_job *end)
 
         if (job->failed == NULL && one->chunk != NULL && one->place->kept >= one->chunk->first_seq)
             one->place->kept = one->chunk->first_seq - 1;
-        if (job->failed == NULL && one->chunk != NULL)
-            one->place->total -= one->chunk->len;
         if (one->is_first)
             one->place->id = 0;
         one->is_first = false;
@@ -199,26 +193,59 @@ static void carry_over(struct store_writer *w)
         log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
 }
 
+/* All of it into a transaction that has begun; *end: the first that was not looked at. */
+static int put_all(struct store_writer *w, struct store_job *jobs, struct store_job **end)
+{
+    sqlite3_stmt *sql = w->sql[SQL_PUT_INBOX];
+    int ret = 0;
+
+    buf_clear(&w->batch);
+    for (*end = jobs; *end != NULL && ret == 0; *end = (*end)->next)
+        ret = put_one(w, (struct store_write *)*end);
+    if (ret != 0 || w->batch.len == 0)
+        return ret;
+    sqlite3_bind_blob64(sql, 1, w->batch.data, w->batch.len, SQLITE_STATIC);
+    ret = store_db_run(sql);
+    return ret == 0 && w->inbox_bytes + w->batch.len > INBOX_BYTES ? store_inbox_move(w) : ret;
+}
+
+static void count_inbox(struct store_writer *w)
+{
+    w->inbox_bytes += w->batch.len;
+    if (w->inbox_bytes > INBOX_BYTES)
+        w->inbox_bytes = 0;
+    if (w->batch.cap > INBOX_BYTES)
+        buf_deinit(&w->batch);
+}
+
 void store_writer_put(struct store_writer *w, struct store_job *jobs)
 {
-    struct store_job *job = jobs;
+    struct store_job *end;
 
     if (store_db_run(w->sql[SQL_BEGIN]) != 0) {
         fail_all(w, jobs);
         return;
     }
-    for (; job != NULL; job = job->next) {
-        if (put_one(w, (struct store_write *)job) != 0) {
-            take_back(jobs, job->next);
-            fail_all(w, jobs);
-            return;
-        }
-    }
-    if (store_db_run(w->sql[SQL_COMMIT]) != 0) {
-        take_back(jobs, NULL);
+    if (put_all(w, jobs, &end) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+        take_back(jobs, end);
         fail_all(w, jobs);
         return;
     }
+    count_inbox(w);
     tell_success(w);
     carry_over(w);
+}
+
+int store_writer_tidy(struct store_writer *w)
+{
+    if (w->inbox_bytes == 0)
+        return 0;
+    if (store_db_run(w->sql[SQL_BEGIN]) != 0 || store_inbox_move(w) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+        fail_all(w, NULL);
+        return -1;
+    }
+    w->inbox_bytes = 0;
+    tell_success(w);
+    carry_over(w);
+    return 0;
 }

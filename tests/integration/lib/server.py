@@ -45,7 +45,8 @@ class Server:
         self.port_file, self.log_file, self.stderr_file = base + ".ports", base + ".log", base + ".stderr"
         self.log = Log(self.log_file)
         self.env = {**CLEAN_ENV, **os.environ, **(env or {})}
-        defaults = {"listen": "127.0.0.1:0", "port_file": self.port_file, "log": self.log_file, "data": "memory"}
+        data = base + ".data" if os.environ.get("CHATD_TEST_DATA") == "disk" else "memory"
+        defaults = {"listen": "127.0.0.1:0", "port_file": self.port_file, "log": self.log_file, "data": data}
         self.argv = [str(test.build / "chatd"), *self.words({**defaults, **options}), *map(str, args)]
         self.process, self.ports, self.exit_code = None, [], None
         self.clean = True        # False where a test ends it in another way: no good end is asked for
