@@ -35,10 +35,13 @@ struct reading {
     struct room *room;
     struct ask *ask;
     uint64_t newest; /* for a history answer: what was kept when it was asked for */
+    bool goes_on;    /* the answer goes on with what is in memory */
 };
 
+/* From the store, up to last or up to what is in memory. */
 static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t last, uint64_t most_bytes, post_fn *done)
 {
+    uint64_t recent = history_oldest(&room->history, room->kept + 1);
     struct reading *reading = mem_zalloc(sizeof *reading);
 
     reading->room = room;
@@ -46,7 +49,8 @@ static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t
     reading->newest = room->kept;
     reading->read.id = room->place.id;
     reading->read.after = after;
-    reading->read.last = last;
+    reading->goes_on = last >= recent;
+    reading->read.last = last < recent ? last : recent - 1;
     reading->read.most_bytes = most_bytes;
     reading->read.job.home = room->chat->reactor;
     reading->read.job.done = done;
@@ -125,7 +129,7 @@ void room_on_read_on(struct reactor *r, struct post *p)
     if (a->seq + 1 >= recent || a->seq >= end)
         read_recent(room, a, end);
     else
-        read_kept(room, a, a->seq, end < recent ? end : recent - 1, FEED_BYTES, on_piece_read);
+        read_kept(room, a, a->seq, end, FEED_BYTES, on_piece_read);
 }
 
 /* The messages wanted are those after *after and up to *last; more: whether there are more in the direction asked. */
@@ -242,25 +246,36 @@ void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest
 
 static void answer_or_read(struct room *room, struct ask *a);
 
+static void answer_read(struct room *room, struct ask *a, const struct reading *reading)
+{
+    struct history h = {0};
+
+    history_append(&h, reading->read.chunk, UINT64_MAX, UINT64_MAX);
+    if (reading->goes_on)
+        history_append_all(&h, &room->history);
+    room_answer_history(a, &h, room->oldest, reading->newest, NULL, 0);
+    history_deinit(&h);
+    ask_return(a, room->chat->reactor);
+}
+
 static void on_history_read(struct reactor *r, struct post *p)
 {
     struct reading *reading = (struct reading *)p;
     struct chunk *chunk = reading->read.chunk;
     struct room *room = reading->room;
     struct ask *a = reading->ask;
-    struct history h = {0};
+    uint64_t last = chunk != NULL ? chunk->first_seq + chunk->count - 1 : 0;
 
-    if (reading->read.job.failed != NULL) {
+    if (reading->read.job.failed != NULL || (chunk != NULL && last < reading->read.last)) {
         ask_fail(a, "storage", 0, "the server could not read its disk: try again later");
         ask_return(a, r);
     } else if (chunk == NULL || chunk->first_seq > reading->read.after + 1) { /* it was let go of meanwhile */
         room->oldest = chunk != NULL ? chunk->first_seq : reading->read.last + 1;
         answer_or_read(room, a);
+    } else if (reading->goes_on && history_oldest(&room->history, room->kept + 1) > last + 1) { /* what was in memory went on to the disk */
+        answer_or_read(room, a);
     } else {
-        history_append(&h, chunk, UINT64_MAX, UINT64_MAX);
-        room_answer_history(a, &h, room->oldest, reading->newest, NULL, 0);
-        history_deinit(&h);
-        ask_return(a, r);
+        answer_read(room, a, reading);
     }
     reading_free(reading);
 }

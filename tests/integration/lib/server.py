@@ -45,7 +45,9 @@ class Server:
         self.port_file, self.log_file, self.stderr_file = base + ".ports", base + ".log", base + ".stderr"
         self.log = Log(self.log_file)
         self.env = {**CLEAN_ENV, **os.environ, **(env or {})}
-        data = base + ".data" if os.environ.get("CHATD_TEST_DATA") == "disk" else "memory"
+        # What a test says of memory's limits is about the server that has nothing else.
+        on_disk = os.environ.get("CHATD_TEST_DATA") == "disk" and not {"history", "history_bytes"} & set(options)
+        data = base + ".data" if on_disk else "memory"
         defaults = {"listen": "127.0.0.1:0", "port_file": self.port_file, "log": self.log_file, "data": data}
         self.argv = [str(test.build / "chatd"), *self.words({**defaults, **options}), *map(str, args)]
         self.process, self.ports, self.exit_code = None, [], None
