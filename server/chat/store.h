@@ -43,8 +43,9 @@ struct store_job {
     struct reactor *home;
     post_fn *done;
     const char *failed; /* NULL: it went well. A static text */
-    struct store_job *next;                           /* the store's, as is run: what a reader is to do */
-    void (*run)(void *reader, struct store_job *job);
+    struct store_job *next; /* the store's, as is what follows */
+    void (*run)(void *reader, struct store_job *job); /* what a reader is to do */
+    bool is_partial; /* the newest messages of some rooms could not be made readable */
 };
 
 /* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's as long as

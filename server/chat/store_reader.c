@@ -15,6 +15,7 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_KEYS] = "SELECT keys FROM keys WHERE id BETWEEN ? AND ? ORDER BY id",
     [SQL_START] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
     [SQL_READ] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
+    [SQL_READ_INBOX] = "SELECT parts FROM inbox",
     [SQL_LIST] = "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND (r.id + 1 << 40) - 1"
                  " ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
 };
@@ -114,6 +115,29 @@ static int load_keys(struct store_reader *r, struct store_load *l)
     return ret == SQLITE_DONE ? 0 : -1;
 }
 
+struct wanted {
+    uint64_t room;
+    bool found;
+};
+
+static void look_for(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len)
+{
+    struct wanted *wanted = arg;
+
+    (void)first_seq, (void)count, (void)lines, (void)len;
+    wanted->found = wanted->found || room == wanted->room;
+}
+
+/* The disk takes nothing at the moment, so that the inbox could not be moved: rooms with nothing in it are well all the same. */
+static int check_inbox(struct store_reader *r, const struct store_load *l)
+{
+    struct wanted wanted = {.room = l->place.id};
+
+    if (!l->job.is_partial)
+        return 0;
+    return store_inbox_each(r->sql[SQL_READ_INBOX], &wanted, look_for) == 0 && !wanted.found ? 0 : -1;
+}
+
 void store_sqlite_load(void *reader, struct store_job *job)
 {
     struct store_load *l = (struct store_load *)job;
@@ -121,7 +145,7 @@ void store_sqlite_load(void *reader, struct store_job *job)
     int ret = load_room(r, l);
 
     l->found = ret == 0;
-    if (ret < 0 || (l->found && (load_bounds(r, l) != 0 || load_keys(r, l) != 0)))
+    if (ret < 0 || (l->found && (check_inbox(r, l) != 0 || load_bounds(r, l) != 0 || load_keys(r, l) != 0)))
         fail(r, job);
 }
 

@@ -175,17 +175,11 @@ static struct store_job *take_asks(struct store_job **jobs)
 static void pass_on(struct disk *d, struct store_job *asks)
 {
     struct store_job *next;
+    bool is_partial = asks != NULL && store_writer_tidy(&d->writer) != 0;
 
-    if (asks == NULL)
-        return;
-    if (store_writer_tidy(&d->writer) != 0) {
-        for (next = asks; next != NULL; next = next->next)
-            next->failed = "the server's disk is failing";
-        give_back(asks);
-        return;
-    }
     for (; asks != NULL; asks = next) {
         next = asks->next;
+        asks->is_partial = is_partial;
         queue_put(&d->asks, asks);
     }
 }

@@ -19,7 +19,7 @@
 #define STORE_SEQ(key)  ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
 #define STORE_ROOM(key) ((uint64_t)(key) >> STORE_SEQ_BITS)
 
-enum store_reader_sql { SQL_ROOM, SQL_FIRST, SQL_LAST, SQL_KEYS, SQL_START, SQL_READ, SQL_LIST, SQL_READER_COUNT };
+enum store_reader_sql { SQL_ROOM, SQL_FIRST, SQL_LAST, SQL_KEYS, SQL_START, SQL_READ, SQL_READ_INBOX, SQL_LIST, SQL_READER_COUNT };
 
 struct store_reader {
     sqlite3 *db;
