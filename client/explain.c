@@ -90,6 +90,24 @@ void explain_verdict(struct buf *b, const struct client *c, const struct link_ve
     buf_put(b, "", 1);
 }
 
+const char *explain_briefly(const struct link_verdict *v)
+{
+    switch (v->how) {
+    case LINK_REFUSED:
+        return "it refuses";
+    case LINK_TIMED_OUT:
+        return "it does not answer";
+    case LINK_UNRESOLVED:
+        return "its name is not found";
+    case LINK_UNREACHABLE:
+        return strerror(v->error);
+    case LINK_TLS_FAILED:
+        return v->why;
+    default:
+        return "it ended the connection";
+    }
+}
+
 int explain_exit_code(const struct client *c, const struct link_verdict *v)
 {
     if (v->how == LINK_DISTRUSTED)
@@ -160,9 +178,16 @@ static const char *event_words(enum link_event e)
     return words[e];
 }
 
+/* The kernel forgets a socket that it keeps in TIME_WAIT, and says CLOSED; whoever ended first is there. */
+static bool is_time_wait(const struct lifecycle *life, const struct tcp_facts *f)
+{
+    return f->state == TCP_STATE_CLOSED && life->self_ended && life->ended_first == LIFECYCLE_SELF &&
+           !life->was_reset && !life->timed_out;
+}
+
 void explain_event(struct buf *b, const struct link *l, enum link_event e)
 {
-    const char *meaning;
+    const char *meaning, *inferred = "";
     struct tcp_facts f;
 
     buf_puts(b, event_words(e));
@@ -170,12 +195,17 @@ void explain_event(struct buf *b, const struct link *l, enum link_event e)
         buf_putf(b, ": %s, %s", SSL_get_version(link_ssl(l)), SSL_get_cipher_name(link_ssl(l)));
     if (link_get_facts(l, &f) != 0)
         return;
-    buf_putf(b, " (%s)", tcp_state_name(f.state));
+    if (is_time_wait(link_life(l), &f)) {
+        f.state = TCP_STATE_TIME_WAIT;
+        inferred = ", inferred";
+    }
+    buf_putf(b, " (%s%s)", tcp_state_name(f.state), inferred);
     meaning = explain_state(f.state);
     if (e == LINK_CONNECTED || e == LINK_CONNECTING) {
         buf_puts(b, ": ");
         put_ends(b, l);
-    } else if ((e == LINK_FIN_SENT || e == LINK_FIN_RECEIVED || e == LINK_RST_RECEIVED) && meaning[0] != '\0') {
+    } else if ((e == LINK_FIN_SENT || e == LINK_FIN_RECEIVED || e == LINK_RST_RECEIVED) &&
+               meaning[0] != '\0') {
         buf_putf(b, ": %s", meaning);
     }
 }

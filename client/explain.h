@@ -7,6 +7,9 @@
 /* Why a connection ended or never was. The buffer gets a NUL at its end. Fit for a terminal. */
 void explain_verdict(struct buf *b, const struct client *c, const struct link_verdict *v);
 
+/* The same in a few words, for those who know already that something is wrong. */
+const char *explain_briefly(const struct link_verdict *v);
+
 /* The exit code of a chat whose first connection ended so. */
 int explain_exit_code(const struct client *c, const struct link_verdict *v);
 

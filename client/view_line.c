@@ -1,7 +1,426 @@
-/* view_line.c: chat on a terminal. */
-#include "client/chat.h"
+/* view_line.c: chat on a terminal: what is shown of what comes, and where what is typed goes. See line.h.
+ *
+ * A line that was typed is taken off the screen and comes back as the room's message, in its place in the
+ * room's order; one that waits longer than a moment is shown as pending, one that fails as not sent. */
+#include "client/line.h"
+
+#include "client/explain.h"
+#include "client/sanitize.h"
+#include "client/term.h"
+#include "common/clock.h"
+#include "protocol/codec.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define FIRST_LINES 10      /* of a room's history, on going in */
+#define PATIENCE_US 1500000 /* after which a line is shown as pending */
+#define QUIT_MS     3000
+#define RE_PREFIX   "line."
+
+void line_flush(struct line_view *v)
+{
+    term_print(v->out.data, v->out.len);
+    buf_clear(&v->out);
+}
+
+void line_notice(struct line_view *v, const char *mark, const char *format, ...)
+{
+    struct buf fit = {0};
+    char text[2048];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sanitize_put_lines(&fit, text, strlen(text), "");
+    buf_put(&fit, "", 1);
+    v->style.width = term_width();
+    show_put_notice(&v->out, &v->style, mark, fit.data);
+    buf_deinit(&fit);
+    line_flush(v);
+}
+
+static void update_prompt(struct line_view *v)
+{
+    struct buf b = {0};
+
+    show_put_prompt(&b, &v->style, &v->chat->client, v->room);
+    buf_put(&b, "", 1);
+    term_set_prompt(b.data);
+    buf_deinit(&b);
+}
+
+void line_look_at(struct line_view *v, const char *room)
+{
+    snprintf(v->room, sizeof v->room, "%s", room);
+    update_prompt(v);
+}
+
+void line_say(struct line_view *v, const char *room, const char *text, size_t len)
+{
+    struct client *c = &v->chat->client;
+    struct model_room *r = model_find(&c->model, room, strlen(room));
+    int ret;
+
+    if (room[0] != '@' && (r == NULL || !r->wanted)) {
+        line_notice(v, "!", "you are not in %s any more: /join %s, or /room for where you are", room, room);
+        return;
+    }
+    ret = client_say(c, room, text, len);
+    if (ret == -EMSGSIZE)
+        line_notice(v, "✗", "not sent: it has %zu bytes, and the server takes %u", len, c->max_text);
+    else if (ret == -EILSEQ)
+        line_notice(v, "✗", "not sent: it is not text in UTF-8");
+    else if (ret == -EPIPE)
+        line_notice(v, "✗",
+                    "not sent: you have ended your side of the connection; /reconnect makes a new one");
+}
+
+/* One line of what was typed or pasted. */
+static void take_typed(struct line_view *v, char *line)
+{
+    size_t len = strlen(line);
+
+    while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == ' '))
+        line[--len] = '\0';
+    if (len == 0)
+        return;
+    if (line[0] == '/' && line[1] == '/')
+        line_say(v, v->room, line + 1, len - 1);
+    else if (line[0] == '/')
+        command_run(v, line);
+    else
+        line_say(v, v->room, line, len);
+}
+
+static void on_line(void *owner, const char *text)
+{
+    struct line_view *v = owner;
+    struct buf copy = {0};
+    char *save, *line;
+
+    buf_put(&copy, text, strlen(text) + 1);
+    for (line = strtok_r(copy.data, "\n", &save); line != NULL && !v->chat->client.is_over;
+         line = strtok_r(NULL, "\n", &save))
+        take_typed(v, line);
+    buf_deinit(&copy);
+}
+
+static void on_end(void *owner)
+{
+    struct line_view *v = owner;
+
+    client_quit(&v->chat->client, QUIT_MS);
+}
+
+static char **on_complete(void *owner, const char *line, size_t start, const char *word)
+{
+    struct line_view *v = owner;
+
+    return complete_word(&v->chat->client.model, v->room, line, start, word);
+}
+
+static const struct value *get_string(const struct message *m, enum message_field f)
+{
+    return message_get_kind(m, f, VALUE_STRING);
+}
+
+static uint64_t get_uint(const struct message *m, enum message_field f)
+{
+    const struct value *v = message_get_kind(m, f, VALUE_UINT);
+
+    return v != NULL ? v->number : 0;
+}
+
+static bool is_current(const struct line_view *v, const struct value *room)
+{
+    return room->len == strlen(v->room) && memcmp(room->text, v->room, room->len) == 0;
+}
+
+static void show_message(struct line_view *v, const struct message *m, const struct value *room)
+{
+    const struct value *nick = get_string(m, FIELD_NICK), *text = get_string(m, FIELD_TEXT);
+    struct show_message s;
+
+    if (nick == NULL || text == NULL)
+        return;
+    s = (struct show_message){
+        .nick = nick->text,
+        .nick_len = nick->len,
+        .text = text->text,
+        .text_len = text->len,
+        .time_ms = get_uint(m, FIELD_TIME),
+        .is_old = message_get(m, FIELD_RE) != NULL,
+    };
+    if (!is_current(v, room)) {
+        s.room = room->text;
+        s.room_len = room->len;
+    }
+    v->style.width = term_width();
+    show_put_message(&v->out, &v->style, &s, clock_wall_us() / 1000);
+    line_flush(v);
+}
+
+static void show_presence(struct line_view *v, const struct message *m, const struct value *room)
+{
+    const struct value *event = get_string(m, FIELD_EVENT), *nick = get_string(m, FIELD_NICK);
+    const char *what;
+
+    if (event == NULL || nick == NULL || !is_current(v, room))
+        return;
+    what = event->len == 4 && memcmp(event->text, "join", 4) == 0     ? "came"
+           : event->len == 6 && memcmp(event->text, "detach", 6) == 0 ? "is gone (the connection ended)"
+                                                                      : "left";
+    line_notice(v, "·", "%.*s %s", (int)nick->len, nick->text, what);
+}
+
+static void show_topic(struct line_view *v, const struct message *m, const struct value *room)
+{
+    const struct value *nick = get_string(m, FIELD_NICK), *text = get_string(m, FIELD_TEXT);
+
+    if (nick != NULL && text != NULL)
+        line_notice(v, "·", "%.*s has set the topic of %.*s: %.*s", (int)nick->len, nick->text,
+                    (int)room->len, room->text, (int)text->len, text->text);
+}
+
+static void show_room(struct line_view *v, const struct message *m, const struct value *room)
+{
+    const struct value *topic = get_string(m, FIELD_TOPIC);
+
+    line_notice(v, "·", "%.*s: %llu here, %llu said%s%.*s", (int)room->len, room->text,
+                (unsigned long long)get_uint(m, FIELD_MEMBERS), (unsigned long long)get_uint(m, FIELD_SEQ),
+                topic != NULL && topic->len > 0 ? "; " : "", topic != NULL ? (int)topic->len : 0,
+                topic != NULL ? topic->text : "");
+}
+
+/* Whether a line answers a command that was typed. */
+static bool is_asked(const struct message *m)
+{
+    const struct value *re = get_string(m, FIELD_RE);
+
+    return re != NULL && re->len > sizeof RE_PREFIX - 1 &&
+           memcmp(re->text, RE_PREFIX, sizeof RE_PREFIX - 1) == 0;
+}
+
+static void collect_member(struct line_view *v, const struct message *m)
+{
+    const struct value *nick = get_string(m, FIELD_NICK);
+
+    if (nick == NULL || !is_asked(m))
+        return;
+    if (v->names.len > 0)
+        buf_puts(&v->names, ", ");
+    sanitize_put(&v->names, nick->text, nick->len);
+}
+
+/* The end of an answer: of `who`, where names were gathered. */
+static void show_end(struct line_view *v, const struct message *m)
+{
+    if (v->names.len == 0 || !is_asked(m))
+        return;
+    buf_put(&v->names, "", 1);
+    buf_putf(&v->out, "· %llu here: ", (unsigned long long)get_uint(m, FIELD_COUNT));
+    v->style.width = term_width();
+    show_put_wrapped(&v->out, &v->style, v->names.data, v->names.len - 1, 10, 2);
+    buf_puts(&v->out, "\n");
+    buf_clear(&v->names);
+    line_flush(v);
+}
+
+static void show_error(struct line_view *v, const struct message *m)
+{
+    const struct value *text = get_string(m, FIELD_TEXT), *re = get_string(m, FIELD_RE);
+
+    /* What is about a line said is shown with that line. */
+    if (text != NULL && (re == NULL || is_asked(m) || (re->len > 5 && memcmp(re->text, "chat.", 5) == 0)))
+        line_notice(v, "!", "%.*s", (int)text->len, text->text);
+}
+
+static void on_message(void *view, const struct message *m)
+{
+    const struct value *room = get_string(m, FIELD_ROOM);
+    struct line_view *v = view;
+
+    if (m->type == MESSAGE_END)
+        show_end(v, m);
+    else if (m->type == MESSAGE_ERROR)
+        show_error(v, m);
+    else if (m->type == MESSAGE_MEMBER)
+        collect_member(v, m);
+    if (room == NULL)
+        return;
+    if (m->type == MESSAGE_MSG)
+        show_message(v, m, room);
+    else if (m->type == MESSAGE_PRESENCE)
+        show_presence(v, m, room);
+    else if (m->type == MESSAGE_TOPIC)
+        show_topic(v, m, room);
+    else if (m->type == MESSAGE_ROOM)
+        show_room(v, m, room);
+    else if (m->type == MESSAGE_JOINED && get_string(m, FIELD_TOPIC) != NULL &&
+             get_string(m, FIELD_TOPIC)->len > 0)
+        line_notice(v, "·", "%.*s is about: %.*s", (int)room->len, room->text,
+                    (int)get_string(m, FIELD_TOPIC)->len, get_string(m, FIELD_TOPIC)->text);
+}
+
+/* Who is here, for completion: the answer is heard by the model and not shown. */
+static void ask_names(struct line_view *v, const struct model_room *r)
+{
+    struct buf b = {0};
+
+    codec_begin(&b, MESSAGE_WHO);
+    codec_add_text(&b, FIELD_ROOM, r->name);
+    codec_add_text(&b, FIELD_ID, "chat.names");
+    codec_end(&b);
+    client_request(&v->chat->client, b.data, b.len);
+    buf_deinit(&b);
+}
+
+static void on_room(void *view, struct model_room *r, bool joined)
+{
+    struct line_view *v = view;
+
+    if (!joined) {
+        line_notice(v, "·", "you are not in %s any more", r->name);
+        return;
+    }
+    if (r->missed > 0 || r->target > 0)
+        return;
+    if (r->members <= 1)
+        line_notice(v, "·", "you are in %s, alone so far", r->name);
+    else
+        line_notice(v, "·", "you are in %s, with %llu other%s", r->name, (unsigned long long)(r->members - 1),
+                    r->members == 2 ? "" : "s");
+    if (r->members > 1 && r->members <= MODEL_NICKS)
+        ask_names(v, r);
+    if (r->seq > 0)
+        command_ask_history(v, r->name, r->seq + 1, FIRST_LINES);
+}
+
+static const struct term_handler terminal = {.line = on_line, .end = on_end, .complete = on_complete};
+
+static void greet(struct line_view *v, const char *text)
+{
+    static const char hint[] = "type to talk; /help lists the commands, /quit leaves";
+
+    if (!v->term_ready) {
+        v->term_ready = true;
+        term_init(v->chat->base, &terminal, v);
+    }
+    line_notice(v, "·", "%s", text);
+    line_notice(v, "·", "%s", hint);
+}
+
+static void on_news(void *view, enum client_news what, const char *text)
+{
+    struct line_view *v = view;
+    bool is_trouble = what == CLIENT_LOST || what == CLIENT_RETRYING || what == CLIENT_NICK ||
+                      what == CLIENT_GAP || what == CLIENT_PROBLEM || what == CLIENT_STARTED_OVER;
+
+    if (what == CLIENT_CONNECTED)
+        greet(v, text);
+    else
+        line_notice(v, is_trouble ? "!" : "·", "%s", text);
+    if (v->term_ready)
+        update_prompt(v);
+}
+
+static void show_pending(struct line_view *v, const struct model_line *line)
+{
+    struct buf fit = {0};
+
+    sanitize_put(&fit, line->text, line->len);
+    line_notice(v, "…", "pending, to %s: %.*s", line->room, (int)fit.len, fit.data);
+    buf_deinit(&fit);
+}
+
+static void on_own_line(void *view, const struct model_line *line, enum line_news what, const char *why)
+{
+    struct line_view *v = view;
+
+    if (what == LINE_FAILED)
+        line_notice(v, "✗", "not sent to %s: %.*s (%s)", line->room, (int)line->len, line->text, why);
+    else if (what == LINE_PENDING && v->chat->client.state != CLIENT_ON)
+        update_prompt(v);
+}
+
+/* Lines that have waited long enough to be worth a word. */
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct line_view *v = arg;
+    uint64_t now = clock_mono_us();
+    struct model_line *line;
+
+    (void)fd, (void)what;
+    TAILQ_FOREACH(line, &v->chat->client.model.lines, link)
+    {
+        if (now - line->said_us < PATIENCE_US)
+            break;
+        if (!line->shown)
+            show_pending(v, line);
+        line->shown = true;
+    }
+}
+
+static void on_watch(void *view, enum link_event e)
+{
+    struct line_view *v = view;
+    struct buf b = {0};
+
+    if (!v->chat->options.verbose && !v->ending_by_hand)
+        return;
+    explain_event(&b, v->chat->client.link, e);
+    line_notice(v, "·", "%.*s", (int)b.len, b.data);
+    buf_deinit(&b);
+    if (v->ending_by_hand && e == LINK_CLOSING)
+        v->ending_by_hand = false;
+    if (v->term_ready)
+        update_prompt(v);
+}
+
+static void on_over(void *view, int exit_code, const char *why)
+{
+    struct line_view *v = view;
+
+    term_deinit();
+    /* A person has seen what failed; the code is for what ends the program. */
+    chat_over(v->chat, exit_code == EXIT_FAILED ? EXIT_CLEAN : exit_code, why);
+}
+
+static bool want_color(const struct options *o)
+{
+    const char *no = getenv("NO_COLOR"), *kind = getenv("TERM");
+
+    if (o->color != OPTIONS_AUTO)
+        return o->color == OPTIONS_YES;
+    return (no == NULL || no[0] == '\0') && isatty(STDOUT_FILENO) && kind != NULL &&
+           strcmp(kind, "dumb") != 0;
+}
 
 void view_line_run(struct chat *chat)
 {
-    view_pipe_run(chat);
+    static const struct client_view callbacks = {
+        .message = on_message,
+        .news = on_news,
+        .own_line = on_own_line,
+        .room = on_room,
+        .watch = on_watch,
+        .over = on_over,
+    };
+    struct line_view v = {.chat = chat, .style = {.color = want_color(&chat->options)}};
+    struct timeval second = {.tv_sec = 1};
+
+    snprintf(v.room, sizeof v.room, "%s", chat->options.rooms[0]);
+    v.tick = event_new(chat->base, -1, EV_PERSIST, on_tick, &v);
+    event_add(v.tick, &second);
+    chat_init_client(chat, &callbacks, &v, true, false);
+    chat_run(chat);
+    term_deinit();
+    event_free(v.tick);
+    buf_deinit(&v.out);
+    buf_deinit(&v.names);
 }

@@ -16,6 +16,7 @@ struct chat *chat_new(struct chat_shared *shared, struct reactor *r, const struc
     chat->reactor = r;
     chat->shared = shared;
     chat->limits = *limits;
+    TAILQ_INIT(&chat->remembered);
     r->upper = chat;
     return chat;
 }

@@ -189,14 +189,22 @@ void member_remove(struct member *m, const char *event)
 
 void member_fall_behind(struct member *m, uint64_t cursor)
 {
-    struct session *s = m->session;
-    char id[LIFECYCLE_ID_SIZE];
-
     m->cursor = cursor;
     m->state = MEMBER_BEHIND;
-    s->behind++;
-    log_event(LOG_INFO, "behind", "conn=%s room=%.*s after=%llu queued=%u", lifecycle_format_id(&s->conn.life, id),
-              m->audience->name_len, m->audience->name, (unsigned long long)cursor, s->conn.out.bytes);
+    m->session->behind++;
+}
+
+/* Told when one reading has not brought it to the head: many fall behind for a moment only. */
+static void tell_standing(struct member *m, bool at_head)
+{
+    char id[LIFECYCLE_ID_SIZE];
+
+    if (m->is_told == !at_head)
+        return;
+    m->is_told = !at_head;
+    log_event(LOG_INFO, at_head ? "caught-up" : "behind", "conn=%s room=%.*s after=%llu queued=%u",
+              lifecycle_format_id(&m->session->conn.life, id), m->audience->name_len, m->audience->name,
+              (unsigned long long)m->cursor, m->session->conn.out.bytes);
 }
 
 /* The home has read on from the cursor. */
@@ -205,7 +213,6 @@ static void on_fed(struct reactor *r, struct post *p)
     struct ask *a = (struct ask *)p;
     struct member *m = a->member;
     struct audience *audience = a->audience;
-    char id[LIFECYCLE_ID_SIZE];
 
     (void)r;
     if (m->session != NULL && m->state == MEMBER_FEEDING) {
@@ -213,10 +220,9 @@ static void on_fed(struct reactor *r, struct post *p)
         m->cursor = a->seq;
         m->until = a->until;
         m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
+        tell_standing(m, a->at_head);
         if (a->at_head) {
             m->session->behind--;
-            log_event(LOG_INFO, "caught-up", "conn=%s room=%.*s seq=%llu", lifecycle_format_id(&m->session->conn.life, id),
-                      audience->name_len, audience->name, (unsigned long long)a->seq);
         } else if (m->session->conn.out.bytes == 0) {
             member_feed(m);
         }

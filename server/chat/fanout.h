@@ -33,6 +33,7 @@ struct member {
     uint64_t heard;      /* the number of the presence event of its own coming */
     uint32_t place;      /* in the audience, unless it is joining */
     uint8_t state;
+    bool is_told; /* the log says that it is behind */
     bool leaving; /* the room's home has been asked to let it go; until it answers, messages still come */
     uint8_t asks; /* under way that speak of it: it is freed when it is in nothing and none is left */
 };

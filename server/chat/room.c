@@ -79,6 +79,10 @@ void room_free(struct room *room)
 {
     struct chat *chat = room->chat;
 
+    if (room->history.bytes > 0) {
+        atomic_fetch_sub(&chat->shared->history_bytes, room->history.bytes);
+        TAILQ_REMOVE(&chat->remembered, room, remembered);
+    }
     table_remove(&chat->rooms, &room->link);
     atomic_fetch_sub(&chat->shared->rooms, 1);
     presence_deinit(room);

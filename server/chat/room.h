@@ -64,6 +64,7 @@ struct room {
     struct buf ack_lines;
     struct buf said_keys;
     struct room *next_dirty;
+    TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
     bool is_dirty;
 
     struct store_place place;

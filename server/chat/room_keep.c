@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define RECENT_BYTES (4 << 20) /* of messages in memory, where the rest can be read from a disk */
-_Static_assert(RECENT_BYTES - STORE_RECENT > 1 << 20, "a chunk that leaves must not make the rest too little");
 
 bool room_lasts(const struct room *room)
 {
@@ -125,19 +124,58 @@ static void end_failing(struct room *room)
     keys_forget_after(&room->keys, room->kept);
 }
 
+/* Counts what a room has in memory, before against now, and puts it behind the others that have anything. */
+static void count_remembered(struct room *room, uint64_t before)
+{
+    struct chat *chat = room->chat;
+
+    atomic_fetch_add(&chat->shared->history_bytes, room->history.bytes - before);
+    if (before > 0)
+        TAILQ_REMOVE(&chat->remembered, room, remembered);
+    if (room->history.bytes > 0)
+        TAILQ_INSERT_TAIL(&chat->remembered, room, remembered);
+}
+
+/* Where there is a disk, keys are known of as many messages as memory would keep. */
+static void forget_keys(struct room *room)
+{
+    uint32_t most = room->chat->limits.history;
+
+    if (!room_lasts(room))
+        keys_forget(&room->keys, history_oldest(&room->history, room->kept + 1));
+    else if (room->kept > most)
+        keys_forget(&room->keys, room->kept - most + 1);
+}
+
+/* While all rooms have too much, those of this home that were silent longest lose their oldest messages. */
+static void forget_the_silent(struct chat *chat)
+{
+    struct room *room;
+
+    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) > chat->limits.history_total &&
+           (room = TAILQ_FIRST(&chat->remembered)) != NULL) {
+        uint64_t before = room->history.bytes;
+
+        history_drop_oldest(&room->history);
+        forget_keys(room);
+        atomic_fetch_sub(&chat->shared->history_bytes, before - room->history.bytes);
+        if (room->history.bytes == 0)
+            TAILQ_REMOVE(&chat->remembered, room, remembered);
+    }
+}
+
 static void remember(struct room *room, struct chunk *chunk)
 {
     const struct chat_limits *limits = &room->chat->limits;
+    uint64_t most = limits->history_bytes, before = room->history.bytes;
 
+    if (room_lasts(room) && most > RECENT_BYTES)
+        most = RECENT_BYTES;
     room->kept += chunk->count;
-    if (!room_lasts(room)) {
-        history_append(&room->history, chunk, limits->history, limits->history_bytes);
-        keys_forget(&room->keys, history_oldest(&room->history, room->kept + 1));
-        return;
-    }
-    history_append(&room->history, chunk, UINT64_MAX, RECENT_BYTES);
-    if (room->kept > limits->history)
-        keys_forget(&room->keys, room->kept - limits->history + 1);
+    history_append(&room->history, chunk, limits->history, most);
+    count_remembered(room, before);
+    forget_the_silent(room->chat);
+    forget_keys(room);
 }
 
 static void finish_turn(struct room *room, struct turn *turn)

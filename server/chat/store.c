@@ -30,7 +30,7 @@ static void close_memory(struct store *s)
 }
 
 static const struct store_ops memory_ops = {
-    .write = write_nothing, .ask = done_at_once, .ask_all = done_at_once, .settle = nothing_to_settle, .close = close_memory};
+    .write = write_nothing, .ask = done_at_once, .settle = nothing_to_settle, .close = close_memory};
 
 struct store *store_open(const struct store_options *options, char err[STORE_ERROR_SIZE])
 {
@@ -62,7 +62,7 @@ void store_write(struct store *s, struct store_write *w)
 void store_load(struct store *s, struct store_load *l)
 {
     l->job.run = store_sqlite_load;
-    s->ops->ask_all(s, &l->job);
+    s->ops->ask(s, &l->job);
 }
 
 void store_read(struct store *s, struct store_read *r)
@@ -74,7 +74,7 @@ void store_read(struct store *s, struct store_read *r)
 void store_list(struct store *s, struct store_list *l)
 {
     l->job.run = store_sqlite_list;
-    s->ops->ask_all(s, &l->job);
+    s->ops->ask(s, &l->job);
 }
 
 void store_list_deinit(struct store_list *l)

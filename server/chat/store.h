@@ -45,7 +45,6 @@ struct store_job {
     const char *failed; /* NULL: it went well. A static text */
     struct store_job *next; /* the store's, as is what follows */
     void (*run)(void *reader, struct store_job *job); /* what a reader is to do */
-    bool is_partial; /* the newest messages of some rooms could not be made readable */
 };
 
 /* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's as long as
@@ -80,9 +79,7 @@ struct store_load {
     struct keys keys;                /* the caller's */
 };
 
-/* Messages after a seq, up to and with last, about most_bytes of them. The newest STORE_RECENT bytes of a room may not be
- * there to read yet: a room has those in memory. */
-#define STORE_RECENT (2 << 20)
+/* Messages after a seq, up to and with last, about most_bytes of them. */
 
 struct store_read {
     struct store_job job;
@@ -109,7 +106,6 @@ struct store_list {
 struct store_ops {
     void (*write)(struct store *s, struct store_write *w);
     void (*ask)(struct store *s, struct store_job *job);
-    void (*ask_all)(struct store *s, struct store_job *job); /* once all that was kept before can be read */
     bool (*settle)(struct store *s);
     void (*close)(struct store *s);
 };

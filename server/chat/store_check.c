@@ -74,13 +74,14 @@ static void look_at_row(struct look *look, sqlite3_stmt *sql)
     look->messages += count;
 }
 
-static void look_at_part(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len)
+static void look_at_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
 {
     struct look *look = arg;
 
-    if (!lines_fit(lines, len, first_seq, count))
-        tell_fault(look, room, first_seq, "its lines are not the messages they should be");
-    look->messages += count;
+    (void)keys;
+    if (!lines_fit(lines, part->len, part->first_seq, part->count))
+        tell_fault(look, part->room, part->first_seq, "its lines are not the messages they should be");
+    look->messages += part->count;
 }
 
 /* What is not moved to its place yet. */
@@ -90,7 +91,7 @@ static int look_at_inbox(sqlite3 *db, struct look *look)
     int ret = -1;
 
     if (sqlite3_prepare_v2(db, "SELECT parts FROM inbox ORDER BY id", -1, &sql, NULL) == SQLITE_OK)
-        ret = store_inbox_each(sql, look, look_at_part);
+        ret = store_inbox_each(sql, 0, look, look_at_part);
     sqlite3_finalize(sql);
     return ret;
 }

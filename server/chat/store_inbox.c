@@ -2,9 +2,8 @@
  * a commit dirties a page or two however many rooms took part. Once there is enough of it, it is moved to where it is read
  * from: each room's messages one behind the other, in rows of a good size. The writer's thread. See store_sqlite.h.
  *
- * What always holds: the inbox has the newest messages of all rooms, at most INBOX_BYTES of them when a transaction ends.
- * A room has more than that in memory (room_keep.c), so that readers need not look here; before a room is loaded, the
- * inbox is moved. */
+ * What always holds: the inbox has the newest messages of all rooms, at most INBOX_BYTES of them when a transaction ends; a
+ * reader that does not find all it wants where it belongs looks here too, in the same snapshot. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/mem.h"
@@ -14,26 +13,20 @@
 
 #define ROW_BYTES 32768 /* messages that are moved together become rows of about that size */
 
-/* In front of a turn's lines and keys. */
-struct entry {
-    uint64_t room, first_seq, time_ms;
-    uint32_t count, len, keys_len, unused;
-};
-
-struct store_part {
-    struct entry head;
+struct place {
+    struct store_part head;
     const char *lines, *keys;
 };
 
-struct parts {
-    struct store_part *v;
+struct places {
+    struct place *v;
     size_t count, cap;
 };
 
 void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one)
 {
     const struct chunk *c = one->chunk;
-    struct entry head = {room, c->first_seq, one->time_ms, c->count, c->len, (uint32_t)one->keys.len, 0};
+    struct store_part head = {room, c->first_seq, one->time_ms, c->count, c->len, (uint32_t)one->keys.len, 0};
 
     buf_put(b, &head, sizeof head);
     buf_put(b, c->data, c->len);
@@ -41,12 +34,12 @@ void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one
 }
 
 /* Adds what a row of the inbox has; -1 where it is not what was put there. */
-static int take_parts(struct parts *parts, const char *at, size_t len)
+static int take_parts(struct places *parts, uint64_t room, const char *at, size_t len)
 {
     const char *end = at + len;
 
     while (at < end) {
-        struct store_part part;
+        struct place part;
 
         if ((size_t)(end - at) < sizeof part.head)
             return -1;
@@ -57,6 +50,8 @@ static int take_parts(struct parts *parts, const char *at, size_t len)
         part.lines = at;
         part.keys = at + part.head.len;
         at = part.keys + part.head.keys_len;
+        if (room != 0 && part.head.room != room)
+            continue;
         if (parts->count == parts->cap) {
             parts->cap = parts->cap > 0 ? parts->cap * 2 : 256;
             parts->v = mem_realloc(parts->v, parts->cap * sizeof *parts->v);
@@ -79,14 +74,14 @@ static int read_all(sqlite3_stmt *sql, struct buf *all)
 
 static int compare(const void *a, const void *b)
 {
-    const struct entry *one = &((const struct store_part *)a)->head, *other = &((const struct store_part *)b)->head;
+    const struct store_part *one = &((const struct place *)a)->head, *other = &((const struct place *)b)->head;
 
     if (one->room != other->room)
         return one->room < other->room ? -1 : 1;
     return one->first_seq < other->first_seq ? -1 : one->first_seq > other->first_seq;
 }
 
-static int put_row(struct store_writer *w, const struct entry *head, uint64_t total, const struct buf *lines,
+static int put_row(struct store_writer *w, const struct store_part *head, uint64_t total, const struct buf *lines,
                    const struct buf *keys)
 {
     sqlite3_int64 id = STORE_KEY(head->room, head->first_seq);
@@ -121,9 +116,9 @@ static int total_of(struct store_writer *w, uint64_t room, uint64_t *total)
 }
 
 /* The first parts, as many as make one row; how many, or -1. */
-static long put_some(struct store_writer *w, const struct store_part *parts, size_t count, uint64_t *total)
+static long put_some(struct store_writer *w, const struct place *parts, size_t count, uint64_t *total)
 {
-    struct entry head = parts[0].head;
+    struct store_part head = parts[0].head;
     struct buf lines = {0}, keys = {0};
     size_t n = 0;
     long ret;
@@ -144,7 +139,7 @@ static long put_some(struct store_writer *w, const struct store_part *parts, siz
     return ret;
 }
 
-static int put_parts(struct store_writer *w, const struct parts *parts)
+static int put_parts(struct store_writer *w, const struct places *parts)
 {
     uint64_t room = 0, total = 0;
     long n;
@@ -164,12 +159,12 @@ static int put_parts(struct store_writer *w, const struct parts *parts)
 
 int store_inbox_move(struct store_writer *w)
 {
-    struct parts parts = {0};
+    struct places parts = {0};
     struct buf all = {0};
     int ret = read_all(w->sql[SQL_INBOX], &all);
 
     if (ret == 0)
-        ret = take_parts(&parts, all.data, all.len);
+        ret = take_parts(&parts, 0, all.data, all.len);
     if (ret == 0 && parts.count > 0) {
         qsort(parts.v, parts.count, sizeof *parts.v, compare);
         ret = put_parts(w, &parts);
@@ -181,19 +176,19 @@ int store_inbox_move(struct store_writer *w)
     return ret;
 }
 
-int store_inbox_each(sqlite3_stmt *sql, void *arg,
-                     void (*fn)(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len))
+int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
+                     void (*fn)(void *arg, const struct store_part *part, const char *lines, const char *keys))
 {
-    struct parts parts = {0};
+    struct places parts = {0};
     struct buf all = {0};
     int ret = read_all(sql, &all);
 
     if (ret == 0)
-        ret = take_parts(&parts, all.data, all.len);
+        ret = take_parts(&parts, room, all.data, all.len);
     if (ret == 0 && parts.count > 0)
         qsort(parts.v, parts.count, sizeof *parts.v, compare);
     for (size_t i = 0; ret == 0 && i < parts.count; i++)
-        fn(arg, parts.v[i].head.room, parts.v[i].head.first_seq, parts.v[i].head.count, parts.v[i].lines, parts.v[i].head.len);
+        fn(arg, &parts.v[i].head, parts.v[i].lines, parts.v[i].keys);
     free(parts.v);
     buf_deinit(&all);
     return ret;

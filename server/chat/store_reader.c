@@ -15,7 +15,9 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_KEYS] = "SELECT keys FROM keys WHERE id BETWEEN ? AND ? ORDER BY id",
     [SQL_START] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
     [SQL_READ] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
-    [SQL_READ_INBOX] = "SELECT parts FROM inbox",
+    [SQL_READ_INBOX] = "SELECT parts FROM inbox ORDER BY id",
+    [SQL_READ_BEGIN] = "BEGIN",
+    [SQL_READ_END] = "COMMIT",
     [SQL_LIST] = "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND (r.id + 1 << 40) - 1"
                  " ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
 };
@@ -115,38 +117,51 @@ static int load_keys(struct store_reader *r, struct store_load *l)
     return ret == SQLITE_DONE ? 0 : -1;
 }
 
-struct wanted {
-    uint64_t room;
-    bool found;
-};
-
-static void look_for(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len)
+/* What of it is in the inbox still: the newest, or all there is. */
+static void load_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
 {
-    struct wanted *wanted = arg;
+    struct store_load *l = arg;
 
-    (void)first_seq, (void)count, (void)lines, (void)len;
-    wanted->found = wanted->found || room == wanted->room;
+    (void)lines;
+    if (l->oldest > l->place.kept)
+        l->oldest = part->first_seq;
+    l->place.kept = part->first_seq + part->count - 1;
+    l->time_ms = part->time_ms;
+    if (part->keys_len > 0)
+        keys_unpack(&l->keys, keys, part->keys_len, 0);
 }
 
-/* The disk takes nothing at the moment, so that the inbox could not be moved: rooms with nothing in it are well all the same. */
-static int check_inbox(struct store_reader *r, const struct store_load *l)
+static int load_all(struct store_reader *r, struct store_load *l)
 {
-    struct wanted wanted = {.room = l->place.id};
+    int ret = load_room(r, l);
 
-    if (!l->job.is_partial)
-        return 0;
-    return store_inbox_each(r->sql[SQL_READ_INBOX], &wanted, look_for) == 0 && !wanted.found ? 0 : -1;
+    l->found = ret == 0;
+    if (ret != 0)
+        return ret;
+    return load_bounds(r, l) == 0 && load_keys(r, l) == 0 &&
+                   store_inbox_each(r->sql[SQL_READ_INBOX], l->place.id, l, load_part) == 0 ? 0 : -1;
+}
+
+/* What is read belongs to one moment: nothing is moved meanwhile. */
+static void begin(struct store_reader *r)
+{
+    store_db_run(r->sql[SQL_READ_BEGIN]);
+}
+
+static void end(struct store_reader *r)
+{
+    if (!sqlite3_get_autocommit(r->db))
+        store_db_run(r->sql[SQL_READ_END]);
 }
 
 void store_sqlite_load(void *reader, struct store_job *job)
 {
-    struct store_load *l = (struct store_load *)job;
     struct store_reader *r = reader;
-    int ret = load_room(r, l);
 
-    l->found = ret == 0;
-    if (ret < 0 || (l->found && (check_inbox(r, l) != 0 || load_bounds(r, l) != 0 || load_keys(r, l) != 0)))
+    begin(r);
+    if (load_all(r, (struct store_load *)job) < 0)
         fail(r, job);
+    end(r);
 }
 
 static size_t skip_lines(const char *data, size_t len, uint64_t lines)
@@ -160,53 +175,81 @@ static size_t skip_lines(const char *data, size_t len, uint64_t lines)
     return (size_t)(at - data);
 }
 
-/* The part of a row that is wanted; false when it begins behind a hole or is more than what is left of the bytes. */
-static bool take_row(const struct store_read *q, sqlite3_stmt *sql, struct buf *lines, uint64_t *first, uint32_t *count)
-{
-    uint64_t seq = STORE_SEQ(sqlite3_column_int64(sql, 0)), n = (uint64_t)sqlite3_column_int64(sql, 1);
-    const char *data = sqlite3_column_blob(sql, 2);
-    size_t len = (size_t)sqlite3_column_bytes(sql, 2), from, to;
-    uint64_t skip = q->after >= seq ? q->after - seq + 1 : 0, cut = seq + n - 1 > q->last ? seq + n - 1 - q->last : 0;
+/* What a read has gathered. */
+struct piece {
+    const struct store_read *wanted;
+    struct buf lines;
+    uint64_t first;
+    uint32_t count;
+    bool is_full; /* or there is a hole */
+};
 
-    if (skip + cut >= n || data == NULL)
-        return true;
+/* Takes what is wanted of some messages. */
+static void take(struct piece *p, uint64_t seq, uint64_t n, const char *data, size_t len)
+{
+    const struct store_read *q = p->wanted;
+    uint64_t after = p->count > 0 ? p->first + p->count - 1 : q->after, skip, cut;
+    size_t from, to;
+
+    skip = after >= seq ? after - seq + 1 : 0;
+    cut = seq + n - 1 > q->last ? seq + n - 1 - q->last : 0;
+    if (p->is_full || skip + cut >= n || data == NULL)
+        return;
     from = skip_lines(data, len, skip);
     to = cut > 0 ? from + skip_lines(data + from, len - from, n - skip - cut) : len;
-    if (*count > 0 && (lines->len + (to - from) > q->most_bytes || seq != *first + *count))
-        return false;
-    if (*count == 0)
-        *first = seq + skip;
-    buf_put(lines, data + from, to - from);
-    *count += (uint32_t)(n - skip - cut);
-    return true;
+    if (p->count > 0 && (p->lines.len + (to - from) > q->most_bytes || seq > after + 1)) {
+        p->is_full = true;
+        return;
+    }
+    if (p->count == 0)
+        p->first = seq + skip;
+    buf_put(&p->lines, data + from, to - from);
+    p->count += (uint32_t)(n - skip - cut);
 }
 
-void store_sqlite_read(void *reader, struct store_job *job)
+static void take_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
 {
-    struct store_read *q = (struct store_read *)job;
-    struct store_reader *r = reader;
+    (void)keys;
+    take(arg, part->first_seq, part->count, lines, part->len);
+}
+
+static int read_rows(struct store_reader *r, const struct store_read *q, struct piece *p)
+{
     sqlite3_int64 start = STORE_KEY(q->id, q->after + 1);
     sqlite3_stmt *sql = between(r, SQL_START, STORE_KEY(q->id, 0), start);
-    struct buf lines = {0};
-    uint64_t first = 0;
-    uint32_t count = 0;
     int ret;
 
     if (sqlite3_step(sql) == SQLITE_ROW)
         start = sqlite3_column_int64(sql, 0);
     sqlite3_reset(sql);
     sql = between(r, SQL_READ, start, STORE_KEY(q->id, q->last));
-    while ((ret = sqlite3_step(sql)) == SQLITE_ROW && take_row(q, sql, &lines, &first, &count))
-        ;
-    if (ret != SQLITE_ROW && ret != SQLITE_DONE)
-        fail(r, job);
+    while (!p->is_full && (ret = sqlite3_step(sql)) == SQLITE_ROW)
+        take(p, STORE_SEQ(sqlite3_column_int64(sql, 0)), (uint64_t)sqlite3_column_int64(sql, 1), sqlite3_column_blob(sql, 2),
+             (size_t)sqlite3_column_bytes(sql, 2));
     sqlite3_reset(sql);
-    if (count > 0) {
-        q->chunk = chunk_new_copy(lines.data, lines.len);
-        q->chunk->first_seq = first;
-        q->chunk->count = count;
+    return p->is_full || ret == SQLITE_DONE ? 0 : -1;
+}
+
+void store_sqlite_read(void *reader, struct store_job *job)
+{
+    struct store_read *q = (struct store_read *)job;
+    struct store_reader *r = reader;
+    struct piece p = {.wanted = q};
+    int ret;
+
+    begin(r);
+    ret = read_rows(r, q, &p);
+    if (ret == 0 && !p.is_full && (p.count > 0 ? p.first + p.count - 1 : q->after) < q->last)
+        ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, &p, take_part);
+    if (ret != 0)
+        fail(r, job);
+    end(r);
+    if (p.count > 0) {
+        q->chunk = chunk_new_copy(p.lines.data, p.lines.len);
+        q->chunk->first_seq = p.first;
+        q->chunk->count = p.count;
     }
-    buf_deinit(&lines);
+    buf_deinit(&p.lines);
 }
 
 static void add_known(struct store_list *l, sqlite3_stmt *sql)

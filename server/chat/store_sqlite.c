@@ -154,53 +154,22 @@ static void give_back(struct store_job *job)
     }
 }
 
-/* Takes out of the list what is to be read, once all before it can be. */
-static struct store_job *take_asks(struct store_job **jobs)
-{
-    struct store_job *asks = NULL, **at = jobs, **last = &asks;
-
-    while (*at != NULL) {
-        if ((*at)->run != NULL) {
-            *last = *at;
-            *at = (*at)->next;
-            last = &(*last)->next;
-        } else {
-            at = &(*at)->next;
-        }
-    }
-    *last = NULL;
-    return asks;
-}
-
-static void pass_on(struct disk *d, struct store_job *asks)
-{
-    struct store_job *next;
-    bool is_partial = asks != NULL && store_writer_tidy(&d->writer) != 0;
-
-    for (; asks != NULL; asks = next) {
-        next = asks->next;
-        asks->is_partial = is_partial;
-        queue_put(&d->asks, asks);
-    }
-}
-
 static void *write_on(void *arg)
 {
     struct disk *d = arg;
     bool ended = false;
 
     while (!ended) {
-        struct store_job *jobs = queue_take(&d->writes, true, IDLE_SECONDS, &ended), *asks = take_asks(&jobs);
+        struct store_job *jobs = queue_take(&d->writes, true, IDLE_SECONDS, &ended);
 
         if (jobs != NULL) {
             store_writer_put(&d->writer, jobs);
             give_back(jobs);
-        } else if (asks == NULL) {
+        } else {
             store_writer_tidy(&d->writer);
         }
-        pass_on(d, asks);
         store_retain(&d->writer);
-        if (jobs != NULL || asks != NULL)
+        if (jobs != NULL)
             queue_done(&d->writes);
     }
     return NULL;
@@ -231,11 +200,6 @@ static void disk_write(struct store *s, struct store_write *w)
 static void disk_ask(struct store *s, struct store_job *job)
 {
     queue_put(&((struct disk *)s)->asks, job);
-}
-
-static void disk_ask_all(struct store *s, struct store_job *job)
-{
-    queue_put(&((struct disk *)s)->writes, job);
 }
 
 static bool disk_settle(struct store *s)
@@ -272,7 +236,7 @@ static void disk_close(struct store *s)
 }
 
 static const struct store_ops disk_ops = {
-    .write = disk_write, .ask = disk_ask, .ask_all = disk_ask_all, .settle = disk_settle, .close = disk_close};
+    .write = disk_write, .ask = disk_ask, .settle = disk_settle, .close = disk_close};
 
 /* One server a data directory; the lock goes with the process, however it ends. */
 static bool lock_dir(struct disk *d, const char *dir, char err[STORE_ERROR_SIZE])

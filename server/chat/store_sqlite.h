@@ -19,7 +19,19 @@
 #define STORE_SEQ(key)  ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
 #define STORE_ROOM(key) ((uint64_t)(key) >> STORE_SEQ_BITS)
 
-enum store_reader_sql { SQL_ROOM, SQL_FIRST, SQL_LAST, SQL_KEYS, SQL_START, SQL_READ, SQL_READ_INBOX, SQL_LIST, SQL_READER_COUNT };
+enum store_reader_sql {
+    SQL_ROOM,
+    SQL_FIRST,
+    SQL_LAST,
+    SQL_KEYS,
+    SQL_START,
+    SQL_READ,
+    SQL_READ_INBOX,
+    SQL_READ_BEGIN,
+    SQL_READ_END,
+    SQL_LIST,
+    SQL_READER_COUNT
+};
 
 struct store_reader {
     sqlite3 *db;
@@ -84,9 +96,16 @@ int store_writer_tidy(struct store_writer *w);
 void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one);
 int store_inbox_move(struct store_writer *w);
 
-/* Everything in the inbox, by room and seq; sql: its rows in order. 0, or -1 where it can't be read or is damaged. */
-int store_inbox_each(sqlite3_stmt *sql, void *arg,
-                     void (*fn)(void *arg, uint64_t room, uint64_t first_seq, uint64_t count, const char *lines, size_t len));
+/* What a room said in one turn, as it lies in the inbox: in front of its lines and its keys. */
+struct store_part {
+    uint64_t room, first_seq, time_ms;
+    uint32_t count, len, keys_len, unused;
+};
+
+/* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1 where it can't be
+ * read or is damaged. */
+int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
+                     void (*fn)(void *arg, const struct store_part *part, const char *lines, const char *keys));
 void store_writer_close(struct store_writer *w);
 
 /* Lets go of some of what is beyond the retention, if it is time to. */

@@ -22,6 +22,7 @@ struct conn;
 struct listener;
 struct event;
 struct event_base;
+struct poller;
 
 #define REACTOR_MAX  64
 #define REACTOR_READ 65536 /* bytes read from one connection at a time */
@@ -68,6 +69,11 @@ struct conn_ops {
 
 TAILQ_HEAD(conn_queue, conn);
 
+struct conn_list {
+    struct conn **v;
+    uint32_t n, cap;
+};
+
 struct net {
     unsigned count;
     struct reactor *reactors[REACTOR_MAX];
@@ -84,6 +90,7 @@ struct reactor {
     unsigned index;
     struct event_base *base;
     struct event *mail, *tick;
+    struct poller *poller; /* of the connections */
     pthread_t thread;
     void *upper; /* the layer above's */
     struct net_limits limits;
@@ -91,7 +98,7 @@ struct reactor {
     struct listener *listener; /* the first reactor's */
 
     uint64_t now_us, wall_ms; /* of this turn; see reactor_now */
-    struct conn *dirty, *dead, *resumed;
+    struct conn_list dirty, dead, resumed, spare;
     struct conn_queue timers[TIMER_COUNT];
     struct outq_pool pool;
     struct mailbox box;
@@ -99,6 +106,8 @@ struct reactor {
     char *raw, *plain; /* REACTOR_READ bytes each */
     struct buf scratch; /* for lines being made; whoever uses it clears it first and is done within one call */
     unsigned connections;
+    unsigned handshakes, handshakes_seen; /* TLS, since memory was last trimmed; and when that was last looked at */
+    struct event *trim;
     bool stopping; /* ends when its last connection is closed */
     uint64_t turns;
 };
@@ -122,6 +131,14 @@ uint64_t reactor_now(struct reactor *r);
 
 /* For every connection of r that is not closed; fn may close it. */
 void reactor_each(struct reactor *r, void (*fn)(struct conn *c, void *arg), void *arg);
+
+/* Lists of this turn: who has something to write, whose waiting input is to be handled, and who is to be freed. */
+void reactor_add_dirty(struct reactor *r, struct conn *c);
+void reactor_add_resumed(struct reactor *r, struct conn *c);
+void reactor_add_dead(struct reactor *r, struct conn *c);
+
+/* A TLS handshake is done: a burst of them leaves holes in memory, which are given back when it is over. */
+void reactor_count_handshake(struct reactor *r);
 
 /* Timers. A connection that is in a queue leaves it. */
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind);

@@ -32,9 +32,20 @@ def check(fact, *what):
         raise AssertionError(" ".join(map(str, what)) or "that does not hold")
 
 
+def clip(value):
+    """For a failure's text: a value in at most some 600 characters."""
+    text = repr(value)
+    return text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]} ({len(text)} characters)"
+
+
 def equal(got, wanted, what=""):
-    if got != wanted:
-        raise AssertionError(f"{what + ': ' if what else ''}got {got!r}, wanted {wanted!r}")
+    if got == wanted:
+        return
+    where = ""
+    if isinstance(got, list) and isinstance(wanted, list):
+        at = next((i for i, (a, b) in enumerate(zip(got, wanted)) if a != b), min(len(got), len(wanted)))
+        where = f" (lengths {len(got)} and {len(wanted)}; different from {at} on: {clip(got[at:at + 3])})"
+    raise AssertionError(f"{what + ': ' if what else ''}got {clip(got)}, wanted {clip(wanted)}{where}")
 
 
 def raises(kind, func, *args):

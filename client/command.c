@@ -1,0 +1,263 @@
+/* command.c: what is typed with a slash, a table: name, what it takes, a handler. See line.h. */
+#include "client/line.h"
+
+#include "client/sanitize.h"
+#include "common/utf8.h"
+#include "protocol/codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define HISTORY_LINES 20
+
+struct command {
+    const char *name, *takes, *help;
+    void (*run)(struct line_view *v, char *args);
+    bool needs_args;
+};
+
+/* Cuts the first word off; what is left begins at the next one. */
+static char *next_word(char **rest)
+{
+    char *word = *rest + strspn(*rest, " "), *end = word + strcspn(word, " ");
+
+    *rest = end + strspn(end, " ");
+    *end = '\0';
+    return word;
+}
+
+static bool check_room(struct line_view *v, const char *name)
+{
+    if (options_is_room(name))
+        return true;
+    line_notice(v, "!", "%s can't be a room: 1 to %d of a-z 0-9 . _ and - are", name, PROTOCOL_MAX_ROOM);
+    return false;
+}
+
+/* Gives the request an id of its own, so that what answers it is known, and sends it. */
+static void ask(struct line_view *v, struct buf *b)
+{
+    char id[32];
+
+    snprintf(id, sizeof id, "line.%u", ++v->asked);
+    codec_add_text(b, FIELD_ID, id);
+    codec_end(b);
+    if (client_request(&v->chat->client, b->data, b->len) != 0)
+        line_notice(v, "!", "there is no connection at the moment");
+    buf_deinit(b);
+}
+
+static void run_join(struct line_view *v, char *args)
+{
+    char *room = next_word(&args);
+
+    if (!check_room(v, room))
+        return;
+    client_want_room(&v->chat->client, room);
+    line_look_at(v, room);
+}
+
+static struct model_room *find_room(struct line_view *v, const char *name)
+{
+    return model_find(&v->chat->client.model, name, strlen(name));
+}
+
+static void run_leave(struct line_view *v, char *args)
+{
+    char *name = next_word(&args);
+    struct model_room *r = find_room(v, name[0] != '\0' ? name : v->room);
+
+    if (r == NULL || !r->joined)
+        line_notice(v, "!", "you are not in %s", name[0] != '\0' ? name : v->room);
+    else
+        client_leave_room(&v->chat->client, r);
+}
+
+static void list_own_rooms(struct line_view *v)
+{
+    struct model_room *r;
+
+    TAILQ_FOREACH(r, &v->chat->client.model.rooms, link)
+    if (r->joined || model_is_direct(r))
+        line_notice(v, "·", "%s%s", r->name, strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
+}
+
+static void run_room(struct line_view *v, char *args)
+{
+    char *name = next_word(&args);
+    struct model_room *r = find_room(v, name);
+
+    if (name[0] == '\0')
+        list_own_rooms(v);
+    else if (options_is_direct(name) || (r != NULL && r->joined))
+        line_look_at(v, name);
+    else
+        line_notice(v, "!", "you are not in %s: /join %s", name, name);
+}
+
+static void run_msg(struct line_view *v, char *args)
+{
+    char *nick = next_word(&args), room[UTF8_NICK_MAX + 2];
+
+    nick += nick[0] == '@';
+    if (!utf8_is_nick(nick, strlen(nick))) {
+        line_notice(v, "!", "%s can't be a nick", nick);
+        return;
+    }
+    snprintf(room, sizeof room, "@%s", nick);
+    if (args[0] == '\0')
+        line_look_at(v, room);
+    else
+        line_say(v, room, args, strlen(args));
+}
+
+static void run_who(struct line_view *v, char *args)
+{
+    char *name = next_word(&args);
+    struct buf b = {0};
+
+    if (name[0] == '\0' && v->room[0] == '@') {
+        line_notice(v, "·", "only you and %s are here", v->room + 1);
+        return;
+    }
+    buf_clear(&v->names);
+    codec_begin(&b, MESSAGE_WHO);
+    codec_add_text(&b, FIELD_ROOM, name[0] != '\0' ? name : v->room);
+    ask(v, &b);
+}
+
+static void run_rooms(struct line_view *v, char *args)
+{
+    char *prefix = next_word(&args);
+    struct buf b = {0};
+
+    codec_begin(&b, MESSAGE_ROOMS);
+    if (prefix[0] != '\0')
+        codec_add_text(&b, FIELD_PREFIX, prefix);
+    ask(v, &b);
+}
+
+static void run_topic(struct line_view *v, char *args)
+{
+    struct buf b = {0};
+
+    codec_begin(&b, MESSAGE_TOPIC);
+    codec_add_text(&b, FIELD_ROOM, v->room);
+    codec_add_text(&b, FIELD_TEXT, strcmp(args, "-") == 0 ? "" : args);
+    ask(v, &b);
+}
+
+void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit)
+{
+    struct buf b = {0};
+
+    codec_begin(&b, MESSAGE_HISTORY);
+    codec_add_text(&b, FIELD_ROOM, room);
+    if (before > 0)
+        codec_add_uint(&b, FIELD_BEFORE, before);
+    codec_add_uint(&b, FIELD_LIMIT, limit);
+    ask(v, &b);
+}
+
+static void run_history(struct line_view *v, char *args)
+{
+    char *count = next_word(&args), *end;
+    unsigned long n = count[0] != '\0' ? strtoul(count, &end, 10) : HISTORY_LINES;
+
+    if (n < 1 || n > 1000 || (count[0] != '\0' && *end != '\0'))
+        line_notice(v, "!", "/history takes a number from 1 to 1000");
+    else
+        command_ask_history(v, v->room, 0, (unsigned)n);
+}
+
+static void run_nick(struct line_view *v, char *args)
+{
+    (void)args;
+    line_notice(
+        v, "·",
+        "you are %s here. A nick belongs to a connection: to be somebody else, /quit and start chat -n NICK",
+        v->chat->client.nick);
+}
+
+static void run_tcp(struct line_view *v, char *args)
+{
+    (void)args;
+    show_put_connection(&v->out, &v->style, &v->chat->client);
+    line_flush(v);
+}
+
+static void run_shutdown(struct line_view *v, char *args)
+{
+    (void)args;
+    if (v->chat->client.state != CLIENT_ON) {
+        line_notice(v, "!", "there is nothing to end: /tcp shows the connection");
+        return;
+    }
+    v->ending_by_hand = true;
+    client_half_close(&v->chat->client);
+}
+
+static void run_reconnect(struct line_view *v, char *args)
+{
+    (void)args;
+    line_notice(v, "·", "connecting to %s again", v->chat->options.server);
+    client_reconnect(&v->chat->client);
+}
+
+static void run_quit(struct line_view *v, char *args)
+{
+    (void)args;
+    client_quit(&v->chat->client, 3000);
+}
+
+static void run_help(struct line_view *v, char *args);
+
+static const struct command commands[] = {
+    {"/help", "", "this list", run_help, false},
+    {"/join", "ROOM", "go into a room and talk there", run_join, true},
+    {"/leave", "[ROOM]", "leave it", run_leave, false},
+    {"/room", "[ROOM | @NICK]", "talk there; alone: the rooms that you are in", run_room, false},
+    {"/msg", "NICK [TEXT]", "say something to one person; without text: talk to that person", run_msg, true},
+    {"/who", "[ROOM]", "who is here", run_who, false},
+    {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false},
+    {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true},
+    {"/history", "[N]", "what was said before", run_history, false},
+    {"/nick", "", "who you are", run_nick, false},
+    {"/tcp", "", "the connection, as the kernel sees it", run_tcp, false},
+    {"/shutdown", "", "end your side of the connection: you only listen then", run_shutdown, false},
+    {"/reconnect", "", "connect anew", run_reconnect, false},
+    {"/quit", "", "say good bye and leave", run_quit, false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+const char *command_name(size_t i)
+{
+    return commands[i].name;
+}
+
+static void run_help(struct line_view *v, char *args)
+{
+    (void)args;
+    for (const struct command *c = commands; c->name != NULL; c++)
+        buf_putf(&v->out, "  %-10s %-18s %s\n", c->name, c->takes, c->help);
+    buf_puts(&v->out,
+             "  Anything else is said in the current room; a line that begins with // with one slash.\n"
+             "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");
+    line_flush(v);
+}
+
+void command_run(struct line_view *v, char *line)
+{
+    char *args = line, *name = next_word(&args);
+    const struct command *c = commands;
+
+    while (c->name != NULL && strcmp(c->name, name) != 0)
+        c++;
+    if (c->name == NULL)
+        line_notice(v, "!", "there is no %s: /help lists what there is", name);
+    else if (c->needs_args && args[0] == '\0')
+        line_notice(v, "!", "%s %s: %s", c->name, c->takes, c->help);
+    else
+        c->run(v, args);
+}

@@ -1,0 +1,40 @@
+/* line.h: chat on a terminal, as its two halves share it: view_line.c shows what comes, command.c does what
+ * is typed. */
+#ifndef CLIENT_LINE_H
+#define CLIENT_LINE_H
+
+#include "client/chat.h"
+#include "client/show.h"
+
+struct line_view {
+    struct chat *chat;
+    struct show_style style;
+    struct event *tick;
+    char room[PROTOCOL_MAX_ROOM + 1]; /* the one that is talked to, or @nick */
+    struct buf out;                   /* what is being put together for the terminal */
+    struct buf names;                 /* of the `who` whose answer is coming */
+    unsigned asked;                   /* requests of commands so far: their ids are "line." and this */
+    bool term_ready, ending_by_hand;
+};
+
+/* view_line.c */
+void line_notice(struct line_view *v, const char *mark, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void line_flush(struct line_view *v); /* what is in out goes to the terminal */
+void line_look_at(struct line_view *v, const char *room);
+void line_say(struct line_view *v, const char *room, const char *text, size_t len);
+
+/* command.c: one line that begins with a slash. */
+void command_run(struct line_view *v, char *line);
+
+/* The newest messages of a room that are not yet on the screen: before its seq. */
+void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit);
+
+/* complete.c: see term.h. */
+char **complete_word(const struct model *m, const char *room, const char *line, size_t start,
+                     const char *word);
+
+/* Command number i with its slash, or NULL behind the last one. */
+const char *command_name(size_t i);
+
+#endif

@@ -1,0 +1,213 @@
+/* show.c: messages, notices and the prompt; see show.h. The connection is in show_tcp.c. */
+#include "client/show.h"
+
+#include "client/sanitize.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <utf8proc.h>
+
+#define NARROW            24 /* below that many columns wrapping does more harm than good */
+#define ZERO_WIDTH_JOINER 0x200d
+
+#define DIM   "\x1b[2m"
+#define PLAIN "\x1b[0m"
+
+/* Readable on dark and on light ground; the last is no color at all where there are none. */
+static const char *const nick_colors[] = {"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m",
+                                          "\x1b[35m", "\x1b[36m", "\x1b[91m", "\x1b[92m",
+                                          "\x1b[94m", "\x1b[95m", "\x1b[96m"};
+
+static void put_style(struct buf *b, const struct show_style *s, const char *code)
+{
+    if (s->color)
+        buf_puts(b, code);
+}
+
+static const char *color_of(const char *nick, size_t len)
+{
+    uint32_t h = 2166136261U; /* FNV-1a: the same nick has the same colour everywhere and always */
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)nick[i]) * 16777619U;
+    return nick_colors[h % (sizeof nick_colors / sizeof *nick_colors)];
+}
+
+/* One code point that belongs together with what came before it has no width of its own. */
+static int point_width(utf8proc_int32_t c, utf8proc_int32_t before)
+{
+    if (before == ZERO_WIDTH_JOINER || c == 0xfe0f)
+        return 0;
+    return utf8proc_charwidth(c);
+}
+
+/* The code point at text and its bytes; what is no UTF-8 counts byte by byte. */
+static size_t next_point(const char *text, size_t len, utf8proc_int32_t *c)
+{
+    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, c);
+
+    if (n > 0)
+        return (size_t)n;
+    *c = '?';
+    return 1;
+}
+
+int show_text_width(const char *text, size_t len)
+{
+    utf8proc_int32_t c, before = 0;
+    int width = 0;
+
+    while (len > 0) {
+        size_t n = next_point(text, len, &c);
+
+        width += point_width(c, before);
+        before = c;
+        text += n;
+        len -= n;
+    }
+    return width;
+}
+
+/* How many bytes of text fit into so many columns: up to the last space that does where there is one, but no
+ * less than one character. */
+static size_t fit(const char *text, size_t len, int columns)
+{
+    utf8proc_int32_t c, before = 0;
+    size_t at = 0, space = 0;
+    int width = 0;
+
+    while (at < len) {
+        size_t n = next_point(text + at, len - at, &c);
+        int w = point_width(c, before);
+
+        if (width + w > columns && at > 0 && w > 0)
+            return c == ' ' ? at : space > 0 ? space : at;
+        if (c == ' ')
+            space = at + n;
+        width += w;
+        before = c;
+        at += n;
+    }
+    return len;
+}
+
+static void put_indent(struct buf *b, int indent)
+{
+    buf_putf(b, "\n%*s", indent, "");
+}
+
+static void put_wrapped_line(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
+                             int indent)
+{
+    if (s->width < NARROW) {
+        buf_put(b, text, len);
+        return;
+    }
+    while (len > 0) {
+        size_t n = fit(text, len, s->width - at > 1 ? s->width - at : 1), end = n;
+
+        while (n < len && end > 0 && text[end - 1] == ' ')
+            end--;
+        buf_put(b, text, end);
+        text += n;
+        len -= n;
+        while (len > 0 && text[0] == ' ' && n > 0) {
+            text++;
+            len--;
+        }
+        if (len > 0)
+            put_indent(b, indent);
+        at = indent;
+    }
+}
+
+void show_put_wrapped(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
+                      int indent)
+{
+    const char *lf;
+
+    while ((lf = len > 0 ? memchr(text, '\n', len) : NULL) != NULL) {
+        put_wrapped_line(b, s, text, (size_t)(lf - text), at, indent);
+        put_indent(b, indent);
+        at = indent;
+        len -= (size_t)(lf + 1 - text);
+        text = lf + 1;
+    }
+    put_wrapped_line(b, s, text, len, at, indent);
+}
+
+static int put_time(struct buf *b, const struct show_style *s, uint64_t time_ms, uint64_t now_ms)
+{
+    time_t then = (time_t)(time_ms / 1000), now = (time_t)(now_ms / 1000);
+    struct tm at, today;
+    char text[40];
+
+    localtime_r(&then, &at);
+    localtime_r(&now, &today);
+    strftime(text, sizeof text,
+             at.tm_yday == today.tm_yday && at.tm_year == today.tm_year ? "%H:%M " : "%b %d %H:%M ", &at);
+    put_style(b, s, DIM);
+    buf_puts(b, text);
+    put_style(b, s, PLAIN);
+    return show_text_width(text, strlen(text));
+}
+
+/* A name of others', and how wide it came out. */
+static int put_name(struct buf *b, const char *name, size_t len)
+{
+    size_t from = b->len;
+
+    sanitize_put(b, name, len);
+    return show_text_width(b->data + from, b->len - from);
+}
+
+void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
+                      uint64_t now_ms)
+{
+    int indent = put_time(b, s, m->time_ms, now_ms), at = indent;
+    struct buf text = {0};
+
+    if (m->room != NULL) {
+        buf_puts(b, "[");
+        at += 3 + put_name(b, m->room, m->room_len);
+        buf_puts(b, "] ");
+    }
+    put_style(b, s, color_of(m->nick, m->nick_len));
+    at += 2 + put_name(b, m->nick, m->nick_len);
+    put_style(b, s, PLAIN);
+    buf_puts(b, ": ");
+    if (m->is_old)
+        put_style(b, s, DIM);
+    sanitize_put_lines(&text, m->text, m->text_len, "");
+    show_put_wrapped(b, s, text.data, text.len, at, indent + 2);
+    if (m->is_old)
+        put_style(b, s, PLAIN);
+    buf_puts(b, "\n");
+    buf_deinit(&text);
+}
+
+void show_put_notice(struct buf *b, const struct show_style *s, const char *mark, const char *text)
+{
+    put_style(b, s, strcmp(mark, "·") == 0 ? DIM : "\x1b[33m");
+    buf_putf(b, "%s ", mark);
+    show_put_wrapped(b, s, text, strlen(text), 2, 2);
+    put_style(b, s, PLAIN);
+    buf_puts(b, "\n");
+}
+
+void show_put_prompt(struct buf *b, const struct show_style *s, const struct client *c, const char *room)
+{
+    if (s->color)
+        buf_puts(b, "\001\x1b[1m\002");
+    sanitize_put(b, room, strlen(room));
+    if (c->state == CLIENT_OFF || c->state == CLIENT_ENDING)
+        buf_puts(b, " (ended)");
+    else if (c->state != CLIENT_ON)
+        buf_puts(b, " (offline)");
+    if (c->model.line_count > 0 && c->state != CLIENT_ON)
+        buf_putf(b, " %zu waiting", c->model.line_count);
+    buf_puts(b, ">");
+    if (s->color)
+        buf_puts(b, "\001\x1b[0m\002");
+    buf_puts(b, " ");
+}

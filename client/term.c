@@ -1,0 +1,257 @@
+/* term.c: see term.h. */
+#include "client/term.h"
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/mem.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <readline/history.h>
+#include <readline/readline.h>
+
+#define AGAIN_US 2000000 /* within that time a second ^C leaves */
+#define HINT     "· ^C once more, or /quit, leaves\n"
+
+enum { SIGNALS = 6 };
+
+static const struct term_handler *handler;
+static void *owner;
+static struct event *input, *flush, *signals[SIGNALS];
+static struct buf out;
+static uint64_t interrupted_us;
+static bool ready;
+
+static void draw_again(void)
+{
+    rl_on_new_line();
+    rl_redisplay();
+}
+
+static void write_out(void)
+{
+    rl_clear_visible_line();
+    fwrite(out.data, 1, out.len, stdout);
+    buf_clear(&out);
+    draw_again();
+    fflush(stdout);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    if (ready && out.len > 0)
+        write_out();
+}
+
+void term_print(const char *text, size_t len)
+{
+    if (!ready) {
+        fwrite(text, 1, len, stdout);
+        fflush(stdout);
+        return;
+    }
+    buf_put(&out, text, len);
+    event_active(flush, EV_TIMEOUT, 1);
+}
+
+static void drop_typed(void)
+{
+    rl_clear_visible_line();
+    rl_replace_line("", 1);
+    using_history();
+    draw_again();
+}
+
+/* Enter. The typed line is taken off the screen: it comes back as a message, or as a notice of why it did
+ * not. */
+static int accept_line(int count, int key)
+{
+    char *text = mem_strdup(rl_line_buffer);
+
+    (void)count, (void)key;
+    drop_typed();
+    if (text[0] != '\0') {
+        add_history(text);
+        using_history();
+        handler->line(owner, text);
+    }
+    free(text);
+    return 0;
+}
+
+/* readline's own end of a line: only of the input, as Enter goes to accept_line. */
+static void on_readline(char *text)
+{
+    free(text);
+    if (text == NULL)
+        handler->end(owner);
+}
+
+static void on_input(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    if (ready)
+        rl_callback_read_char();
+}
+
+static void interrupt(void)
+{
+    uint64_t now = clock_mono_us();
+    bool was_empty = rl_end == 0;
+
+    rl_free_line_state();
+    rl_callback_sigcleanup();
+    drop_typed();
+    if (was_empty && interrupted_us != 0 && now - interrupted_us < AGAIN_US) {
+        handler->end(owner);
+        return;
+    }
+    interrupted_us = now;
+    if (was_empty)
+        term_print(HINT, sizeof HINT - 1);
+}
+
+/* ^Z: the shell gets its terminal back as it was, and we ours when it lets us go on. */
+static void suspend(void)
+{
+    rl_clear_visible_line();
+    fflush(stdout);
+    rl_deprep_terminal();
+    kill(getpid(), SIGSTOP);
+    rl_prep_terminal(1);
+    rl_resize_terminal();
+    rl_forced_update_display();
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    (void)what, (void)arg;
+    if (!ready)
+        return;
+    if (number == SIGINT)
+        interrupt();
+    else if (number == SIGTSTP)
+        suspend();
+    else if (number == SIGWINCH)
+        rl_resize_terminal();
+    else if (number != SIGCONT)
+        handler->end(owner);
+}
+
+/* For rl_completion_matches, which asks until it gets NULL and frees what it gets. */
+static char **candidates;
+
+static char *next_candidate(const char *word, int state)
+{
+    static size_t at;
+
+    (void)word;
+    if (state == 0)
+        at = 0;
+    return candidates != NULL ? candidates[at] != NULL ? candidates[at++] : NULL : NULL;
+}
+
+static char **complete(const char *word, int start, int end)
+{
+    char **matches;
+
+    (void)end;
+    rl_attempted_completion_over = 1; /* no file names */
+    rl_completion_suppress_append = 1;
+    candidates = handler->complete(owner, rl_line_buffer, (size_t)start, word);
+    matches = candidates != NULL ? rl_completion_matches(word, next_candidate) : NULL;
+    free(candidates);
+    candidates = NULL;
+    return matches;
+}
+
+/* Wide characters need a locale that knows UTF-8; a container often has none set. */
+static void set_locale(void)
+{
+    setlocale(LC_ALL, "");
+    if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
+        setlocale(LC_CTYPE, "C.UTF-8");
+}
+
+static void set_up_readline(void)
+{
+    rl_command_func_t *accept = accept_line;
+    Keymap maps[] = {emacs_standard_keymap, vi_insertion_keymap, vi_movement_keymap};
+
+    rl_readline_name = "chat";
+    rl_catch_signals = rl_catch_sigwinch = 0;
+    rl_completion_query_items = -1; /* that question would hold up everything */
+    rl_completer_word_break_characters = (char *)(uintptr_t) " \t\n";
+    rl_attempted_completion_function = complete;
+    rl_initialize();
+    rl_variable_bind("page-completions", "off");
+    rl_variable_bind("enable-bracketed-paste", "on");
+    rl_variable_bind("completion-ignore-case", "on");
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+        rl_bind_key_in_map('\r', accept, maps[i]);
+        rl_bind_key_in_map('\n', accept, maps[i]);
+    }
+    using_history();
+    stifle_history(1000);
+    rl_callback_handler_install("", on_readline);
+}
+
+void term_init(struct event_base *base, const struct term_handler *h, void *arg)
+{
+    static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH, SIGCONT};
+
+    handler = h;
+    owner = arg;
+    set_locale();
+    input = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, NULL);
+    flush = event_new(base, -1, 0, on_flush, NULL);
+    for (int i = 0; i < SIGNALS; i++) {
+        signals[i] = evsignal_new(base, numbers[i], on_signal, NULL);
+        event_add(signals[i], NULL);
+    }
+    event_add(input, NULL);
+    set_up_readline();
+    ready = true;
+}
+
+void term_deinit(void)
+{
+    if (!ready)
+        return;
+    rl_clear_visible_line();
+    fwrite(out.data, 1, out.len, stdout);
+    rl_set_prompt("");
+    rl_replace_line("", 1);
+    rl_callback_handler_remove();
+    fflush(stdout);
+    ready = false;
+    buf_deinit(&out);
+    clear_history();
+    event_free(input);
+    event_free(flush);
+    for (int i = 0; i < SIGNALS; i++)
+        event_free(signals[i]);
+}
+
+void term_set_prompt(const char *prompt)
+{
+    if (!ready)
+        return;
+    rl_clear_visible_line();
+    rl_set_prompt(prompt);
+    draw_again();
+}
+
+int term_width(void)
+{
+    struct winsize size; /* readline learns of a new one a moment later */
+
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
