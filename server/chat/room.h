@@ -42,7 +42,7 @@ struct turn {
     struct ack *acks;
     uint32_t ack_count;
     struct buf ack_lines;
-    bool is_back;
+    bool is_back, is_held; /* held: for the turn behind it */
 };
 
 struct room {

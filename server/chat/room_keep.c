@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define RECENT_BYTES (4 << 20) /* of messages in memory, where the rest can be read from a disk */
+#define MANY_MEMBERS 32        /* of a room */
 
 bool room_lasts(const struct room *room)
 {
@@ -200,10 +201,26 @@ static void finish_turn(struct room *room, struct turn *turn)
     room_hand_out(room, turn->chunk, false, turn);
 }
 
+/* To write to many members costs more than a commit: what the store is just about to keep goes along. A turn is held back
+ * for the one behind it, and no longer. */
+static bool hold_back(struct room *room)
+{
+    struct turn *first = room->turns, *turn = first;
+
+    while (turn != NULL && turn->is_back)
+        turn = turn->next;
+    if (room->members < MANY_MEMBERS || first == NULL || !first->is_back || turn == NULL || first->is_held)
+        return false;
+    first->is_held = true;
+    return true;
+}
+
 static void settle(struct room *room)
 {
     struct turn *turn;
 
+    if (hold_back(room))
+        return;
     while ((turn = room->turns) != NULL && turn->is_back) {
         room->turns = turn->next;
         room->turns_done++;
