@@ -102,7 +102,7 @@ def test_rooms_that_nobody_is_in(t):
 
 def test_a_room_that_was_given_up(t):
     """Beyond max-rooms an empty room leaves memory; joined again, it is read from the disk."""
-    s = disk(t, max_rooms=2)
+    s = disk(t, max_rooms=2, threads=1)
     epoch, closed = None, 0
     for _ in range(2):
         for room in ("a", "b", "c"):
@@ -381,4 +381,17 @@ def test_torture(t):
     torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
     done = subprocess.run([torture, str(t.build), "8", "--senders", "20", "--listeners", "10", "--seconds", "0.5", "--term",
                            "--data", t.path(".")], capture_output=True, text=True, timeout=100, check=False)
+    equal(done.returncode, 0, done.stdout + done.stderr)
+
+
+@seconds(120)
+def test_torture_with_a_full_disk(t):
+    if os.geteuid() != 0:
+        raise Skip("only root can mount a small file system")
+    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
+    os.mkdir(t.path("full"))
+    done = subprocess.run([torture, str(t.build), "6", "--senders", "20", "--listeners", "5", "--full", "--data", t.path("full")],
+                          capture_output=True, text=True, timeout=100, check=False)
+    if "needs to mount" in done.stderr:
+        raise Skip("a tmpfs can't be mounted here")
     equal(done.returncode, 0, done.stdout + done.stderr)
