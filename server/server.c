@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "common/tls.h"
 #include "server/chat/chat.h"
+#include "server/chat/store.h"
 #include "server/listen.h"
 #include "server/net/listener.h"
 #include "server/peers.h"
@@ -340,11 +341,12 @@ static void end(void)
 {
     bool any = true;
 
-    while (any) {
-        any = false;
+    while (any) { /* until nothing comes back from the store either */
+        any = server.shared.store != NULL && store_settle(server.shared.store);
         for (unsigned i = 0; i < server.net.count; i++)
             any |= reactor_settle(server.net.reactors[i]);
     }
+    store_close(server.shared.store);
     listener_free(server.listener);
     server.listener = NULL;
     for (unsigned i = 0; i < server.net.count; i++)
@@ -375,6 +377,22 @@ static int open_data(const char *dir)
     return -errno;
 }
 
+static int open_store(const struct config *c)
+{
+    struct store_options options = {
+        .dir = c->data,
+        .durability = c->durability == CONFIG_DURABILITY_POWER ? STORE_POWER : STORE_PROCESS,
+        .retention = {.seconds = c->keep_seconds, .messages = c->keep_messages, .bytes = c->keep_bytes},
+    };
+    char err[STORE_ERROR_SIZE];
+
+    server.shared.store = store_open(&options, err);
+    if (server.shared.store != NULL)
+        return 0;
+    fprintf(stderr, "chatd: %s\n", err);
+    return SERVER_EXIT_STORAGE;
+}
+
 static int prepare(char tls_err[TLS_ERROR_SIZE])
 {
     struct config *c = server.config;
@@ -392,7 +410,7 @@ static int prepare(char tls_err[TLS_ERROR_SIZE])
         return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
     peers_configure(c);
     raise_files();
-    return 0;
+    return open_store(c);
 }
 
 static int listen_and_run(void)
