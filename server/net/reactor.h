@@ -83,7 +83,7 @@ struct reactor {
     struct net *net;
     unsigned index;
     struct event_base *base;
-    struct event *mail, *tick;
+    struct event *mail, *tick, *trace_due;
     pthread_t thread;
     void *upper; /* the layer above's */
     struct net_limits limits;
