@@ -135,11 +135,20 @@ struct model_conn {
     struct verdict *verdict; /* set by verdict_of */
 };
 
+/* A state that is known of a socket by its cookie alone; model_finish gives it to the connection that has it. */
+struct model_orphan {
+    const char *host;
+    uint64_t cookie;
+    struct model_state state;
+};
+
 struct model {
     struct model_conn **conns;
     size_t count, cap;
     char **texts; /* what it owns */
     size_t text_count, text_cap;
+    struct model_orphan *orphans;
+    size_t orphan_count, orphan_cap;
     char *remarks; /* what readers found wrong but could go on without: lines; NULL: nothing */
 };
 
@@ -158,10 +167,13 @@ struct model_conn *model_find_conn(struct model *m, const char *origin, const st
 /* Which side of the connection has that address. */
 enum model_side model_side_of(const struct model_conn *c, const struct tcp_addr *a);
 
+bool model_same_addr(const struct tcp_addr *a, const struct tcp_addr *b);
+
 void model_add_segment(struct model *m, struct model_conn *c, const struct model_segment *s);
 void model_add_call(struct model *m, struct model_conn *c, const struct model_call *call);
 void model_add_state(struct model *m, struct model_conn *c, const struct model_state *s);
 void model_add_note(struct model *m, struct model_conn *c, const struct model_note *n);
+void model_add_orphan(struct model *m, const struct model_orphan *o);
 
 /* A copy that lives as long as the model. NULL gives NULL. */
 const char *model_keep(struct model *m, const char *text);
