@@ -38,9 +38,9 @@ static const enum tcp_state states[] = {
 
 enum { KERNEL_LISTEN = 10 };
 
-static int open_netlink(uint32_t groups)
+static int open_netlink(void)
 {
-    struct sockaddr_nl local = {.nl_family = AF_NETLINK, .nl_groups = groups};
+    struct sockaddr_nl local = {.nl_family = AF_NETLINK};
     int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG), err;
 
     if (fd < 0)
@@ -55,7 +55,7 @@ static int open_netlink(uint32_t groups)
 struct diag *diag_new(void)
 {
     struct diag *d;
-    int fd = open_netlink(0);
+    int fd = open_netlink();
 
     if (fd < 0) {
         errno = -fd;
@@ -150,12 +150,12 @@ static int ask(struct diag *d, struct request *r, uint16_t flags)
 }
 
 /* The next datagram of the answer. Its length, or -errno. */
-static ssize_t take_answer(int fd, void *to, size_t size, int flags)
+static ssize_t take_answer(int fd, void *to, size_t size)
 {
     ssize_t n;
 
     do
-        n = recv(fd, to, size, flags);
+        n = recv(fd, to, size, 0);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
 }
@@ -186,7 +186,7 @@ int diag_find(struct diag *d, const struct tcp_addr *local, const struct tcp_add
     err = ask(d, &r, 0);
     if (err != 0)
         return err;
-    n = take_answer(d->fd, answer, sizeof answer, 0);
+    n = take_answer(d->fd, answer, sizeof answer);
     if (n < 0)
         return (int)n;
     if (!NLMSG_OK(head, (size_t)n))
@@ -225,30 +225,9 @@ int diag_each(struct diag *d, int family, diag_each_fn *each, void *arg)
     if (more < 0)
         return more;
     do {
-        ssize_t n = take_answer(d->fd, answer, sizeof answer, 0);
+        ssize_t n = take_answer(d->fd, answer, sizeof answer);
 
         more = n < 0 ? (int)n : take_dump(answer, (size_t)n, each, arg, &wanted);
     } while (more == 1);
     return more;
-}
-
-/* ---- what was freed ---- */
-
-int diag_open_destroy(void)
-{
-    return open_netlink(1U << (SKNLGRP_INET_TCP_DESTROY - 1) | 1U << (SKNLGRP_INET6_TCP_DESTROY - 1));
-}
-
-int diag_next_destroyed(int fd, struct diag_socket *s)
-{
-    _Alignas(struct nlmsghdr) char answer[ANSWER_SIZE];
-    const struct nlmsghdr *head = (const void *)answer;
-    ssize_t n;
-
-    do {
-        n = take_answer(fd, answer, sizeof answer, MSG_DONTWAIT);
-        if (n < 0)
-            return n == -EAGAIN ? 0 : (int)n;
-    } while (!NLMSG_OK(head, (size_t)n) || !take_socket(head, s));
-    return 1;
 }

@@ -1,6 +1,7 @@
 /* diag.h: what the kernel knows of TCP sockets that nobody has a descriptor of: inet_diag (sock_diag(7)).
  *
- * TIME_WAIT and SYN_RECEIVED are seen here only. Needs no privilege. One thread a struct diag. Linux. */
+ * TIME_WAIT and SYN_RECEIVED are seen here only. common/sockdiag.h answers for one socket, for the programs; this one also
+ * finds sockets, and tells of queues, windows and probes. Needs no privilege. One thread a struct diag. Linux. */
 #ifndef TRACE_DIAG_H
 #define TRACE_DIAG_H
 
@@ -38,12 +39,5 @@ int diag_find(struct diag *d, const struct tcp_addr *local, const struct tcp_add
 /* All TCP sockets of that family but listeners; stops where each says false. 0, or -errno. */
 typedef bool diag_each_fn(const struct diag_socket *s, void *arg);
 int diag_each(struct diag *d, int family, diag_each_fn *each, void *arg);
-
-/* The kernel's notices of TCP sockets that were freed: a descriptor to poll, or -errno. It means that the socket is gone,
- * not that the wire is done: TIME_WAIT comes after it. */
-int diag_open_destroy(void);
-
-/* What has come on it: 1 and a socket whose facts are its last; 0 where there is no more; -ENOBUFS where some were lost. */
-int diag_next_destroyed(int fd, struct diag_socket *s);
 
 #endif

@@ -1,4 +1,5 @@
 /* main.c: the program chat-trace: a table of what it does. */
+#include "trace/lab.h"
 #include "trace/show.h"
 
 #include <locale.h>
@@ -13,6 +14,7 @@ struct command {
 static const struct command commands[] = {
     {"show", show_main, "show FILE...          event logs and captures as a ladder, with a verdict"},
     {"live", live_main, "live DIR|FILE         follow the connections of a running chatd's trace"},
+    {"lab", lab_main, "lab NAME|list|all     what TCP does, made to happen, shown and checked"},
 };
 
 static void print_help(FILE *to)
