@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HALF_CLOSED_US 1000000 /* a half-closed span that long is one, even where nothing came in it */
 
@@ -20,7 +21,7 @@ static atomic_uint_fast64_t last_id;
 void lifecycle_set_side(const char *side)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    uint64_t at = clock_wall_us() / 100000; /* tenths of a second: a restart gets another prefix */
+    uint64_t at = clock_wall_us() / 100000 << 22 | ((uint64_t)getpid() & 0x3fffff); /* no two programs have the same */
     size_t n = 0;
 
     side_name = side;
