@@ -147,8 +147,9 @@ const struct model_segment *wire_find(const struct lab_conn *c, enum model_side 
                                       uint8_t value, unsigned nth);
 double wire_ms(const struct model_segment *from, const struct model_segment *to); /* NULLs give 0 */
 
-/* Whether the kernel itself has said that this end was in that state; ms: for how long, or NULL. */
-bool state_was(const struct lab_conn *c, enum model_side side, enum tcp_state state, double *ms);
+/* Whether the kernel itself has said that this end was in that state; for how long: until it said another; -1: never. */
+bool state_was(const struct lab_conn *c, enum model_side side, enum tcp_state state);
+double state_ms(const struct lab_conn *c, enum model_side side, enum tcp_state state);
 
 /* Now, by inet_diag. TCP_STATE_CLOSED where there is none. s: or NULL. */
 enum tcp_state state_now(struct lab_conn *c, enum model_side side, struct diag_socket *s);

@@ -37,14 +37,13 @@ static struct lab_conn *conn_of(struct lab *l, const struct diag_socket *s, enum
     return NULL;
 }
 
+/* Where the programs' logs or the capture have it, that; so this comes after those were read. */
 static struct model_conn *model_conn_of(struct lab *l, struct lab_conn *c)
 {
-    char origin[64];
-
-    if (c->model == NULL) {
-        snprintf(origin, sizeof origin, "lab %s", l->kind->name);
-        c->model = model_open_conn(l->model, origin, &c->client_addr, &c->server_addr);
-    }
+    if (c->model == NULL)
+        c->model = model_find_conn(l->model, NULL, &c->client_addr, &c->server_addr);
+    if (c->model == NULL)
+        c->model = model_open_conn(l->model, l->kind->name, &c->client_addr, &c->server_addr);
     return c->model;
 }
 
@@ -123,11 +122,11 @@ static void find_again(struct lab *l)
 void lab_look(struct lab *l)
 {
     l->has_looked = true;
-    if (l->watch != NULL)
-        add_states(l);
     if (l->capture != NULL)
         add_capture(l);
     add_logs(l);
+    if (l->watch != NULL)
+        add_states(l);
     model_finish(l->model);
     find_again(l);
 }
@@ -207,7 +206,7 @@ static enum tcp_state state_of(const struct model_event *e, enum model_side side
     return TCP_STATE_UNKNOWN;
 }
 
-bool state_was(const struct lab_conn *c, enum model_side side, enum tcp_state state, double *ms)
+double state_ms(const struct lab_conn *c, enum model_side side, enum tcp_state state)
 {
     int64_t first = 0, last = 0;
     bool is_in = false;
@@ -224,9 +223,12 @@ bool state_was(const struct lab_conn *c, enum model_side side, enum tcp_state st
             last = e->time_ns;
         is_in = now == state;
     }
-    if (ms != NULL)
-        *ms = (double)(last - first) / 1e6;
-    return first != 0;
+    return first != 0 ? (double)(last - first) / 1e6 : -1;
+}
+
+bool state_was(const struct lab_conn *c, enum model_side side, enum tcp_state state)
+{
+    return state_ms(c, side, state) >= 0;
 }
 
 enum tcp_state state_now(struct lab_conn *c, enum model_side side, struct diag_socket *s)
