@@ -164,7 +164,7 @@ bool app_await(struct lab_app *app, const char *text, struct buf *got, unsigned 
     while (!found && clock_mono_us() < deadline) {
         struct pollfd p = {.fd = app->out, .events = POLLIN};
 
-        if (poll(&p, 1, 10) != 1)
+        if (poll(&p, 1, 1) != 1)
             continue;
         n = read(app->out, buf_reserve(b, 4096), 4096);
         if (n <= 0)

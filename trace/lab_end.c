@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -234,7 +235,12 @@ static long did_close(struct lab_end *e, const char *call, long result, const ch
 
 long end_close(struct lab_end *e)
 {
-    return did_close(e, "close", tcp_close(e->fd), NULL);
+    char unread[32];
+    int n = 0;
+
+    ioctl(e->fd, FIONREAD, &n);
+    snprintf(unread, sizeof unread, "%d B unread", n);
+    return did_close(e, "close", tcp_close(e->fd), n > 0 ? unread : NULL);
 }
 
 long end_close_reset(struct lab_end *e)

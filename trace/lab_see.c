@@ -15,21 +15,16 @@
 
 /* ---- putting together ---- */
 
-static bool same_addr(const struct tcp_addr *a, const struct tcp_addr *b)
-{
-    return a->family == b->family && a->port == b->port && memcmp(a->ip, b->ip, sizeof a->ip) == 0;
-}
-
 static struct lab_conn *conn_of(struct lab *l, const struct diag_socket *s, enum model_side *side)
 {
     for (unsigned i = 0; i < l->conn_count; i++) {
         struct lab_conn *c = &l->conns[i];
 
-        if (same_addr(&s->local, &c->client_addr) && same_addr(&s->peer, &c->server_addr)) {
+        if (model_same_addr(&s->local, &c->client_addr) && model_same_addr(&s->peer, &c->server_addr)) {
             *side = MODEL_CLIENT;
             return c;
         }
-        if (same_addr(&s->local, &c->server_addr) && same_addr(&s->peer, &c->client_addr)) {
+        if (model_same_addr(&s->local, &c->server_addr) && model_same_addr(&s->peer, &c->client_addr)) {
             *side = MODEL_SERVER;
             return c;
         }
@@ -37,14 +32,24 @@ static struct lab_conn *conn_of(struct lab *l, const struct diag_socket *s, enum
     return NULL;
 }
 
-/* Where the programs' logs or the capture have it, that; so this comes after those were read. */
-static struct model_conn *model_conn_of(struct lab *l, struct lab_conn *c)
+/* Where the states of that side belong: a connection is still several ones in the model, of each program's log and of the
+ * capture, and each side is to be told of by one of them. So this comes after all were read. */
+static struct model_conn *model_conn_of(struct lab *l, const struct lab_conn *c, enum model_side side)
 {
-    if (c->model == NULL)
-        c->model = model_find_conn(l->model, NULL, &c->client_addr, &c->server_addr);
-    if (c->model == NULL)
-        c->model = model_open_conn(l->model, l->kind->name, &c->client_addr, &c->server_addr);
-    return c->model;
+    struct model_conn *found = NULL;
+
+    for (size_t i = 0; i < l->model->count; i++) {
+        struct model_conn *m = l->model->conns[i];
+
+        if (!model_same_addr(&m->end[MODEL_CLIENT].addr, &c->client_addr) ||
+            !model_same_addr(&m->end[MODEL_SERVER].addr, &c->server_addr))
+            continue;
+        if (m->end[side].has_log)
+            return m;
+        if (found == NULL || m->has_capture)
+            found = m;
+    }
+    return found != NULL ? found : model_open_conn(l->model, l->kind->name, &c->client_addr, &c->server_addr);
 }
 
 static void add_states(struct lab *l)
@@ -64,7 +69,7 @@ static void add_states(struct lab *l)
         state.side = side;
         if (s->has_info)
             state.facts = s->facts;
-        model_add_state(l->model, model_conn_of(l, c), &state);
+        model_add_state(l->model, model_conn_of(l, c, side), &state);
     }
 }
 
@@ -112,8 +117,8 @@ static void find_again(struct lab *l)
         for (size_t k = 0; k < l->model->count; k++) {
             struct model_conn *m = l->model->conns[k];
 
-            if (same_addr(&m->end[MODEL_CLIENT].addr, &c->client_addr) &&
-                same_addr(&m->end[MODEL_SERVER].addr, &c->server_addr))
+            if (model_same_addr(&m->end[MODEL_CLIENT].addr, &c->client_addr) &&
+                model_same_addr(&m->end[MODEL_SERVER].addr, &c->server_addr))
                 c->model = m;
         }
     }
