@@ -33,6 +33,7 @@ struct pass {
     struct model *m;
     struct model_conn *c;
     bool syn_sent, is_up, fin[MODEL_SIDES], rst;
+    size_t at; /* the event that is looked at */
 };
 
 static void come_up(struct pass *p, int64_t time_ns)
@@ -46,6 +47,15 @@ static void come_up(struct pass *p, int64_t time_ns)
     p->syn_sent = p->is_up = true;
 }
 
+/* On loopback connect() says EINPROGRESS and the connection is there: then the state behind the call says so. */
+static bool is_up_at_once(const struct pass *p)
+{
+    const struct model_event *next = &p->c->events[p->at + 1];
+
+    return p->at + 1 < p->c->count && next->kind == MODEL_STATE && next->state.side == MODEL_CLIENT &&
+           next->state.state == TCP_STATE_ESTABLISHED;
+}
+
 static void take_opening(struct pass *p, const struct model_call *call)
 {
     if (starts_with(call->name, "accept") && !p->c->end[MODEL_CLIENT].has_log) {
@@ -54,7 +64,7 @@ static void take_opening(struct pass *p, const struct model_call *call)
     }
     if (!starts_with(call->name, "connect") && !starts_with(call->name, "getsockopt(SO_ERROR)"))
         return;
-    if (call->err == 0 || (call->err == EINPROGRESS && call->facts.state == TCP_STATE_ESTABLISHED)) {
+    if (call->err == 0 || (call->err == EINPROGRESS && is_up_at_once(p))) {
         come_up(p, call->time_ns);
     } else if (!p->syn_sent) {
         put(p->m, p->c, call->time_ns - 1, MODEL_CLIENT, MODEL_SYN, 0);
@@ -140,6 +150,7 @@ void infer_segments(struct model *m, struct model_conn *c)
     for (size_t i = 0; i < count; i++) {
         struct model_event e = c->events[i];
 
+        p.at = i;
         if (e.kind == MODEL_CALL) {
             e.call.time_ns = e.time_ns;
             if (strcmp(e.call.name, "close") != 0 || !is_reset_soon(c, i))

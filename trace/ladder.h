@@ -45,6 +45,7 @@ const char *ladder_state_name(enum tcp_state state, enum ladder_length length);
 const char *ladder_segment_text(const struct model_segment *s, enum ladder_length length, char out[LADDER_TEXT]);
 /* "rtt 31 us, unacked 1, …", or "" */
 const char *ladder_facts_text(const struct tcp_facts *f, char out[LADDER_TEXT]);
+bool ladder_is_bad(const struct model_call *c); /* it failed; not yet, EINPROGRESS and EAGAIN, is no failure */
 const char *ladder_title(const struct model_conn *c, char out[LADDER_TEXT]); /* "chat 127.0.0.1:54282 - chatd …" */
 const char *ladder_end_name(const struct model_conn *c, enum model_side side, char out[LADDER_TEXT]);
 

@@ -247,7 +247,7 @@ static void put_call(const struct sheet *s, const struct ladder_row *row, enum m
         ladder_call_text(row->call[side], s->length, text);
         if (row->call[side]->kind == MODEL_NOTE)
             ink = INK_DIM;
-        else if (row->call[side]->call.err != 0)
+        else if (ladder_is_bad(&row->call[side]->call))
             ink = INK_RST;
     }
     put_cell(s, text, s->call, ink);

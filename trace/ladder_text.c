@@ -184,6 +184,11 @@ const char *ladder_facts_text(const struct tcp_facts *f, char out[LADDER_TEXT])
     return out;
 }
 
+bool ladder_is_bad(const struct model_call *c)
+{
+    return c->err != 0 && c->err != EINPROGRESS && c->err != EAGAIN;
+}
+
 const char *ladder_end_name(const struct model_conn *c, enum model_side side, char out[LADDER_TEXT])
 {
     const struct model_end *end = &c->end[side];
