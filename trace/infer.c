@@ -33,13 +33,57 @@ struct pass {
     struct model *m;
     struct model_conn *c;
     bool syn_sent, is_up, fin[MODEL_SIDES], rst;
-    size_t at; /* the event that is looked at */
+    size_t at, count; /* the event that is looked at; how many there were before any was inferred */
+    struct taken {
+        size_t at;      /* up to where its events were looked at */
+        uint64_t bytes; /* received up to there */
+        int64_t time_ns;
+    } taken[MODEL_SIDES];
+    uint64_t sent[MODEL_SIDES];
 };
+
+/* A call's time is that of its return, and the other side may have been quicker: what it received was on its way before
+ * that. When the side received the byte of that number; INT64_MAX: it did not, or has no log. */
+static int64_t time_received(struct pass *p, enum model_side side, uint64_t number)
+{
+    struct taken *t = &p->taken[side];
+
+    for (; t->bytes <= number; t->at++) {
+        const struct model_event *e = &p->c->events[t->at];
+
+        if (t->at >= p->count)
+            return INT64_MAX;
+        if (e->kind == MODEL_CALL && e->call.side == side && receives(&e->call) && e->call.result > 0) {
+            t->bytes += (uint64_t)e->call.result;
+            t->time_ns = e->time_ns;
+        }
+    }
+    return t->time_ns;
+}
+
+/* When that side's call of that name returned first, where it did so with 0 or more; INT64_MAX: never. */
+static int64_t time_of(const struct pass *p, enum model_side side, const char *name, bool only_zero)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct model_event *e = &p->c->events[i];
+
+        if (e->kind == MODEL_CALL && e->call.side == side && e->call.err == 0 && starts_with(e->call.name, name) &&
+            (!only_zero || e->call.result == 0))
+            return e->time_ns;
+    }
+    return INT64_MAX;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 static void come_up(struct pass *p, int64_t time_ns)
 {
     if (p->is_up)
         return;
+    time_ns = earlier(time_ns, time_of(p, MODEL_SERVER, "accept", false));
     if (!p->syn_sent)
         put(p->m, p->c, time_ns - 3, MODEL_CLIENT, MODEL_SYN, 0);
     put(p->m, p->c, time_ns - 2, MODEL_SERVER, MODEL_SYN | MODEL_ACK, 0);
@@ -79,6 +123,7 @@ static void take_end(struct pass *p, enum model_side side, int64_t time_ns)
     if (p->fin[side] || p->rst || !p->is_up)
         return;
     p->fin[side] = true;
+    time_ns = earlier(time_ns, time_of(p, model_other(side), "recv", true) - 2);
     put(p->m, p->c, time_ns, side, MODEL_FIN | MODEL_ACK, 0);
     put(p->m, p->c, time_ns + 1, model_other(side), MODEL_ACK, 0);
 }
@@ -94,9 +139,16 @@ static void take_call(struct pass *p, const struct model_call *call)
     bool hears_both = p->c->end[other].has_log;
 
     take_opening(p, call);
-    if (sends(call))
-        put(p->m, p->c, call->time_ns - 1, side, MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
-    else if (receives(call) && call->result > 0 && !hears_both)
+    if ((call->err == ECONNRESET || call->err == EPIPE) && !hears_both && !p->rst) {
+        p->rst = true;
+        put(p->m, p->c, call->time_ns - 1, other, MODEL_RST | MODEL_ACK, 0);
+    }
+    if (sends(call)) {
+        put(p->m, p->c, earlier(call->time_ns, time_received(p, other, p->sent[side])) - 1, side, MODEL_PSH | MODEL_ACK,
+            (uint32_t)call->result);
+        p->sent[side] += (uint64_t)call->result;
+    }
+    if (receives(call) && call->result > 0 && !hears_both)
         put(p->m, p->c, call->time_ns - 1, other, MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
     else if (receives(call) && call->result == 0 && !hears_both)
         take_end(p, other, call->time_ns - 2);
@@ -144,7 +196,7 @@ static void number_segments(struct model_conn *c)
 
 void infer_segments(struct model *m, struct model_conn *c)
 {
-    struct pass p = {.m = m, .c = c};
+    struct pass p = {.m = m, .c = c, .count = c->count};
     size_t count = c->count;
 
     for (size_t i = 0; i < count; i++) {

@@ -244,7 +244,7 @@ static void put_call(const struct sheet *s, const struct ladder_row *row, enum m
     enum ink ink = INK_NONE;
 
     if (row->call[side] != NULL) {
-        ladder_call_text(row->call[side], s->length, text);
+        ladder_call_text(row->call[side], s->length == LADDER_FULL ? LADDER_MEDIUM : s->length, text);
         if (row->call[side]->kind == MODEL_NOTE)
             ink = INK_DIM;
         else if (ladder_is_bad(&row->call[side]->call))

@@ -59,14 +59,15 @@ const char *ladder_state_text(const struct model_state *s, enum ladder_length le
     return out;
 }
 
-static const char *short_name(const char *name)
+/* In a medium column only what would be cut is shortened. */
+static const char *short_name(const char *name, enum ladder_length length)
 {
     static const struct {
         const char *full, *brief;
-    } names[] = {{"getsockopt(SO_ERROR)", "SO_ERROR"}, {"shutdown(WR)", "shut(WR)"}, {"accept4", "accept"},
+    } names[] = {{"getsockopt(SO_ERROR)", "SO_ERROR"}, {"accept4", "accept"}, {"shutdown(WR)", "shut(WR)"},
                  {"shutdown(RDWR)", "shut(RDWR)"},     {"sendmsg", "send"},          {"recvmsg", "recv"}};
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    for (size_t i = 0; i < (length == LADDER_SHORT ? sizeof names / sizeof *names : 2); i++)
         if (strcmp(name, names[i].full) == 0)
             return names[i].brief;
     return name;
@@ -125,7 +126,7 @@ const char *ladder_call_text(const struct model_event *e, enum ladder_length len
         put_note_text(&e->note, length, out);
         return out;
     }
-    put_call_result(&e->call, length == LADDER_SHORT ? short_name(e->call.name) : e->call.name, out);
+    put_call_result(&e->call, length == LADDER_FULL ? e->call.name : short_name(e->call.name, length), out);
     if (length != LADDER_SHORT || (e->call.detail != NULL && strncmp(e->call.detail, "unread=", 7) == 0))
         put_detail(&e->call, out);
     return out;
