@@ -88,7 +88,9 @@ static int open_trace(const struct options *o)
                                .facts = true,
                                .level = TRACE_CALLS};
 
-    return o->trace != NULL ? trace_open(&to) : 0;
+    if (o->trace == NULL)
+        to.dir = trace_default_dir();
+    return to.file != NULL || to.dir != NULL ? trace_open(&to) : 0;
 }
 
 static int run(struct chat *chat)

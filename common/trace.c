@@ -310,6 +310,13 @@ int trace_open(const struct trace_options *o)
     return 0;
 }
 
+const char *trace_default_dir(void)
+{
+    const char *name = getenv("CHAT_TRACE");
+
+    return name != NULL && name[0] != '\0' ? name : NULL;
+}
+
 void trace_flush(void)
 {
     if (mine != NULL && mine->len > 0)

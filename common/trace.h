@@ -40,6 +40,7 @@ struct trace_options {
 
 /* Before other threads start. 0, or -errno when the directory or file cannot be written to. */
 int trace_open(const struct trace_options *o);
+const char *trace_default_dir(void); /* the environment's CHAT_TRACE, as chat-trace record sets it; NULL: none */
 void trace_close_thread(void); /* writes what the calling thread has and closes its file */
 void trace_flush(void);        /* the calling thread's */
 bool trace_is_due(void);       /* whether the calling thread has events that are not written yet */

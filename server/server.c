@@ -437,14 +437,14 @@ static int open_data(const char *dir)
 static int open_trace(const struct config *c)
 {
     struct trace_options o = {
-        .dir = c->trace,
+        .dir = c->trace != NULL ? c->trace : trace_default_dir(),
         .program = "chatd",
         .side = "server",
         .prefix = lifecycle_id_prefix(),
         .level = c->trace_detail == 0 ? TRACE_CALLS : TRACE_MESSAGES,
     };
 
-    return c->trace != NULL ? trace_open(&o) : 0;
+    return o.dir != NULL ? trace_open(&o) : 0;
 }
 
 static int prepare(char tls_err[TLS_ERROR_SIZE])

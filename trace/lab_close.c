@@ -240,23 +240,23 @@ static bool cross(struct lab *l, struct lab_conn *c)
 {
     bool crossed;
 
-    lab_drop(c->client.fd, LAB_DROP_FIN);
-    lab_drop(c->server.fd, LAB_DROP_FIN);
+    end_drop(&c->client, LAB_DROP_FIN);
+    end_drop(&c->server, LAB_DROP_FIN);
     sched_yield(); /* a time slice of its own for the next two calls */
     tcp_shutdown_write(c->client.fd);
     tcp_shutdown_write(c->server.fd);
     end_did(&c->client, "shutdown(WR)", 0, NULL);
     end_did(&c->server, "shutdown(WR)", 0, NULL);
-    lab_drop(c->client.fd, LAB_DROP_ALL_BUT_FIN);
-    lab_drop(c->server.fd, LAB_DROP_ALL_BUT_FIN);
+    end_drop(&c->client, LAB_DROP_ALL_BUT_FIN);
+    end_drop(&c->server, LAB_DROP_ALL_BUT_FIN);
     wait_for_fins(c);
     lab_sleep(2);
     crossed = state_now(c, MODEL_CLIENT, NULL) == TCP_STATE_CLOSING &&
               state_now(c, MODEL_SERVER, NULL) == TCP_STATE_CLOSING;
     end_did(&c->client, "getsockopt", 0, "TCP_INFO");
     end_did(&c->server, "getsockopt", 0, "TCP_INFO");
-    lab_drop_none(c->client.fd);
-    lab_drop_none(c->server.fd);
+    end_drop_none(&c->client);
+    end_drop_none(&c->server);
     (void)l;
     return crossed;
 }

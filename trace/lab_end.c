@@ -239,7 +239,7 @@ long end_close(struct lab_end *e)
     int n = 0;
 
     ioctl(e->fd, FIONREAD, &n);
-    snprintf(unread, sizeof unread, "%d B unread", n);
+    snprintf(unread, sizeof unread, "unread=%d", n);
     return did_close(e, "close", tcp_close(e->fd), n > 0 ? unread : NULL);
 }
 
@@ -334,4 +334,19 @@ void lab_drop_none(int fd)
     int unused = 0;
 
     setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+}
+
+void end_drop(struct lab_end *e, enum lab_drop what)
+{
+    static const char *const texts[] = {"(gets no segment)", "(gets no FIN)", "(gets FINs only)",
+                                        "(gets no bare ACK)"};
+
+    lab_drop(e->fd, what);
+    end_note(e, texts[what]);
+}
+
+void end_drop_none(struct lab_end *e)
+{
+    lab_drop_none(e->fd);
+    end_note(e, "(gets all again)");
 }

@@ -128,13 +128,13 @@ static void run_syn_received(struct lab *l)
 
     lab_listen(l, 8);
     c = lab_socket(l, "the SYN,ACK is lost");
-    lab_drop(c->client.fd, LAB_DROP_ALL);
+    end_drop(&c->client, LAB_DROP_ALL);
     lab_start_connect(c);
     lab_sleep(400);
     lab_expect(l, state_now(c, MODEL_SERVER, NULL) == TCP_STATE_SYN_RECEIVED,
                "400 ms later the server holds it in SYN_RECEIVED, with no descriptor");
     lab_expect(l, state_now(c, MODEL_CLIENT, NULL) == TCP_STATE_SYN_SENT, "the client is in SYN_SENT still");
-    lab_drop_none(c->client.fd);
+    end_drop_none(&c->client);
     end_await(&c->client, POLLOUT, 4000);
     lab_accept(c);
     lab_look(l);

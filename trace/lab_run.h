@@ -105,6 +105,8 @@ void end_note(struct lab_end *e, const char *text);
 enum lab_drop { LAB_DROP_ALL, LAB_DROP_FIN, LAB_DROP_ALL_BUT_FIN, LAB_DROP_BARE_ACK };
 void lab_drop(int fd, enum lab_drop what);
 void lab_drop_none(int fd);
+void end_drop(struct lab_end *e, enum lab_drop what); /* the same, with a note in the ladder */
+void end_drop_none(struct lab_end *e);
 
 /* ---- chatd and chat (lab_app.c) ---- */
 

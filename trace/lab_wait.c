@@ -115,8 +115,8 @@ static void run_half_open(struct lab *l)
     lab_listen(l, 8);
     writing = lab_open(l, "the client is gone, and the server writes; TCP_USER_TIMEOUT 2 s");
     idle = lab_open(l, "the client is gone, and nobody writes; keepalive 1 s, 1 s, 3 probes");
-    lab_drop(writing->client.fd, LAB_DROP_ALL);
-    lab_drop(idle->client.fd, LAB_DROP_ALL);
+    end_drop(&writing->client, LAB_DROP_ALL);
+    end_drop(&idle->client, LAB_DROP_ALL);
     end_set(&writing->server, IPPROTO_TCP, TCP_USER_TIMEOUT, 2000);
     tcp_set_keepalive(idle->server.fd, 1, 1, 3);
     began = clock_mono_us();
@@ -131,7 +131,7 @@ static void run_half_open(struct lab *l)
     lab_expect(l, ms > 3000 && ms < 6000, "which is one second, and three probes");
     lab_expect(l, state_now(writing, MODEL_CLIENT, NULL) == TCP_STATE_ESTABLISHED,
                "the client's end still believes it is ESTABLISHED");
-    lab_drop_none(writing->client.fd);
+    end_drop_none(&writing->client);
     end_write(&writing->client, 10);
     end_await(&writing->client, POLLIN | POLLRDHUP, 1000);
     lab_expect(l, end_read(&writing->client) == -ECONNRESET,

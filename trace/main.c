@@ -1,5 +1,6 @@
 /* main.c: the program chat-trace: a table of what it does. */
 #include "trace/lab.h"
+#include "trace/record.h"
 #include "trace/show.h"
 
 #include <locale.h>
@@ -14,6 +15,7 @@ struct command {
 static const struct command commands[] = {
     {"show", show_main, "show FILE...          event logs and captures as a ladder, with a verdict"},
     {"live", live_main, "live DIR|FILE         follow the connections of a running chatd's trace"},
+    {"record", record_main, "record -- COMMAND    capture and trace a command's connections while it runs"},
     {"lab", lab_main, "lab NAME|list|all     what TCP does, made to happen, shown and checked"},
 };
 
