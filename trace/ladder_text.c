@@ -132,11 +132,11 @@ const char *ladder_call_text(const struct model_event *e, enum ladder_length len
     return out;
 }
 
-static size_t put_numbers(const struct model_segment *s, char *out, size_t size)
+static size_t put_numbers(const struct model_segment *s, enum ladder_length length, char *out, size_t size)
 {
     if (s->len > 0)
         return (size_t)snprintf(out, size, " %u:%u", s->seq, s->seq + s->len);
-    if (s->flags & (MODEL_SYN | MODEL_FIN | MODEL_RST))
+    if ((s->flags & (MODEL_SYN | MODEL_FIN | MODEL_RST)) || length == LADDER_FULL)
         return (size_t)snprintf(out, size, " %u", s->seq);
     return 0;
 }
@@ -154,6 +154,14 @@ static void put_letters(uint8_t flags, char *out)
     *out = '\0';
 }
 
+/* A window of 0 is worth its place always: it stops the peer. */
+static bool shows_window(const struct model_segment *s, enum ladder_length length)
+{
+    if (s->window == 0)
+        return length != LADDER_SHORT && s->source == MODEL_CAPTURE && !(s->flags & (MODEL_SYN | MODEL_RST));
+    return length == LADDER_FULL;
+}
+
 const char *ladder_segment_text(const struct model_segment *s, enum ladder_length length, char out[LADDER_TEXT])
 {
     char flags[40];
@@ -164,10 +172,10 @@ const char *ladder_segment_text(const struct model_segment *s, enum ladder_lengt
     else
         model_format_flags(s->flags & 0x3f, flags);
     n = (size_t)snprintf(out, LADDER_TEXT, "%s", flags);
-    n += put_numbers(s, out + n, LADDER_TEXT - n);
+    n += put_numbers(s, length, out + n, LADDER_TEXT - n);
     if ((s->flags & MODEL_ACK) && (length != LADDER_SHORT || s->len == 0))
         n += (size_t)snprintf(out + n, LADDER_TEXT - n, length == LADDER_SHORT ? " a%u" : " ack=%u", s->ack);
-    if (length == LADDER_FULL && s->window > 0)
+    if (shows_window(s, length))
         snprintf(out + n, LADDER_TEXT - n, " win=%u", s->window);
     return out;
 }
