@@ -170,19 +170,24 @@ void lifecycle_socket(struct lifecycle *l, int fd)
     lifecycle_event(l, fd, "socket", "socket", fd, NULL);
 }
 
-static void put_ends(int fd, const struct tcp_addr *peer, char *out, size_t size)
+/* Both ends and the cookie: for the log as text, for the event log by its own. */
+static void put_ends(struct lifecycle *l, int fd, char *out, size_t size)
 {
     char from[TCP_ADDR_TEXT], to[TCP_ADDR_TEXT];
+    uint64_t cookie = tcp_get_cookie(fd);
     struct tcp_addr local;
 
     tcp_get_local(fd, &local);
-    snprintf(out, size, "local=%s peer=%s cookie=%llx", tcp_addr_format(&local, from), tcp_addr_format(peer, to),
-             (unsigned long long)tcp_get_cookie(fd));
+    if (!is_silent(l))
+        snprintf(out, size, "local=%s peer=%s cookie=%llx", tcp_addr_format(&local, from),
+                 tcp_addr_format(&l->peer, to), (unsigned long long)cookie);
+    lifecycle_trace_ends(l, fd, &local, cookie);
 }
 
 void lifecycle_connect(struct lifecycle *l, int fd, long ret)
 {
     char ends[2 * TCP_ADDR_TEXT + 64];
+    bool again = l->traced_ends;
     struct tcp_facts facts;
 
     if (ret == 0)
@@ -191,11 +196,10 @@ void lifecycle_connect(struct lifecycle *l, int fd, long ret)
     l->timed_out = ret == -ETIMEDOUT;
     if (is_unheard(l))
         return;
-    put_ends(fd, &l->peer, ends, sizeof ends);
+    put_ends(l, fd, ends, sizeof ends);
     tcp_get_facts(fd, &facts);
     put_event(l, "connect", "connect", ret, tcp_state_name(facts.state), facts.source, ends);
-    lifecycle_trace_call(l, l->traced_ends ? "getsockopt(SO_ERROR)" : "connect", ret, &facts, NULL);
-    lifecycle_trace_ends(l, fd);
+    lifecycle_trace_call(l, again ? "getsockopt(SO_ERROR)" : "connect", ret, &facts, NULL);
 }
 
 void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer)
@@ -207,10 +211,9 @@ void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer)
     l->established = true;
     if (is_unheard(l))
         return;
-    put_ends(fd, peer, ends, sizeof ends);
+    put_ends(l, fd, ends, sizeof ends);
     tcp_get_facts(fd, &facts);
     put_event(l, "accept", "accept4", fd, tcp_state_name(facts.state), facts.source, ends);
-    lifecycle_trace_ends(l, fd);
     lifecycle_trace_call(l, "accept4", fd, &facts, NULL);
 }
 

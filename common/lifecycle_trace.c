@@ -28,15 +28,13 @@ void lifecycle_trace_call(struct lifecycle *l, const char *call, long ret, const
         lifecycle_trace_state(l, facts->state, facts->source, NULL);
 }
 
-void lifecycle_trace_ends(struct lifecycle *l, int fd)
+void lifecycle_trace_ends(struct lifecycle *l, int fd, const struct tcp_addr *local, uint64_t cookie)
 {
-    struct trace_ends ends = {.peer = l->peer};
+    struct trace_ends ends = {.local = *local, .peer = l->peer, .cookie = cookie};
 
     if (!trace_is_on() || l->id == 0 || l->traced_ends)
         return;
     l->traced_ends = true;
-    tcp_get_local(fd, &ends.local);
-    ends.cookie = tcp_get_cookie(fd);
     ends.has_isn = l->established && tcp_take_saved_isn(fd, &ends.isn);
     trace_connection(l->id, &ends);
 }
@@ -46,8 +44,9 @@ void lifecycle_trace_closing(const struct lifecycle *l, int fd, struct lifecycle
     *last = (struct lifecycle_last){0};
     if (!trace_is_on() || l->id == 0)
         return;
-    tcp_get_local(fd, &last->local);
-    if (ioctl(fd, FIONREAD, &last->unread) != 0)
+    if (l->ended_first != LIFECYCLE_PEER) /* else there is nothing to ask for afterwards */
+        tcp_get_local(fd, &last->local);
+    if (!l->peer_ended && ioctl(fd, FIONREAD, &last->unread) != 0)
         last->unread = 0;
 }
 
@@ -77,7 +76,7 @@ void lifecycle_trace_closed(struct lifecycle *l, const struct lifecycle_last *la
                last->unread > 0 ? more : NULL);
     if (abort || last->unread > 0)
         trace_reset(l->id, true, abort ? reason : more);
-    if (!over && l->established && !(before->state == TCP_STATE_CLOSED && l->ended_first == LIFECYCLE_PEER))
+    if (!over && l->established && last->local.family != 0)
         ask_what_is_left(l, last);
     trace_closed(l->id, ends[l->ended_first], how, reason, l->bytes_in, l->bytes_out);
 }

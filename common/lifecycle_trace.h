@@ -15,11 +15,11 @@ void lifecycle_trace_state(struct lifecycle *l, enum tcp_state state, const char
                            const struct tcp_facts *facts);
 
 /* Both ends, the cookie and, on an accepted connection, the client's first sequence number. */
-void lifecycle_trace_ends(struct lifecycle *l, int fd);
+void lifecycle_trace_ends(struct lifecycle *l, int fd, const struct tcp_addr *local, uint64_t cookie);
 
 /* What is to be known before close() and what after it; from one call to the other on the stack of the caller. */
 struct lifecycle_last {
-    struct tcp_addr local;
+    struct tcp_addr local; /* family 0: not needed */
     int unread; /* bytes: where there are any, close() sends RST */
 };
 

@@ -272,7 +272,7 @@ static bool read_header(struct readlog *r, const char *path, const cJSON *head)
 
 bool readlog_record(struct readlog *r, const char *path, const char *record, size_t len, unsigned number)
 {
-    cJSON *json = cJSON_ParseWithLength(record, len);
+    cJSON *json = memchr(record, '\0', len) == NULL ? cJSON_ParseWithLength(record, len) : NULL;
     bool ok = json != NULL && (number == 1 ? read_header(r, path, json) : read_event(r, json));
 
     cJSON_Delete(json);
