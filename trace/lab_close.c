@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,19 +23,36 @@ static uint64_t bytes_after_fin(const struct lab_conn *c)
     return bytes;
 }
 
-/* Twenty lines, then five times the question for all of them, then the end of our side. */
-static void talk(struct lab *l, struct lab_app *chat)
+/* Twenty lines. */
+static void say_lines(struct lab *l, struct lab_app *chat, struct buf *got)
 {
     int length = l->has_network ? 400 : 4000; /* more than the buffers take */
     struct buf all = {0};
 
     for (int i = 1; i <= 20; i++)
         buf_putf(&all, "{\"type\":\"send\",\"room\":\"general\",\"text\":\"line %d %0*d\"}\n", i, length, i);
+    buf_put(&all, "", 1);
+    app_feed(l, chat, all.data);
+    if (!app_await(chat, "line 20 ", got, 5000))
+        lab_give_up(l, "chat's own lines did not come back");
+    buf_deinit(&all);
+}
+
+/* Five times the question for all of them, then the end of our side. chatd is held meanwhile, as if it were busy, so that
+ * it is there before the first answer. */
+static void ask_and_end(struct lab *l, struct lab_app *chatd, struct lab_app *chat, struct lab_conn *c)
+{
+    struct buf all = {0};
+
     for (int i = 1; i <= 5; i++)
         buf_putf(&all, "{\"type\":\"history\",\"room\":\"general\",\"limit\":100,\"id\":\"h%d\"}\n", i);
     buf_put(&all, "", 1);
+    app_signal(chatd, SIGSTOP);
     app_feed(l, chat, all.data);
     app_end_input(chat);
+    state_await(c, MODEL_CLIENT, TCP_STATE_FIN_WAIT_2, 2000);
+    lab_sleep(5);
+    app_signal(chatd, SIGCONT);
     buf_deinit(&all);
 }
 
@@ -86,7 +104,8 @@ static void run_half_close(struct lab *l)
     if (!app_await(&chat, "\"joined\"", &got, 5000) || !lab_find_conn(l, chatd.port, 0, &found, 1000))
         lab_give_up(l, "chat has not joined");
     c = lab_adopt(l, "chat has no more to say, and listens on", &found.local, &found.peer);
-    talk(l, &chat);
+    say_lines(l, &chat, &got);
+    ask_and_end(l, &chatd, &chat, c);
     do { /* a slow reader */
         lab_sleep(2);
         ended = app_await(&chat, NULL, &got, 3);
@@ -95,7 +114,7 @@ static void run_half_close(struct lab *l)
     lab_expect(l, count(&got, "\"end\"") == 5,
                "all 5 answers came, though they were asked for right before the FIN");
     state_await(c, MODEL_CLIENT, TCP_STATE_TIME_WAIT, 1000);
-    app_signal(&chatd, 15);
+    app_signal(&chatd, SIGTERM);
     app_wait(l, &chatd, 15000);
     lab_look(l);
     check_half_close(l, c);

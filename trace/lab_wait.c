@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,7 +58,7 @@ static void run_time_wait(struct lab *l)
     if (!app_await(&chat, "\"joined\"", NULL, 5000) || !lab_find_conn(l, port, 0, &found, 1000))
         lab_give_up(l, "chat has not joined");
     c = lab_adopt(l, "chatd is told to end, and ends first", &found.local, &found.peer);
-    app_signal(&chatd, 15);
+    app_signal(&chatd, SIGTERM);
     lab_expect(l, app_wait(l, &chatd, 15000) == 0, "chatd, told to end by SIGTERM, ended with exit code 0");
     app_end_input(&chat);
     app_wait(l, &chat, 5000);
@@ -66,7 +67,7 @@ static void run_time_wait(struct lab *l)
     lab_expect(l, try_bind(port, 1) == 0, "with SO_REUSEADDR: fine");
     lab_start_chatd(l, &chatd, port, NULL);
     lab_expect(l, chatd.port == port, "and chatd, which sets it, starts again on port %u", port);
-    app_signal(&chatd, 15);
+    app_signal(&chatd, SIGTERM);
     app_wait(l, &chatd, 15000);
     lab_look(l);
     if (l->has_wire)
@@ -230,7 +231,7 @@ static void run_zero_window(struct lab *l)
     app_end_input(&chat);
     app_await(&chat, NULL, &got, 5000);
     lab_expect(l, app_wait(l, &chat, 5000) == 0, "chat ended with exit code 0");
-    app_signal(&chatd, 15);
+    app_signal(&chatd, SIGTERM);
     app_wait(l, &chatd, 15000);
     lab_look(l);
     if (l->has_wire) {
