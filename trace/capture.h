@@ -10,14 +10,17 @@
 #include <stdint.h>
 
 #define CAPTURE_ERROR_SIZE 320
+#define CAPTURE_WHOLE      262144 /* a snaplen: on lo a segment can have 64 KiB */
 
 struct capture;
 
 bool capture_is_built(void);
 
-/* interface: "lo", "eth0", or "any" for all of them. From its return on no packet is missed. NULL, and why in err, where it
+/* interface: "lo", "eth0", or "any" for all of them. snaplen: bytes kept of each packet; few of them, and the kernel has
+ * room for more packets while this thread does not get to run. From its return on no packet is missed. NULL, and why in err, where it
  * is not built, not allowed, or path can't be written. */
-struct capture *capture_start(const char *interface, const char *path, char err[CAPTURE_ERROR_SIZE]);
+struct capture *capture_start(const char *interface, const char *path, int snaplen,
+                              char err[CAPTURE_ERROR_SIZE]);
 
 /* Takes what has been sent so far, ends the thread and closes the file. How many packets the kernel dropped because the
  * thread was too slow; NULL is fine. */

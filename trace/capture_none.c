@@ -8,10 +8,12 @@ bool capture_is_built(void)
     return false;
 }
 
-struct capture *capture_start(const char *interface, const char *path, char err[CAPTURE_ERROR_SIZE])
+struct capture *capture_start(const char *interface, const char *path, int snaplen,
+                              char err[CAPTURE_ERROR_SIZE])
 {
     (void)interface;
     (void)path;
+    (void)snaplen;
     snprintf(err, CAPTURE_ERROR_SIZE,
              "this chat-trace was built without libpcap (meson option capture): it cannot capture");
     return NULL;

@@ -14,8 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SNAPLEN    262144 /* bytes: on lo a segment can have 64 KiB */
-#define RING_BYTES (16 << 20)
+#define RING_BYTES (48 << 20)
 
 struct capture {
     pcap_t *pcap;
@@ -37,12 +36,12 @@ static uint32_t file_link(pcap_t *p)
     return link == DLT_RAW ? PCAPFILE_RAW : (uint32_t)link;
 }
 
-static int activate(pcap_t *p, char err[CAPTURE_ERROR_SIZE])
+static int activate(pcap_t *p, int snaplen, char err[CAPTURE_ERROR_SIZE])
 {
     struct bpf_program only_tcp;
     int result;
 
-    pcap_set_snaplen(p, SNAPLEN);
+    pcap_set_snaplen(p, snaplen);
     pcap_set_immediate_mode(p, 1);
     pcap_set_buffer_size(p, RING_BYTES);
     pcap_set_tstamp_precision(p, PCAP_TSTAMP_PRECISION_NANO);
@@ -95,16 +94,17 @@ static void free_capture(struct capture *c)
     free(c);
 }
 
-static bool open_out(struct capture *c, const char *path, char err[CAPTURE_ERROR_SIZE])
+static bool open_out(struct capture *c, const char *path, int snaplen, char err[CAPTURE_ERROR_SIZE])
 {
     c->out = fopen(path, "wbe");
-    if (c->out != NULL && pcapfile_put_head(c->out, file_link(c->pcap), SNAPLEN) == 0)
+    if (c->out != NULL && pcapfile_put_head(c->out, file_link(c->pcap), (uint32_t)snaplen) == 0)
         return true;
     snprintf(err, CAPTURE_ERROR_SIZE, "%.200s cannot be written: %s", path, strerror(errno));
     return false;
 }
 
-struct capture *capture_start(const char *interface, const char *path, char err[CAPTURE_ERROR_SIZE])
+struct capture *capture_start(const char *interface, const char *path, int snaplen,
+                              char err[CAPTURE_ERROR_SIZE])
 {
     char why[PCAP_ERRBUF_SIZE] = "";
     struct capture *c = mem_zalloc(sizeof *c);
@@ -113,7 +113,7 @@ struct capture *capture_start(const char *interface, const char *path, char err[
     c->pcap = pcap_create(interface, why);
     if (c->pcap == NULL) {
         snprintf(err, CAPTURE_ERROR_SIZE, "%s", why);
-    } else if (activate(c->pcap, err) == 0 && open_out(c, path, err)) {
+    } else if (activate(c->pcap, snaplen, err) == 0 && open_out(c, path, snaplen, err)) {
         if (pthread_create(&c->thread, NULL, run, c) == 0)
             return c;
         snprintf(err, CAPTURE_ERROR_SIZE, "no thread can be started");

@@ -26,6 +26,7 @@ static const struct lab_kind *const kinds[] = {
     &lab_backlog,       &lab_zero_window,        &lab_tls_close,         &lab_fast_open,
 };
 
+#define HEADS 1024 /* bytes of each packet: enough to look at in Wireshark */
 #define KINDS (sizeof kinds / sizeof *kinds)
 
 static const char help[] =
@@ -51,7 +52,7 @@ static void enter(struct lab *l, bool stays)
         l->has_network = netns_enter(l->why_no_network) == 0;
     snprintf(path, sizeof path, "%s/wire.pcap", l->dir);
     if (l->has_network) {
-        l->capture = capture_start("lo", path, err);
+        l->capture = capture_start("lo", path, HEADS, err);
         l->has_wire = l->capture != NULL;
         if (!l->has_wire)
             snprintf(l->why_no_wire, sizeof l->why_no_wire, "%s", err);

@@ -40,7 +40,7 @@ static struct lab_conn *run_clean(struct lab *l, const struct lab_app *chatd)
     lab_expect(l,
                app_logged(&chat, "event=send-close-notify") && app_logged(&chat, "event=recv-close-notify"),
                "clean: chat sent close_notify and got one");
-    lab_expect(l, app_logged(chatd, "event=recv-close-notify"), "clean: so did chatd");
+    lab_expect(l, app_await_log(chatd, "event=recv-close-notify", 3000), "clean: so did chatd");
     return c;
 }
 

@@ -89,7 +89,7 @@ static bool capture_here(struct recording *r, char err[CAPTURE_ERROR_SIZE])
 {
     if (r->own_network)
         return false;
-    r->capture = capture_start(r->interface != NULL ? r->interface : "any", r->raw, err);
+    r->capture = capture_start(r->interface != NULL ? r->interface : "any", r->raw, CAPTURE_WHOLE, err);
     if (r->capture != NULL)
         r->owner = owner_start();
     return r->capture != NULL;
@@ -100,7 +100,7 @@ static bool capture_apart(struct recording *r)
     char why[NETNS_ERROR_SIZE], err[CAPTURE_ERROR_SIZE];
 
     if (!capture_is_built() && !r->own_network) {
-        capture_start("lo", r->wire, err);
+        capture_start("lo", r->wire, CAPTURE_WHOLE, err);
         say(err);
         return false;
     }
@@ -108,7 +108,7 @@ static bool capture_apart(struct recording *r)
         say(why);
         return false;
     }
-    r->capture = capture_start("lo", r->wire, err);
+    r->capture = capture_start("lo", r->wire, CAPTURE_WHOLE, err);
     if (r->capture == NULL)
         say(err);
     else if (!r->own_network)
@@ -143,7 +143,7 @@ static bool is_ours(struct recording *r, const struct pcaptcp_segment *s)
 static void keep_ours(struct recording *r)
 {
     char err[PCAPFILE_ERROR_SIZE];
-    struct pcapfile *in = pcapfile_open(r->raw, err);
+    struct pcapfile *in = pcapfile_open(r->raw, CAPTURE_WHOLE, err);
     FILE *out = fopen(r->wire, "wbe");
     struct pcapfile_packet p;
     struct pcaptcp_segment s;
@@ -151,13 +151,13 @@ static void keep_ours(struct recording *r)
 
     while (in != NULL && out != NULL && pcapfile_next(in, &p, err) == 1) {
         if (!has_head)
-            pcapfile_put_head(out, p.link, 262144);
+            pcapfile_put_head(out, p.link, CAPTURE_WHOLE);
         has_head = true;
         if (pcaptcp_decode(&p, &s) == PCAPTCP_SEGMENT && is_ours(r, &s))
             pcapfile_put(out, &p);
     }
     if (out != NULL && !has_head)
-        pcapfile_put_head(out, PCAPFILE_ETHERNET, 262144);
+        pcapfile_put_head(out, PCAPFILE_ETHERNET, CAPTURE_WHOLE);
     if (out == NULL || fclose(out) != 0)
         fprintf(stderr, "chat-trace: %s cannot be written: %s\n", r->wire, strerror(errno));
     pcapfile_close(in);
