@@ -143,7 +143,7 @@ static bool is_ours(struct recording *r, const struct pcaptcp_segment *s)
 static void keep_ours(struct recording *r)
 {
     char err[PCAPFILE_ERROR_SIZE];
-    struct pcapfile *in = pcapfile_open(r->raw, CAPTURE_WHOLE, err);
+    struct pcapfile *in = pcapfile_open(r->raw, err);
     FILE *out = fopen(r->wire, "wbe");
     struct pcapfile_packet p;
     struct pcaptcp_segment s;
