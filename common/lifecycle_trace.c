@@ -10,7 +10,8 @@
 void lifecycle_trace_state(struct lifecycle *l, enum tcp_state state, const char *source,
                            const struct tcp_facts *facts)
 {
-    if (!trace_is_on() || l->id == 0 || state == TCP_STATE_UNKNOWN || state == (enum tcp_state)l->traced_state)
+    if (!trace_is_on() || l->id == 0 || state == TCP_STATE_UNKNOWN ||
+        state == (enum tcp_state)l->traced_state)
         return;
     trace_state(l->id, (enum tcp_state)l->traced_state, state, source, facts);
     l->traced_state = (uint8_t)state;

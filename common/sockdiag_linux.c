@@ -59,9 +59,9 @@ static void addr_from_id(struct tcp_addr *a, uint8_t family, const __be32 ip[4],
 static enum tcp_state state_of(uint8_t number)
 {
     static const enum tcp_state states[] = {
-        TCP_STATE_UNKNOWN,    TCP_STATE_ESTABLISHED, TCP_STATE_SYN_SENT,  TCP_STATE_SYN_RECEIVED,
-        TCP_STATE_FIN_WAIT_1, TCP_STATE_FIN_WAIT_2,  TCP_STATE_TIME_WAIT, TCP_STATE_CLOSED,
-        TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK,    TCP_STATE_LISTEN,    TCP_STATE_CLOSING,
+        TCP_STATE_UNKNOWN,      TCP_STATE_ESTABLISHED, TCP_STATE_SYN_SENT,  TCP_STATE_SYN_RECEIVED,
+        TCP_STATE_FIN_WAIT_1,   TCP_STATE_FIN_WAIT_2,  TCP_STATE_TIME_WAIT, TCP_STATE_CLOSED,
+        TCP_STATE_CLOSE_WAIT,   TCP_STATE_LAST_ACK,    TCP_STATE_LISTEN,    TCP_STATE_CLOSING,
         TCP_STATE_SYN_RECEIVED, /* TCP_NEW_SYN_RECV: a request socket */
     };
 
@@ -116,7 +116,8 @@ static void put_addr(const struct tcp_addr *a, __be32 ip[4], __be16 *port)
     *port = htons(a->port);
 }
 
-int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *peer, struct sockdiag_socket *s)
+int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
+                  struct sockdiag_socket *s)
 {
     struct {
         struct nlmsghdr h;

@@ -8,7 +8,8 @@ int sockdiag_open(void)
     return -ENOSYS;
 }
 
-int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *peer, struct sockdiag_socket *s)
+int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
+                  struct sockdiag_socket *s)
 {
     (void)fd, (void)local, (void)peer, (void)s;
     return -ENOSYS;

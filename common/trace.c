@@ -1,4 +1,5 @@
-/* trace.c: see trace.h. Records are put together by hand: printf would cost more than the calls that are recorded. */
+/* trace.c: see trace.h. Records are put together by hand: printf would cost more than the calls that are
+ * recorded. */
 #include "common/trace.h"
 
 #include "common/clock.h"
@@ -15,13 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUFFER_SIZE  (128U << 10)
-#define RECORD_MAX   4096 /* no record is longer */
-#define FLUSH_AT     (BUFFER_SIZE - RECORD_MAX)
-#define FLUSH_NS     100000000ULL
-#define FILE_BYTES   (256ULL << 20)
-#define FILES_KEPT   4 /* of one thread */
-#define TEXT_MAX     512
+#define BUFFER_SIZE (128U << 10)
+#define RECORD_MAX  4096 /* no record is longer */
+#define FLUSH_AT    (BUFFER_SIZE - RECORD_MAX)
+#define FLUSH_NS    100000000ULL
+#define FILE_BYTES  (256ULL << 20)
+#define FILES_KEPT  4 /* of one thread */
+#define TEXT_MAX    512
 
 struct writer {
     int fd;
@@ -185,10 +186,11 @@ static void put_header(struct writer *w)
         w->buffer + w->len, RECORD_MAX,
         "\x1e{\"file_schema\":\"urn:ietf:params:qlog:file:sequential\",\"serialization_format\":"
         "\"application/qlog+json-seq\",\"title\":\"%s\",\"trace\":{\"common_fields\":{\"time_format\":"
-        "\"relative_to_epoch\",\"reference_time\":{\"clock_type\":\"system\",\"epoch\":\"%s\"},\"host\":\"%s\","
+        "\"relative_to_epoch\",\"reference_time\":{\"clock_type\":\"system\",\"epoch\":\"%s\"},"
+        "\"host\":\"%s\","
         "\"system_info\":{\"process_id\":%ld}},\"vantage_point\":{\"name\":\"%s\",\"type\":\"%s\"},"
-        "\"event_schemas\":[\"" TRACE_SCHEMA("app") "\",\"" TRACE_SCHEMA("tcp") "\",\"" TRACE_SCHEMA("tls") "\",\""
-        TRACE_SCHEMA("chat") "\"]}}\n",
+        "\"event_schemas\":[\"" TRACE_SCHEMA("app") "\",\"" TRACE_SCHEMA("tcp") "\",\"" TRACE_SCHEMA(
+            "tls") "\",\"" TRACE_SCHEMA("chat") "\"]}}\n",
         options.program, stamp, boot, (long)getpid(), options.program, options.side);
 }
 
@@ -407,7 +409,8 @@ void trace_call(uint64_t id, const char *call, long ret, const struct tcp_facts 
     finish_record(w, at, now);
 }
 
-void trace_state(uint64_t id, enum tcp_state from, enum tcp_state to, const char *source, const struct tcp_facts *facts)
+void trace_state(uint64_t id, enum tcp_state from, enum tcp_state to, const char *source,
+                 const struct tcp_facts *facts)
 {
     uint64_t now = now_ns();
     struct writer *w;
@@ -450,7 +453,8 @@ void trace_reset(uint64_t id, bool is_ours, const char *why)
     struct writer *w;
     char *at = START(&w, "tcp:reset", id, now);
 
-    at = is_ours ? PUT(at, "\"direction\":\"sent\",\"why\":\"") : PUT(at, "\"direction\":\"received\",\"why\":\"");
+    at = is_ours ? PUT(at, "\"direction\":\"sent\",\"why\":\"")
+                 : PUT(at, "\"direction\":\"received\",\"why\":\"");
     at = put_text(at, why);
     *at++ = '"';
     finish_record(w, at, now);
@@ -469,8 +473,8 @@ void trace_tls(uint64_t id, const char *event, long ret, const char *more)
     finish_record(w, at, now);
 }
 
-void trace_closed(uint64_t id, const char *ended_first, const char *how, const char *reason, uint64_t bytes_in,
-                  uint64_t bytes_out)
+void trace_closed(uint64_t id, const char *ended_first, const char *how, const char *reason,
+                  uint64_t bytes_in, uint64_t bytes_out)
 {
     uint64_t now = now_ns();
     struct writer *w;
@@ -515,7 +519,8 @@ void trace_message(uint64_t id, bool is_incoming, const char *line, size_t len)
     size_t type_len = find_type(line, len, &type);
     char *at = START(&w, "chat:message", id, now);
 
-    at = is_incoming ? PUT(at, "\"direction\":\"received\",\"type\":\"") : PUT(at, "\"direction\":\"sent\",\"type\":\"");
+    at = is_incoming ? PUT(at, "\"direction\":\"received\",\"type\":\"")
+                     : PUT(at, "\"direction\":\"sent\",\"type\":\"");
     at = put_bytes(at, type, type_len);
     at = PUT(at, "\",\"length\":");
     at = put_uint(at, len);

@@ -1,5 +1,6 @@
-/* infer.c: what nobody has seen and yet must have been, by RFC 9293: the segments between two logged calls, where there is
- * no capture, and the states between two that the kernel told. All of it is marked as inferred. See merge.h. */
+/* infer.c: what nobody has seen and yet must have been, by RFC 9293: the segments between two logged calls,
+ * where there is no capture, and the states between two that the kernel told. All of it is marked as
+ * inferred. See merge.h. */
 #include "trace/merge.h"
 
 #include <errno.h>
@@ -7,10 +8,13 @@
 
 /* ---- segments from calls ---- */
 
-static void put(struct model *m, struct model_conn *c, int64_t time_ns, enum model_side from, uint8_t flags, uint32_t len)
+static void put(struct model *m, struct model_conn *c, int64_t time_ns, enum model_side from, uint8_t flags,
+                uint32_t len)
 {
-    model_add_segment(m, c, &(struct model_segment){
-                                .time_ns = time_ns, .from = from, .flags = flags, .len = len, .source = MODEL_INFERRED});
+    model_add_segment(
+        m, c,
+        &(struct model_segment){
+            .time_ns = time_ns, .from = from, .flags = flags, .len = len, .source = MODEL_INFERRED});
 }
 
 static bool starts_with(const char *text, const char *with)
@@ -20,12 +24,14 @@ static bool starts_with(const char *text, const char *with)
 
 static bool sends(const struct model_call *call)
 {
-    return call->err == 0 && call->result > 0 && (starts_with(call->name, "send") || starts_with(call->name, "write"));
+    return call->err == 0 && call->result > 0 &&
+           (starts_with(call->name, "send") || starts_with(call->name, "write"));
 }
 
 static bool receives(const struct model_call *call)
 {
-    return call->err == 0 && call->result >= 0 && (starts_with(call->name, "recv") || starts_with(call->name, "read"));
+    return call->err == 0 && call->result >= 0 &&
+           (starts_with(call->name, "recv") || starts_with(call->name, "read"));
 }
 
 /* What one pass over the calls finds; the events grow meanwhile, so that they are looked at by number. */
@@ -42,8 +48,8 @@ struct pass {
     uint64_t sent[MODEL_SIDES];
 };
 
-/* A call's time is that of its return, and the other side may have been quicker: what it received was on its way before
- * that. When the side received the byte of that number; INT64_MAX: it did not, or has no log. */
+/* A call's time is that of its return, and the other side may have been quicker: what it received was on its
+ * way before that. When the side received the byte of that number; INT64_MAX: it did not, or has no log. */
 static int64_t time_received(struct pass *p, enum model_side side, uint64_t number)
 {
     struct taken *t = &p->taken[side];
@@ -67,8 +73,8 @@ static int64_t time_of(const struct pass *p, enum model_side side, const char *n
     for (size_t i = 0; i < p->count; i++) {
         const struct model_event *e = &p->c->events[i];
 
-        if (e->kind == MODEL_CALL && e->call.side == side && e->call.err == 0 && starts_with(e->call.name, name) &&
-            (!only_zero || e->call.result == 0))
+        if (e->kind == MODEL_CALL && e->call.side == side && e->call.err == 0 &&
+            starts_with(e->call.name, name) && (!only_zero || e->call.result == 0))
             return e->time_ns;
     }
     return INT64_MAX;
@@ -91,7 +97,8 @@ static void come_up(struct pass *p, int64_t time_ns)
     p->syn_sent = p->is_up = true;
 }
 
-/* On loopback connect() says EINPROGRESS and the connection is there: then the state behind the call says so. */
+/* On loopback connect() says EINPROGRESS and the connection is there: then the state behind the call says
+ * so. */
 static bool is_up_at_once(const struct pass *p)
 {
     const struct model_event *next = &p->c->events[p->at + 1];
@@ -144,8 +151,8 @@ static void take_call(struct pass *p, const struct model_call *call)
         put(p->m, p->c, call->time_ns - 1, other, MODEL_RST | MODEL_ACK, 0);
     }
     if (sends(call)) {
-        put(p->m, p->c, earlier(call->time_ns, time_received(p, other, p->sent[side])) - 1, side, MODEL_PSH | MODEL_ACK,
-            (uint32_t)call->result);
+        put(p->m, p->c, earlier(call->time_ns, time_received(p, other, p->sent[side])) - 1, side,
+            MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
         p->sent[side] += (uint64_t)call->result;
     }
     if (receives(call) && call->result > 0 && !hears_both)
@@ -166,7 +173,8 @@ static void take_reset(struct pass *p, const struct model_note *n)
     if (p->rst)
         return;
     p->rst = true;
-    put(p->m, p->c, n->time_ns - (ours ? 1 : 2), ours ? n->side : model_other(n->side), MODEL_RST | MODEL_ACK, 0);
+    put(p->m, p->c, n->time_ns - (ours ? 1 : 2), ours ? n->side : model_other(n->side), MODEL_RST | MODEL_ACK,
+        0);
 }
 
 /* A note of the reset is written behind close(), which would have sent FIN else. */
@@ -226,8 +234,8 @@ struct end_state {
 static bool was_seen(const struct model_conn *c, enum model_side side, enum tcp_state state)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (c->events[i].kind == MODEL_STATE && c->events[i].state.side == side && c->events[i].state.state == state &&
-            c->events[i].state.source != MODEL_INFERRED)
+        if (c->events[i].kind == MODEL_STATE && c->events[i].state.side == side &&
+            c->events[i].state.state == state && c->events[i].state.source != MODEL_INFERRED)
             return true;
     return false;
 }
@@ -290,8 +298,8 @@ static enum tcp_state after_receiving(struct end_state *e, const struct model_se
     }
 }
 
-static void change(struct model *m, struct model_conn *c, enum model_side side, struct end_state *e, enum tcp_state to,
-                   int64_t time_ns)
+static void change(struct model *m, struct model_conn *c, enum model_side side, struct end_state *e,
+                   enum tcp_state to, int64_t time_ns)
 {
     if (e->state == to)
         return;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NEAR_NS  5000000LL /* a call lies no further from the segment that it made or took */
-#define LOOK_BACK 8        /* rows */
+#define NEAR_NS   5000000LL /* a call lies no further from the segment that it made or took */
+#define LOOK_BACK 8         /* rows */
 
 struct builder {
     struct ladder *l;
@@ -74,12 +74,14 @@ static bool belongs(const struct model_call *c, const struct model_segment *s)
 
 static size_t first_to_try(const struct builder *b, enum model_side side)
 {
-    size_t after = (size_t)(b->last_call[side] + 1), back = b->l->count > LOOK_BACK ? b->l->count - LOOK_BACK : 0;
+    size_t after = (size_t)(b->last_call[side] + 1),
+           back = b->l->count > LOOK_BACK ? b->l->count - LOOK_BACK : 0;
 
     return after > back ? after : back;
 }
 
-/* The row of the segment that a call belongs to: the first that a sender made, the last that a receiver took. */
+/* The row of the segment that a call belongs to: the first that a sender made, the last that a receiver
+ * took. */
 static struct ladder_row *row_for_call(struct builder *b, const struct model_event *e)
 {
     struct ladder_row *found = NULL;
@@ -87,8 +89,8 @@ static struct ladder_row *row_for_call(struct builder *b, const struct model_eve
     for (size_t i = first_to_try(b, e->call.side); i < b->l->count; i++) {
         struct ladder_row *row = &b->l->rows[i];
 
-        if (row->segment == NULL || row->call[e->call.side] != NULL || e->time_ns - row->segment->time_ns > NEAR_NS ||
-            !belongs(&e->call, &row->segment->segment))
+        if (row->segment == NULL || row->call[e->call.side] != NULL ||
+            e->time_ns - row->segment->time_ns > NEAR_NS || !belongs(&e->call, &row->segment->segment))
             continue;
         found = row;
         if (row->segment->segment.from == e->call.side)
@@ -115,7 +117,8 @@ static void put_note(struct builder *b, const struct model_event *e)
     b->last_call[e->note.side] = (ptrdiff_t)b->l->count - 1;
 }
 
-/* A state is told together with the call after which the kernel was asked, or with the segment that it follows from. */
+/* A state is told together with the call after which the kernel was asked, or with the segment that it
+ * follows from. */
 static struct ladder_row *row_for_state(struct builder *b, const struct model_event *e)
 {
     enum model_side side = e->state.side;
@@ -125,7 +128,8 @@ static struct ladder_row *row_for_state(struct builder *b, const struct model_ev
     if (e->state.source == MODEL_TCP_INFO && call > b->last_state[side] && rows[call].state[side] == NULL &&
         e->time_ns - rows[call].call[side]->time_ns < NEAR_NS)
         return &rows[call];
-    if (last >= 0 && last > b->last_state[side] && e->time_ns - b->l->conn->start_ns - rows[last].time_ns < NEAR_NS)
+    if (last >= 0 && last > b->last_state[side] &&
+        e->time_ns - b->l->conn->start_ns - rows[last].time_ns < NEAR_NS)
         return &rows[last];
     return NULL;
 }

@@ -1,5 +1,5 @@
-/* ladder_html.c: a ladder as one HTML page that needs nothing else: page.html with the connection's rows in it as JSON.
- * See ladder.h. */
+/* ladder_html.c: a ladder as one HTML page that needs nothing else: page.html with the connection's rows in
+ * it as JSON. See ladder.h. */
 #include "trace/ladder.h"
 
 #include "page.h" /* made of page.html by scripts/embed */
@@ -45,10 +45,10 @@ static void put_segment(FILE *to, const struct ladder_row *row)
     const struct model_segment *s = &row->segment->segment;
     char text[LADDER_TEXT], label[LADDER_TEXT + 32];
 
-    snprintf(label, sizeof label, "%s%s%s", s->retransmission ? "↻ " : "", ladder_segment_text(s, LADDER_MEDIUM, text),
-             s->keepalive ? " keepalive" : "");
-    fprintf(to, ",\"seg\":{\"from\":%d,\"mark\":%u,\"len\":%u,\"win\":%u,\"frame\":%u,\"guess\":%d,", (int)s->from, row->mark,
-            s->len, s->window, s->frame, s->source == MODEL_INFERRED);
+    snprintf(label, sizeof label, "%s%s%s", s->retransmission ? "↻ " : "",
+             ladder_segment_text(s, LADDER_MEDIUM, text), s->keepalive ? " keepalive" : "");
+    fprintf(to, ",\"seg\":{\"from\":%d,\"mark\":%u,\"len\":%u,\"win\":%u,\"frame\":%u,\"guess\":%d,",
+            (int)s->from, row->mark, s->len, s->window, s->frame, s->source == MODEL_INFERRED);
     put_member(to, "kind", kind_of(s));
     fputc(',', to);
     put_member(to, "text", label);
@@ -67,8 +67,8 @@ static void put_calls(FILE *to, const struct ladder_row *row)
             fputs("null", to);
             continue;
         }
-        fprintf(to, "{\"note\":%d,\"bad\":%d,\"t\":%.6f,", e->kind == MODEL_NOTE, e->kind == MODEL_CALL && ladder_is_bad(&e->call),
-                (double)(e->time_ns) / 1e6);
+        fprintf(to, "{\"note\":%d,\"bad\":%d,\"t\":%.6f,", e->kind == MODEL_NOTE,
+                e->kind == MODEL_CALL && ladder_is_bad(&e->call), (double)(e->time_ns) / 1e6);
         put_member(to, "text", ladder_call_text(e, LADDER_FULL, text));
         fputc(',', to);
         put_member(to, "info", e->kind == MODEL_CALL ? ladder_facts_text(&e->call.facts, text) : "");
@@ -102,8 +102,8 @@ static void put_states(FILE *to, const struct ladder_row *row)
 
 static void put_row(FILE *to, const struct ladder_row *row)
 {
-    fprintf(to, "{\"t\":%.6f,\"half\":%d,\"now\":[\"%s\",\"%s\"]", (double)row->time_ns / 1e6, row->half_closed,
-            tcp_state_name(row->now[0]), tcp_state_name(row->now[1]));
+    fprintf(to, "{\"t\":%.6f,\"half\":%d,\"now\":[\"%s\",\"%s\"]", (double)row->time_ns / 1e6,
+            row->half_closed, tcp_state_name(row->now[0]), tcp_state_name(row->now[1]));
     put_calls(to, row);
     put_states(to, row);
     if (row->segment != NULL)
@@ -117,7 +117,8 @@ static void put_data(FILE *to, const struct ladder *l)
 
     fputc('{', to);
     put_member(to, "title", ladder_title(l->conn, text));
-    fprintf(to, ",\"start\":%.6f,\"good\":%d,", (double)l->conn->start_ns / 1e6, l->verdict->how == VERDICT_GRACEFUL);
+    fprintf(to, ",\"start\":%.6f,\"good\":%d,", (double)l->conn->start_ns / 1e6,
+            l->verdict->how == VERDICT_GRACEFUL);
     put_member(to, "sentence", l->verdict->sentence);
     fputc(',', to);
     put_member(to, "evidence", l->verdict->evidence);

@@ -24,7 +24,8 @@ static void put_note(FILE *to, const struct ladder_row *row, enum model_side sid
         ladder_call_text(row->call[side], LADDER_MEDIUM, call);
     if (row->state[side] != NULL)
         ladder_state_text(&row->state[side]->state, LADDER_FULL, state);
-    fprintf(to, "    Note %s of %s: ", side == MODEL_CLIENT ? "left" : "right", side == MODEL_CLIENT ? "C" : "S");
+    fprintf(to, "    Note %s of %s: ", side == MODEL_CLIENT ? "left" : "right",
+            side == MODEL_CLIENT ? "C" : "S");
     put_plain(to, call);
     if (call[0] != '\0' && state[0] != '\0')
         fputs("<br/>", to);
@@ -35,15 +36,20 @@ static void put_note(FILE *to, const struct ladder_row *row, enum model_side sid
 static void put_segment(FILE *to, const struct ladder_row *row)
 {
     const struct model_segment *s = &row->segment->segment;
-    const char *arrow = s->flags & MODEL_RST ? (s->source == MODEL_INFERRED ? "--x" : "-x")
-                        : s->source == MODEL_INFERRED ? "-->>" : "->>";
+    const char *arrow = s->flags & MODEL_RST          ? (s->source == MODEL_INFERRED ? "--x" : "-x")
+                        : s->source == MODEL_INFERRED ? "-->>"
+                                                      : "->>";
     char text[LADDER_TEXT];
 
-    fprintf(to, "    %s%s%s: ", s->from == MODEL_CLIENT ? "C" : "S", arrow, s->from == MODEL_CLIENT ? "S" : "C");
+    fprintf(to, "    %s%s%s: ", s->from == MODEL_CLIENT ? "C" : "S", arrow,
+            s->from == MODEL_CLIENT ? "S" : "C");
     if (row->mark > 0)
         fprintf(to, "(%u) ", row->mark);
     put_plain(to, ladder_segment_text(s, LADDER_MEDIUM, text));
-    fprintf(to, "%s, %.3f ms\n", s->retransmission ? ", sent again" : s->keepalive ? ", keepalive" : "",
+    fprintf(to, "%s, %.3f ms\n",
+            s->retransmission ? ", sent again"
+            : s->keepalive    ? ", keepalive"
+                              : "",
             (double)row->time_ns / 1e6);
 }
 

@@ -1,5 +1,5 @@
-/* ladder_pcapng.c: the packets of a connection as pcapng, with the calls and states as packet comments, so that Wireshark
- * shows them ("pkt_comment"). See ladder.h and draft-ietf-opsawg-pcapng. */
+/* ladder_pcapng.c: the packets of a connection as pcapng, with the calls and states as packet comments, so
+ * that Wireshark shows them ("pkt_comment"). See ladder.h and draft-ietf-opsawg-pcapng. */
 #include "trace/ladder.h"
 
 #include <stdint.h>
@@ -86,7 +86,8 @@ static void put_comments(struct buf *b, const struct ladder_row *row)
         double ms = (double)row->time_ns / 1e6;
 
         if (row->call[side] != NULL) {
-            snprintf(line, sizeof line, "%.3f ms %s: %s", ms, sides[side], ladder_call_text(row->call[side], LADDER_FULL, text));
+            snprintf(line, sizeof line, "%.3f ms %s: %s", ms, sides[side],
+                     ladder_call_text(row->call[side], LADDER_FULL, text));
             put_option(b, OPTION_COMMENT, line, strlen(line));
         }
         if (row->state[side] != NULL) {
@@ -104,8 +105,8 @@ static bool is_packet(const struct ladder_row *row)
     return row->segment != NULL && row->segment->segment.packet.data != NULL;
 }
 
-/* The comments of a packet are those of its row and of the rows after it that have no packet; those before the first
- * packet go to it. */
+/* The comments of a packet are those of its row and of the rows after it that have no packet; those before
+ * the first packet go to it. */
 static void put_packet(FILE *to, const struct ladder *l, size_t at, bool is_first, uint32_t interface)
 {
     const struct model_event *e = l->rows[at].segment;

@@ -10,7 +10,8 @@
 
 enum ink { INK_NONE, INK_DIM, INK_FIN, INK_RST, INK_AGAIN, INK_SYN, INK_HALF, INK_BOLD, INK_STATE };
 
-static const char *const inks[] = {"", "\033[2m", "\033[1;36m", "\033[1;31m", "\033[33m", "\033[32m", "\033[35m", "\033[1m", "\033[34m"};
+static const char *const inks[] = {"",         "\033[2m",  "\033[1;36m", "\033[1;31m", "\033[33m",
+                                   "\033[32m", "\033[35m", "\033[1m",    "\033[34m"};
 
 struct sheet {
     FILE *to;
@@ -143,9 +144,11 @@ static const char *line_of(const struct sheet *s, const struct model_segment *g)
 }
 
 /* The longest form of the text that leaves room for the rest of the arrow. */
-static const char *fit_segment(const struct sheet *s, const struct model_segment *g, size_t columns, char out[LADDER_TEXT])
+static const char *fit_segment(const struct sheet *s, const struct model_segment *g, size_t columns,
+                               char out[LADDER_TEXT])
 {
-    const char *more = g->retransmission ? (s->o->ascii ? " again" : " ↻") : g->keepalive ? " keepalive" : "";
+    const char *again = s->o->ascii ? " again" : " ↻";
+    const char *more = g->retransmission ? again : g->keepalive ? " keepalive" : "";
     char text[LADDER_TEXT];
 
     for (int length = (int)s->length; length >= LADDER_SHORT; length--) {
@@ -155,7 +158,8 @@ static const char *fit_segment(const struct sheet *s, const struct model_segment
         snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
         if (ladder_width(out) <= columns)
             return out;
-        ack = g->len > 0 ? strstr(text, " ack=") : NULL; /* what a segment of data acknowledges is less than what it is */
+        ack = g->len > 0 ? strstr(text, " ack=")
+                         : NULL; /* what a segment of data acknowledges is less than what it is */
         if (ack != NULL)
             *ack = '\0';
         snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
@@ -385,8 +389,8 @@ static void put_legend(const struct sheet *s)
     snprintf(line, sizeof line, "%s%s%s%s%s%s%s%s%s%s", u.inferred_state ? "~ inferred  " : "",
              u.diag ? "* from inet_diag  " : "", u.destroy ? "+ socket freed  " : "", u.half ? k->half : "",
              u.half ? " half-closed  (1).. teardown  " : "", u.again ? (s->o->ascii ? "again" : "↻") : "",
-             u.again ? " sent again  " : "", u.inferred_segment ? k->thin : "", u.inferred_segment ? k->thin : "",
-             u.inferred_segment ? " segment inferred from calls" : "");
+             u.again ? " sent again  " : "", u.inferred_segment ? k->thin : "",
+             u.inferred_segment ? k->thin : "", u.inferred_segment ? " segment inferred from calls" : "");
     if (line[0] != '\0')
         put_wrapped(s, line, 0, INK_DIM);
 }

@@ -41,13 +41,17 @@ size_t ladder_fit(const char *text, size_t columns)
 
 const char *ladder_state_name(enum tcp_state state, enum ladder_length length)
 {
-    static const char *const medium[] = {"?",         "ESTAB",  "SYN_SENT",   "SYN_RCVD", "FIN_WAIT1", "FIN_WAIT2",
-                                         "TIME_WAIT", "CLOSED", "CLOSE_WAIT", "LAST_ACK", "LISTEN",    "CLOSING"};
-    static const char *const brief[] = {"?", "EST", "SS", "SR", "FW1", "FW2", "TW", "CLD", "CW", "LA", "LIS", "CLG"};
+    static const char *const medium[] = {"?",          "ESTAB",     "SYN_SENT",  "SYN_RCVD",
+                                         "FIN_WAIT1",  "FIN_WAIT2", "TIME_WAIT", "CLOSED",
+                                         "CLOSE_WAIT", "LAST_ACK",  "LISTEN",    "CLOSING"};
+    static const char *const brief[] = {"?",  "EST", "SS", "SR", "FW1", "FW2",
+                                        "TW", "CLD", "CW", "LA", "LIS", "CLG"};
 
     if ((unsigned)state >= sizeof brief / sizeof *brief)
         return "?";
-    return length == LADDER_FULL ? tcp_state_name(state) : length == LADDER_MEDIUM ? medium[state] : brief[state];
+    return length == LADDER_FULL     ? tcp_state_name(state)
+           : length == LADDER_MEDIUM ? medium[state]
+                                     : brief[state];
 }
 
 const char *ladder_state_text(const struct model_state *s, enum ladder_length length, char out[LADDER_TEXT])
@@ -65,7 +69,7 @@ static const char *short_name(const char *name, enum ladder_length length)
     static const struct {
         const char *full, *brief;
     } names[] = {{"getsockopt(SO_ERROR)", "SO_ERROR"}, {"accept4", "accept"}, {"shutdown(WR)", "shut(WR)"},
-                 {"shutdown(RDWR)", "shut(RDWR)"},     {"sendmsg", "send"},          {"recvmsg", "recv"}};
+                 {"shutdown(RDWR)", "shut(RDWR)"},     {"sendmsg", "send"},   {"recvmsg", "recv"}};
 
     for (size_t i = 0; i < (length == LADDER_SHORT ? sizeof names / sizeof *names : 2); i++)
         if (strcmp(name, names[i].full) == 0)
@@ -146,7 +150,8 @@ static void put_letters(uint8_t flags, char *out)
     static const struct {
         uint8_t flag;
         char letter;
-    } letters[] = {{MODEL_SYN, 'S'}, {MODEL_FIN, 'F'}, {MODEL_RST, 'R'}, {MODEL_PSH, 'P'}, {MODEL_ACK, 'A'}, {MODEL_URG, 'U'}};
+    } letters[] = {{MODEL_SYN, 'S'}, {MODEL_FIN, 'F'}, {MODEL_RST, 'R'},
+                   {MODEL_PSH, 'P'}, {MODEL_ACK, 'A'}, {MODEL_URG, 'U'}};
 
     for (size_t i = 0; i < sizeof letters / sizeof *letters; i++)
         if (flags & letters[i].flag)
@@ -162,7 +167,8 @@ static bool shows_window(const struct model_segment *s, enum ladder_length lengt
     return length == LADDER_FULL;
 }
 
-const char *ladder_segment_text(const struct model_segment *s, enum ladder_length length, char out[LADDER_TEXT])
+const char *ladder_segment_text(const struct model_segment *s, enum ladder_length length,
+                                char out[LADDER_TEXT])
 {
     char flags[40];
     size_t n;
@@ -186,10 +192,11 @@ const char *ladder_facts_text(const struct tcp_facts *f, char out[LADDER_TEXT])
     if (f->source == NULL)
         return out;
     snprintf(out, LADDER_TEXT,
-             "rtt %u us, rto %u ms, unacked %u, unsent %u B, cwnd %u, peer's window %u B, acked %llu B, received %llu B, "
-             "retransmitted %u, backoff %u",
-             f->rtt_us, f->rto_us / 1000, f->unacked, f->unsent, f->cwnd, f->snd_wnd, (unsigned long long)f->bytes_acked,
-             (unsigned long long)f->bytes_received, f->total_retrans, f->retransmits);
+             "rtt %u us, rto %u ms, unacked %u, unsent %u B, cwnd %u, peer's window %u B, acked %llu B, "
+             "received %llu B, retransmitted %u, backoff %u",
+             f->rtt_us, f->rto_us / 1000, f->unacked, f->unsent, f->cwnd, f->snd_wnd,
+             (unsigned long long)f->bytes_acked, (unsigned long long)f->bytes_received, f->total_retrans,
+             f->retransmits);
     return out;
 }
 
@@ -203,7 +210,10 @@ const char *ladder_end_name(const struct model_conn *c, enum model_side side, ch
     const struct model_end *end = &c->end[side];
     char addr[TCP_ADDR_TEXT];
 
-    snprintf(out, LADDER_TEXT, "%s %s", end->program != NULL ? end->program : side == MODEL_CLIENT ? "client" : "server",
+    snprintf(out, LADDER_TEXT, "%s %s",
+             end->program != NULL   ? end->program
+             : side == MODEL_CLIENT ? "client"
+                                    : "server",
              tcp_addr_format(&end->addr, addr));
     return out;
 }

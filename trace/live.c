@@ -1,7 +1,8 @@
-/* live.c: `chat-trace live`: the connections of a running chatd, a line each, and the last events below. One thread.
+/* live.c: `chat-trace live`: the connections of a running chatd, a line each, and the last events below. One
+ * thread.
  *
- * The event log says what happened; how a connection stands between two events (rtt, what is not acknowledged) the kernel
- * is asked for by its ends (sockdiag.h), where it is on this host. */
+ * The event log says what happened; how a connection stands between two events (rtt, what is not
+ * acknowledged) the kernel is asked for by its ends (sockdiag.h), where it is on this host. */
 #include "trace/live.h"
 
 #include "common/clock.h"
@@ -21,8 +22,8 @@
 
 static const char usage[] =
     "Usage: chat-trace live [--once] [--interval MS] [--width N] DIR|FILE\n"
-    "Follows the event log of a running chatd (--trace DIR) or chat (--trace FILE): a line a connection, the\n"
-    "last events below. ^C ends it.\n";
+    "Follows the event log of a running chatd (--trace DIR) or chat (--trace FILE): a line a connection,\n"
+    "the last events below. ^C ends it.\n";
 
 static volatile sig_atomic_t stopped;
 
@@ -67,10 +68,11 @@ static void put_head(const struct live_conn *c, int64_t now, char *out, size_t s
     if (c->was_reset || c->is_closed)
         snprintf(out, size, "%s %s", c->was_reset ? "✖" : "○", c->how);
     else if (is_stalled(c))
-        snprintf(out, size, "▲ STALLED %s  unacked %u  sent again %u  rto %u ms", state, c->facts.unacked, c->facts.retransmits,
-                 c->facts.rto_us / 1000);
+        snprintf(out, size, "▲ STALLED %s  unacked %u  sent again %u  rto %u ms", state, c->facts.unacked,
+                 c->facts.retransmits, c->facts.rto_us / 1000);
     else if (is_half_closed(c))
-        snprintf(out, size, "◐ HALF-CLOSED %s  %s  %.1f s", state, c->we_ended ? "we: done, peer: still sending" : "peer: done, we: still sending",
+        snprintf(out, size, "◐ HALF-CLOSED %s  %s  %.1f s", state,
+                 c->we_ended ? "we: done, peer: still sending" : "peer: done, we: still sending",
                  (double)(now - c->half_ns) / 1e9);
     else
         snprintf(out, size, "● %s", ladder_state_name(c->state, LADDER_FULL));
@@ -84,8 +86,8 @@ static void put_conn(const struct live_conn *c, unsigned width, int64_t now)
     put_head(c, now, head, sizeof head);
     n = snprintf(line, sizeof line, "%s", head);
     if (c->facts.source != NULL && !c->is_closed)
-        n += snprintf(line + n, sizeof line - (size_t)n, "  rtt %u us  unacked %u  unsent %u", c->facts.rtt_us,
-                      c->facts.unacked, c->facts.unsent);
+        n += snprintf(line + n, sizeof line - (size_t)n, "  rtt %u us  unacked %u  unsent %u",
+                      c->facts.rtt_us, c->facts.unacked, c->facts.unsent);
     snprintf(line + n, sizeof line - (size_t)n, "  ↑%llu ↓%llu  %s  %s", (unsigned long long)c->bytes_out,
              (unsigned long long)c->bytes_in, tcp_addr_format(&c->peer, peer), c->id);
     line[ladder_fit(line, width)] = '\0';
@@ -100,9 +102,10 @@ static void draw(struct live *l, unsigned width, unsigned height)
     struct live_conn *c;
 
     TAILQ_FOREACH(c, &l->conns, in_order)
-        open += !c->is_closed;
+    open += !c->is_closed;
     printf("%u open, %u in all, %s\n", open, l->by_id.count, l->path);
-    TAILQ_FOREACH_REVERSE(c, &l->conns, live_queue, in_order) {
+    TAILQ_FOREACH_REVERSE(c, &l->conns, live_queue, in_order)
+    {
         if (c->is_closed && now - c->closed_ns > KEEP_CLOSED_NS)
             continue;
         if (shown++ == most) {
@@ -159,7 +162,8 @@ static int parse(struct request *r, int argc, char **argv)
 
 static int follow(struct live *l, const struct request *r)
 {
-    struct timespec pause = {.tv_sec = r->interval_ms / 1000, .tv_nsec = (long)(r->interval_ms % 1000) * 1000000};
+    struct timespec pause = {.tv_sec = r->interval_ms / 1000,
+                             .tv_nsec = (long)(r->interval_ms % 1000) * 1000000};
     bool clear = isatty(STDOUT_FILENO) && !r->once;
 
     while (!stopped) {

@@ -7,9 +7,9 @@
 
 #include <sys/queue.h>
 
-#define LIVE_ID_SIZE   64
-#define LIVE_LAST      12  /* events kept for the lines below */
-#define LIVE_LINE      160
+#define LIVE_ID_SIZE 64
+#define LIVE_LAST    12 /* events kept for the lines below */
+#define LIVE_LINE    160
 
 struct live_conn {
     struct table_link link;
@@ -37,7 +37,9 @@ struct live {
 };
 
 /* live_read.c */
-int live_read(struct live *l); /* what was written since; -1 where there is nothing to read, with a sentence on stderr */
+int live_read(
+    struct live
+        *l); /* what was written since; -1 where there is nothing to read, with a sentence on stderr */
 void live_close(struct live *l);
 
 #endif

@@ -98,8 +98,8 @@ static void take_event(struct live *l, struct live_conn *c, const char *name, co
         take_call(c, data, now);
     } else if (strcmp(name, "tcp:reset") == 0) {
         c->was_reset = true;
-        snprintf(c->how, sizeof c->how, "RESET by %s, %.40s", text_of(data, "direction")[0] == 's' ? "us" : "the peer",
-                 text_of(data, "why"));
+        snprintf(c->how, sizeof c->how, "RESET by %s, %.40s",
+                 text_of(data, "direction")[0] == 's' ? "us" : "the peer", text_of(data, "why"));
     } else if (strcmp(name, "app:closed") == 0) {
         c->is_closed = true;
         c->closed_ns = now;
@@ -109,19 +109,20 @@ static void take_event(struct live *l, struct live_conn *c, const char *name, co
 }
 
 /* "12:03:04.567 k3v-17 app:call send 346" */
-static void keep_last(struct live *l, const struct live_conn *c, const char *name, const cJSON *data, int64_t now)
+static void keep_last(struct live *l, const struct live_conn *c, const char *name, const cJSON *data,
+                      int64_t now)
 {
     char *line = l->last[l->last_count++ % LIVE_LAST];
     int64_t s = now / 1000000000 % 86400;
-    int n = snprintf(line, LIVE_LINE, "%02d:%02d:%02d.%03d  %-14.40s %-18.30s", (int)(s / 3600), (int)(s / 60 % 60),
-                     (int)(s % 60), (int)(now / 1000000 % 1000), c->id, name);
+    int n = snprintf(line, LIVE_LINE, "%02d:%02d:%02d.%03d  %-14.40s %-18.30s", (int)(s / 3600),
+                     (int)(s / 60 % 60), (int)(s % 60), (int)(now / 1000000 % 1000), c->id, name);
 
     if (strcmp(name, "app:call") == 0)
-        snprintf(line + n, LIVE_LINE - (size_t)n, " %.30s %.0f %.20s", text_of(data, "call"), number_of(data, "ret"),
-                 text_of(data, "errno"));
+        snprintf(line + n, LIVE_LINE - (size_t)n, " %.30s %.0f %.20s", text_of(data, "call"),
+                 number_of(data, "ret"), text_of(data, "errno"));
     else if (strcmp(name, "tcp:state_updated") == 0)
-        snprintf(line + n, LIVE_LINE - (size_t)n, " %.20s > %.20s (%.20s)", text_of(data, "old"), text_of(data, "new"),
-                 text_of(data, "source"));
+        snprintf(line + n, LIVE_LINE - (size_t)n, " %.20s > %.20s (%.20s)", text_of(data, "old"),
+                 text_of(data, "new"), text_of(data, "source"));
     else if (strcmp(name, "app:closed") == 0)
         snprintf(line + n, LIVE_LINE - (size_t)n, " %.30s", text_of(data, "how"));
 }
@@ -130,9 +131,11 @@ static void take_header(struct live_file *f, const cJSON *json)
 {
     const cJSON *trace = cJSON_GetObjectItemCaseSensitive(json, "trace"), *reference;
 
-    reference = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(trace, "common_fields"), "reference_time");
+    reference = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(trace, "common_fields"),
+                                                 "reference_time");
     f->has_header = true;
-    f->is_client = strcmp(text_of(cJSON_GetObjectItemCaseSensitive(trace, "vantage_point"), "type"), "client") == 0;
+    f->is_client =
+        strcmp(text_of(cJSON_GetObjectItemCaseSensitive(trace, "vantage_point"), "type"), "client") == 0;
     f->is_bad = !readtext_time(text_of(reference, "epoch"), &f->epoch_ns);
 }
 

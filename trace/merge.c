@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOGETHER_NS 2000000000LL /* the two sides' views of one connection lie no further apart, by one clock */
+#define TOGETHER_NS                                                                                          \
+    2000000000LL /* the two sides' views of one connection lie no further apart, by one clock */
 
 /* ---- states told by cookie ---- */
 
@@ -26,13 +27,15 @@ static int by_cookie(const void *a, const void *b)
 static bool has_state(const struct model_conn *c, enum model_side side, enum tcp_state state)
 {
     for (size_t i = 0; i < c->count; i++)
-        if (c->events[i].kind == MODEL_STATE && c->events[i].state.side == side && c->events[i].state.state == state)
+        if (c->events[i].kind == MODEL_STATE && c->events[i].state.side == side &&
+            c->events[i].state.state == state)
             return true;
     return false;
 }
 
 /* A socket is freed when TIME_WAIT begins, as a smaller one keeps that state: then it is no CLOSED. */
-static void give_state(struct model *m, struct model_conn *c, enum model_side side, const struct model_orphan *o)
+static void give_state(struct model *m, struct model_conn *c, enum model_side side,
+                       const struct model_orphan *o)
 {
     struct model_state s = o->state;
 
@@ -49,13 +52,15 @@ static void give_orphans(struct model *m)
     for (size_t i = 0; i < m->count; i++)
         for (int side = 0; side < MODEL_SIDES; side++)
             if (m->conns[i]->end[side].cookie != 0)
-                owners[n++] = (struct owner){m->conns[i]->end[side].cookie, m->conns[i], (enum model_side)side};
+                owners[n++] =
+                    (struct owner){m->conns[i]->end[side].cookie, m->conns[i], (enum model_side)side};
     qsort(owners, n, sizeof *owners, by_cookie);
     for (size_t i = 0; i < m->orphan_count && n > 0; i++) {
         const struct model_orphan *o = &m->orphans[i];
         struct owner key = {.cookie = o->cookie}, *at = bsearch(&key, owners, n, sizeof *owners, by_cookie);
 
-        if (at != NULL && at->conn->end[at->side].host != NULL && strcmp(at->conn->end[at->side].host, o->host) == 0)
+        if (at != NULL && at->conn->end[at->side].host != NULL &&
+            strcmp(at->conn->end[at->side].host, o->host) == 0)
             give_state(m, at->conn, at->side, o);
     }
     free(owners);
@@ -162,7 +167,8 @@ static bool are_one(const struct model_conn *a, const struct model_conn *b)
     for (int side = 0; side < MODEL_SIDES; side++)
         if (a->end[side].has_log && b->end[side].has_log)
             return false;
-    if (a->has_capture && b->has_capture && (has_any_log(a) || has_any_log(b) || strcmp(a->origin, b->origin) == 0))
+    if (a->has_capture && b->has_capture &&
+        (has_any_log(a) || has_any_log(b) || strcmp(a->origin, b->origin) == 0))
         return false;
     if (!have_one_clock(a, b))
         return true;
@@ -208,7 +214,8 @@ static void fold(struct model_conn *into, struct model_conn *from)
 {
     bool turned = compare_addr(&into->end[0].addr, &from->end[0].addr) != 0;
 
-    if (turned && has_any_log(from) && !has_any_log(into)) /* programs know who called; captures may have to guess */
+    if (turned && has_any_log(from) &&
+        !has_any_log(into)) /* programs know who called; captures may have to guess */
         turn_round(into);
     else if (turned)
         turn_round(from);
@@ -226,7 +233,8 @@ static void fold(struct model_conn *into, struct model_conn *from)
     from->is_merged = true;
 }
 
-/* Sorted by their ends, those that can be one are neighbours: each goes to the nearest before it that takes it. */
+/* Sorted by their ends, those that can be one are neighbours: each goes to the nearest before it that takes
+ * it. */
 static void fold_all(struct model *m)
 {
     for (size_t i = 0; i < m->count; i++)
@@ -308,7 +316,8 @@ static uint32_t seq_len(const struct model_segment *s)
     return s->len + ((s->flags & MODEL_SYN) != 0) + ((s->flags & MODEL_FIN) != 0);
 }
 
-/* What repeats numbers that were sent before was sent again; one byte below the next number is a keepalive probe. */
+/* What repeats numbers that were sent before was sent again; one byte below the next number is a keepalive
+ * probe. */
 static void mark_repeated(struct model_conn *c)
 {
     uint32_t next[MODEL_SIDES] = {0};
@@ -321,9 +330,11 @@ static void mark_repeated(struct model_conn *c)
         if (c->events[i].kind != MODEL_SEGMENT)
             continue;
         len = seq_len(s);
-        if (any[s->from] && (s->flags & (MODEL_SYN | MODEL_FIN | MODEL_RST)) == 0 && s->len <= 1 && s->seq + 1 == next[s->from])
+        if (any[s->from] && (s->flags & (MODEL_SYN | MODEL_FIN | MODEL_RST)) == 0 && s->len <= 1 &&
+            s->seq + 1 == next[s->from])
             s->keepalive = true;
-        else if (any[s->from] && len > 0 && !(s->flags & MODEL_RST) && (int32_t)(s->seq + len - next[s->from]) <= 0)
+        else if (any[s->from] && len > 0 && !(s->flags & MODEL_RST) &&
+                 (int32_t)(s->seq + len - next[s->from]) <= 0)
             s->retransmission = true;
         if (!any[s->from] || (int32_t)(s->seq + len - next[s->from]) > 0)
             next[s->from] = s->seq + len;

@@ -1,9 +1,9 @@
 /* merge_clock.c: two hosts' clocks on one scale. See merge.h.
  *
- * Bytes have numbers, so that the moment at which one side sent the n-th and the other received it are known from both
- * logs. The difference is the way's delay plus the clocks' offset; in the other direction it is the delay minus the offset.
- * The least difference of each direction is the one with the least waiting in it: half of what they differ by is the
- * offset, as exact as the two ways are alike. */
+ * Bytes have numbers, so that the moment at which one side sent the n-th and the other received it are known
+ * from both logs. The difference is the way's delay plus the clocks' offset; in the other direction it is
+ * the delay minus the offset. The least difference of each direction is the one with the least waiting in
+ * it: half of what they differ by is the offset, as exact as the two ways are alike. */
 #include "trace/merge.h"
 
 #include <stdlib.h>
@@ -25,7 +25,8 @@ static bool is_receiving(const struct model_call *call)
     return strncmp(call->name, "recv", 4) == 0 || strncmp(call->name, "read", 4) == 0;
 }
 
-/* On to the next call of that side which moved bytes; false at the end. Events are as the log has them, in order. */
+/* On to the next call of that side which moved bytes; false at the end. Events are as the log has them, in
+ * order. */
 static bool step(const struct model_conn *c, struct progress *p, enum model_side side, bool sending)
 {
     for (; p->at < c->count; p->at++) {
@@ -88,7 +89,8 @@ void merge_estimate_offset(struct model_conn *c)
 
 static bool same_segment(const struct model_segment *a, const struct model_segment *b)
 {
-    return a->from == b->from && a->flags == b->flags && a->seq == b->seq && a->ack == b->ack && a->len == b->len;
+    return a->from == b->from && a->flags == b->flags && a->seq == b->seq && a->ack == b->ack &&
+           a->len == b->len;
 }
 
 /* The n-th of its kind in one capture is the n-th of its kind in the other: what was sent again has twins. */

@@ -93,7 +93,8 @@ struct model_conn *model_find_conn(struct model *m, const char *origin, const st
     for (size_t i = m->count; i-- > 0;) {
         struct model_conn *c = m->conns[i];
         const struct tcp_addr *x = &c->end[MODEL_CLIENT].addr, *y = &c->end[MODEL_SERVER].addr;
-        bool same = (model_same_addr(x, a) && model_same_addr(y, b)) || (model_same_addr(x, b) && model_same_addr(y, a));
+        bool same = (model_same_addr(x, a) && model_same_addr(y, b)) ||
+                    (model_same_addr(x, b) && model_same_addr(y, a));
 
         if (same && (origin == NULL || c->origin == NULL || strcmp(c->origin, origin) == 0))
             return c;

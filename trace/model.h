@@ -1,10 +1,11 @@
-/* model.h: connections as both ends and the wire saw them: what readers fill, merge joins and the ladders show.
+/* model.h: connections as both ends and the wire saw them: what readers fill, merge joins and the ladders
+ * show.
  *
- * A reader (of an event log, of a capture; a lab) opens a connection for each that it meets and adds what it saw, in any
- * order. model_finish then joins those that are one connection seen from several places, brings both hosts' clocks
- * together, puts the events in order, marks retransmissions and derives what nobody has seen (as inferred). After it
- * nothing is added any more. One thread. Everything given is copied; a model owns all that it hands out. Times are
- * nanoseconds since the Unix epoch by the clock of whoever saw it. */
+ * A reader (of an event log, of a capture; a lab) opens a connection for each that it meets and adds what it
+ * saw, in any order. model_finish then joins those that are one connection seen from several places, brings
+ * both hosts' clocks together, puts the events in order, marks retransmissions and derives what nobody has
+ * seen (as inferred). After it nothing is added any more. One thread. Everything given is copied; a model
+ * owns all that it hands out. Times are nanoseconds since the Unix epoch by the clock of whoever saw it. */
 #ifndef TRACE_MODEL_H
 #define TRACE_MODEL_H
 
@@ -14,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The client is the one who opened: connect() against accept(), SYN against SYN,ACK. Where neither was seen, the one with
- * the higher port is taken for it. */
+/* The client is the one who opened: connect() against accept(), SYN against SYN,ACK. Where neither was seen,
+ * the one with the higher port is taken for it. */
 enum model_side { MODEL_CLIENT, MODEL_SERVER };
 #define MODEL_SIDES 2
 
@@ -54,13 +55,13 @@ struct model_packet {
 
 struct model_segment {
     int64_t time_ns;
-    int64_t arrive_ns;    /* at the other host, where a capture there has it too (merge fills it in); else 0 */
+    int64_t arrive_ns; /* at the other host, where a capture there has it too (merge fills it in); else 0 */
     enum model_side from;
     enum model_source source; /* MODEL_CAPTURE, or MODEL_INFERRED where derived from calls */
     uint8_t flags;
-    uint32_t seq, ack; /* relative: a direction's SYN has seq 0. ack is 0 without MODEL_ACK */
-    uint32_t len;      /* payload bytes */
-    uint32_t window;   /* scaled to bytes where the scale is known */
+    uint32_t seq, ack;   /* relative: a direction's SYN has seq 0. ack is 0 without MODEL_ACK */
+    uint32_t len;        /* payload bytes */
+    uint32_t window;     /* scaled to bytes where the scale is known */
     bool retransmission; /* by the reader where it knows; model_finish marks those that repeat seq space */
     bool keepalive;      /* likewise: a probe of a byte that was acknowledged */
     uint32_t frame;      /* number in its capture, from 1; 0: none */
@@ -70,7 +71,7 @@ struct model_segment {
 struct model_call {
     int64_t time_ns; /* when it returned */
     enum model_side side;
-    const char *name;   /* "connect", "read", "shutdown(WR)"; "RDHUP|HUP" for what epoll said, with is_event */
+    const char *name; /* "connect", "read", "shutdown(WR)"; "RDHUP|HUP" for what epoll said, with is_event */
     const char *detail; /* more to show, or NULL: "27 B unread" */
     int64_t result;     /* what it returned; bytes for reads and writes; -1 with err */
     int err;            /* errno, or 0 */
@@ -111,13 +112,13 @@ struct model_event {
 /* What one end said of itself. */
 struct model_end {
     struct tcp_addr addr;
-    uint64_t cookie;    /* SO_COOKIE; 0: unknown */
-    const char *id;     /* the program's own name of the connection ("k3v-17"), or NULL */
+    uint64_t cookie;     /* SO_COOKIE; 0: unknown */
+    const char *id;      /* the program's own name of the connection ("k3v-17"), or NULL */
     const char *program; /* "chatd 0.1.0", or NULL */
-    const char *host;   /* what tells hosts apart (boot id), or NULL; same host, same clock */
+    const char *host;    /* what tells hosts apart (boot id), or NULL; same host, same clock */
     uint32_t isn;
     bool has_isn;
-    bool has_log; /* calls or states of this side are here */
+    bool has_log;            /* calls or states of this side are here */
     int64_t clock_offset_ns; /* added to this end's times by model_finish */
 };
 
@@ -127,15 +128,16 @@ struct model_conn {
     struct model_end end[MODEL_SIDES];
     struct model_event *events; /* in order after model_finish */
     size_t count, cap;
-    unsigned number;     /* from 1, in order of first event, after model_finish; `--conn 3` */
-    const char *origin;  /* the file it is from, or "lab half-close" */
-    int64_t start_ns;    /* the first event; ladders count from here */
-    bool has_capture;    /* segments were seen, not inferred */
-    bool is_merged;      /* folded into another one: skip */
+    unsigned number;         /* from 1, in order of first event, after model_finish; `--conn 3` */
+    const char *origin;      /* the file it is from, or "lab half-close" */
+    int64_t start_ns;        /* the first event; ladders count from here */
+    bool has_capture;        /* segments were seen, not inferred */
+    bool is_merged;          /* folded into another one: skip */
     struct verdict *verdict; /* set by verdict_of */
 };
 
-/* A state that is known of a socket by its cookie alone; model_finish gives it to the connection that has it. */
+/* A state that is known of a socket by its cookie alone; model_finish gives it to the connection that has
+ * it. */
 struct model_orphan {
     const char *host;
     uint64_t cookie;
@@ -159,8 +161,8 @@ void model_free(struct model *m); /* takes NULL */
 struct model_conn *model_open_conn(struct model *m, const char *origin, const struct tcp_addr *client,
                                    const struct tcp_addr *server);
 
-/* The latest one opened by the same origin with these ends, whichever way round; NULL: none. A capture reader opens a new
- * one at a SYN with another ISN, as ports are used again. */
+/* The latest one opened by the same origin with these ends, whichever way round; NULL: none. A capture
+ * reader opens a new one at a SYN with another ISN, as ports are used again. */
 struct model_conn *model_find_conn(struct model *m, const char *origin, const struct tcp_addr *a,
                                    const struct tcp_addr *b);
 

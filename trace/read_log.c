@@ -127,7 +127,8 @@ static bool read_info(const cJSON *data, enum tcp_state state, const char *sourc
 static void read_connection(struct readlog *r, struct model_conn *c, const cJSON *data)
 {
     struct model_end *us = &c->end[r->side], *them = &c->end[model_other(r->side)];
-    const char *local = text_of(data, "local"), *peer = text_of(data, "peer"), *cookie = text_of(data, "cookie");
+    const char *local = text_of(data, "local"), *peer = text_of(data, "peer"),
+               *cookie = text_of(data, "cookie");
     const cJSON *isn = cJSON_GetObjectItemCaseSensitive(data, "client_isn");
 
     if (local != NULL)
@@ -163,7 +164,8 @@ static void read_call(struct readlog *r, struct model_conn *c, int64_t time_ns, 
 /* The states of sockets that are told by cookie are given to their connections when all is read. */
 static void read_state(struct readlog *r, struct model_conn *c, int64_t time_ns, const cJSON *data)
 {
-    const char *name = text_of(data, "new"), *source = text_of(data, "source"), *cookie = text_of(data, "cookie");
+    const char *name = text_of(data, "new"), *source = text_of(data, "source"),
+               *cookie = text_of(data, "cookie");
     struct model_state s = {.time_ns = time_ns, .side = r->side};
 
     if (name == NULL || source == NULL)
@@ -177,15 +179,18 @@ static void read_state(struct readlog *r, struct model_conn *c, int64_t time_ns,
         model_add_orphan(r->model, &(struct model_orphan){r->host, strtoull(cookie, NULL, 16), s});
 }
 
-static void add_note(struct readlog *r, struct model_conn *c, int64_t time_ns, const char *kind, const char *text)
+static void add_note(struct readlog *r, struct model_conn *c, int64_t time_ns, const char *kind,
+                     const char *text)
 {
     model_add_note(r->model, c, &(struct model_note){time_ns, r->side, kind, text});
 }
 
-static void read_other(struct readlog *r, struct model_conn *c, int64_t time_ns, const char *name, const cJSON *data)
+static void read_other(struct readlog *r, struct model_conn *c, int64_t time_ns, const char *name,
+                       const cJSON *data)
 {
     char text[700];
-    const char *detail = text_of(data, "detail"), *how = text_of(data, "how"), *direction = text_of(data, "direction");
+    const char *detail = text_of(data, "detail"), *how = text_of(data, "how"),
+               *direction = text_of(data, "direction");
     const char *type = text_of(data, "type"), *why = text_of(data, "why"), *reason = text_of(data, "reason");
 
     if (strncmp(name, "tls:", 4) == 0) {
@@ -201,7 +206,8 @@ static void read_other(struct readlog *r, struct model_conn *c, int64_t time_ns,
         snprintf(text, sizeof text, "%s %s", direction, why != NULL ? why : "");
         add_note(r, c, time_ns, "reset", text);
     } else if (strcmp(name, "chat:message") == 0 && type != NULL && direction != NULL) {
-        snprintf(text, sizeof text, "%s %s %.0f", direction[0] == 'r' ? "<" : ">", type, number_of(data, "length"));
+        snprintf(text, sizeof text, "%s %s %.0f", direction[0] == 'r' ? "<" : ">", type,
+                 number_of(data, "length"));
         add_note(r, c, time_ns, "chat", text);
     }
 }
@@ -333,8 +339,8 @@ int readlog_file(struct readlog *r, const char *path, char err[READLOG_ERROR_SIZ
         next = next != NULL ? next : end;
         if (!readlog_record(r, path, at, (size_t)(next - at), ++number)) {
             if (number == 1) {
-                snprintf(err, READLOG_ERROR_SIZE, "%s: this is no event log (a .sqlog of chatd or chat) and no capture",
-                         path);
+                snprintf(err, READLOG_ERROR_SIZE,
+                         "%s: this is no event log (a .sqlog of chatd or chat) and no capture", path);
                 free(all);
                 return -1;
             }

@@ -53,7 +53,7 @@ static void read_file(struct input *in, const char *path)
 {
     char err[PCAPFILE_ERROR_SIZE > READLOG_ERROR_SIZE ? PCAPFILE_ERROR_SIZE : READLOG_ERROR_SIZE];
     int ret = strcmp(path, "-") == 0 || pcapfile_is_one(path) ? pcapflow_read(in->model, path, err)
-                                                               : readlog_file(in->logs, path, err);
+                                                              : readlog_file(in->logs, path, err);
 
     if (ret < 0)
         complain(in, err);
@@ -63,7 +63,8 @@ static bool is_ours(const char *name)
 {
     const char *dot = strrchr(name, '.');
 
-    return dot != NULL && (strcmp(dot, ".sqlog") == 0 || strcmp(dot, ".pcap") == 0 || strcmp(dot, ".pcapng") == 0);
+    return dot != NULL &&
+           (strcmp(dot, ".sqlog") == 0 || strcmp(dot, ".pcap") == 0 || strcmp(dot, ".pcapng") == 0);
 }
 
 static int only_ours(const struct dirent *e)
@@ -78,7 +79,8 @@ static void read_directory(struct input *in, const char *path)
     char file[4096];
 
     if (n <= 0) {
-        snprintf(file, sizeof file, "%s: %s", path, n < 0 ? strerror(errno) : "no .sqlog, .pcap or .pcapng is in it");
+        snprintf(file, sizeof file, "%s: %s", path,
+                 n < 0 ? strerror(errno) : "no .sqlog, .pcap or .pcapng is in it");
         complain(in, file);
     }
     for (int i = 0; i < n; i++) {
@@ -148,7 +150,8 @@ int show_conn(FILE *to, struct model_conn *c, enum show_format format, const str
     }
     ladder_deinit(&l);
     if (ret < 0)
-        fprintf(stderr, "chat-trace: connection %u has no captured packets to put into a pcapng\n", c->number);
+        fprintf(stderr, "chat-trace: connection %u has no captured packets to put into a pcapng\n",
+                c->number);
     return ret;
 }
 
@@ -156,7 +159,8 @@ static void count_bytes(const struct model_conn *c, uint64_t bytes[MODEL_SIDES])
 {
     bytes[0] = bytes[1] = 0;
     for (size_t i = 0; i < c->count; i++)
-        if (c->events[i].kind == MODEL_SEGMENT && !c->events[i].segment.retransmission && !c->events[i].segment.keepalive)
+        if (c->events[i].kind == MODEL_SEGMENT && !c->events[i].segment.retransmission &&
+            !c->events[i].segment.keepalive)
             bytes[c->events[i].segment.from] += c->events[i].segment.len;
 }
 
@@ -168,8 +172,9 @@ static void list_one(FILE *to, const struct model_conn *c, unsigned width)
 
     count_bytes(c, bytes);
     snprintf(line, sizeof line, "%4u  %s > %s  %.1f ms  %llu > < %llu  %s", c->number,
-             tcp_addr_format(&c->end[MODEL_CLIENT].addr, client), tcp_addr_format(&c->end[MODEL_SERVER].addr, server), ms,
-             (unsigned long long)bytes[MODEL_CLIENT], (unsigned long long)bytes[MODEL_SERVER], c->verdict->sentence);
+             tcp_addr_format(&c->end[MODEL_CLIENT].addr, client),
+             tcp_addr_format(&c->end[MODEL_SERVER].addr, server), ms, (unsigned long long)bytes[MODEL_CLIENT],
+             (unsigned long long)bytes[MODEL_SERVER], c->verdict->sentence);
     line[ladder_fit(line, width)] = '\0';
     fprintf(to, "%s\n", line);
 }
@@ -202,11 +207,11 @@ struct request {
 };
 
 static const struct option long_options[] = {
-    {"conn", required_argument, NULL, 'c'},  {"format", required_argument, NULL, 'f'},
+    {"conn", required_argument, NULL, 'c'},   {"format", required_argument, NULL, 'f'},
     {"output", required_argument, NULL, 'o'}, {"width", required_argument, NULL, 'w'},
-    {"evidence", no_argument, NULL, 'e'},    {"list", no_argument, NULL, 'l'},
-    {"all", no_argument, NULL, 'a'},         {"color", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0},
+    {"evidence", no_argument, NULL, 'e'},     {"list", no_argument, NULL, 'l'},
+    {"all", no_argument, NULL, 'a'},          {"color", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
 /* -1: go on; else the exit code. */
@@ -291,7 +296,9 @@ static int show_chosen(FILE *to, struct model *m, const struct request *r)
                 break; /* such a file holds one */
         }
     if (shown == 0)
-        fprintf(stderr, "chat-trace: there is no connection %s: chat-trace show --list shows which there are\n", r->conn);
+        fprintf(stderr,
+                "chat-trace: there is no connection %s: chat-trace show --list shows which there are\n",
+                r->conn);
     return ret < 0 || shown == 0 ? 1 : 0;
 }
 

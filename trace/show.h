@@ -1,4 +1,5 @@
-/* show.h: `chat-trace show` and what its neighbours need of it: files into a model, a ladder in a format. One thread. */
+/* show.h: `chat-trace show` and what its neighbours need of it: files into a model, a ladder in a format.
+ * One thread. */
 #ifndef TRACE_SHOW_H
 #define TRACE_SHOW_H
 
@@ -6,8 +7,8 @@
 
 enum show_format { SHOW_TERMINAL, SHOW_ASCII, SHOW_SVG, SHOW_HTML, SHOW_MERMAID, SHOW_PCAPNG };
 
-/* Reads one file, a directory's .sqlog and capture files, or several, each by what it is. 0, or -1 and what went wrong on
- * stderr; faults in a file's middle become remarks. The model is not finished yet. */
+/* Reads one file, a directory's .sqlog and capture files, or several, each by what it is. 0, or -1 and what
+ * went wrong on stderr; faults in a file's middle become remarks. The model is not finished yet. */
 int show_read(struct model *m, char *const *paths, int count);
 
 bool show_parse_format(const char *name, enum show_format *format);

@@ -106,7 +106,8 @@ static uint64_t bytes_after(const struct model_conn *c, const struct model_event
     uint64_t bytes = 0;
 
     for (const struct model_event *e = fin + 1; e < c->events + c->count; e++)
-        if (e->kind == MODEL_SEGMENT && e->segment.from == from && !e->segment.retransmission && !e->segment.keepalive)
+        if (e->kind == MODEL_SEGMENT && e->segment.from == from && !e->segment.retransmission &&
+            !e->segment.keepalive)
             bytes += e->segment.len;
     return bytes;
 }

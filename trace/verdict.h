@@ -1,17 +1,18 @@
-/* verdict.h: how a connection ended, in a sentence, with what shows it. No state; the thread that has the model. */
+/* verdict.h: how a connection ended, in a sentence, with what shows it. No state; the thread that has the
+ * model. */
 #ifndef TRACE_VERDICT_H
 #define TRACE_VERDICT_H
 
 #include "trace/model.h"
 
 enum verdict_how {
-    VERDICT_OPEN,      /* no end was seen */
-    VERDICT_GRACEFUL,  /* a FIN each way, each acknowledged as far as can be seen */
-    VERDICT_ABORTED,   /* an RST ended it */
-    VERDICT_REFUSED,   /* an RST answered the SYN */
+    VERDICT_OPEN,       /* no end was seen */
+    VERDICT_GRACEFUL,   /* a FIN each way, each acknowledged as far as can be seen */
+    VERDICT_ABORTED,    /* an RST ended it */
+    VERDICT_REFUSED,    /* an RST answered the SYN */
     VERDICT_UNANSWERED, /* nothing answered the SYN */
-    VERDICT_TRUNCATED, /* FIN without TLS's close_notify */
-    VERDICT_TIMED_OUT, /* one end gave up waiting for the other */
+    VERDICT_TRUNCATED,  /* FIN without TLS's close_notify */
+    VERDICT_TIMED_OUT,  /* one end gave up waiting for the other */
     VERDICT_UNFINISHED, /* one side has ended, the other has not yet */
 };
 
@@ -25,21 +26,22 @@ enum verdict_rst_why {
 
 struct verdict {
     enum verdict_how how;
-    int first;        /* enum model_side of who ended first; -1: nobody, or both at once */
+    int first; /* enum model_side of who ended first; -1: nobody, or both at once */
     bool simultaneous;
-    unsigned segments; /* of the teardown: 3 or 4, more with repeats; 0 where nothing was captured */
+    unsigned segments;        /* of the teardown: 3 or 4, more with repeats; 0 where nothing was captured */
     int64_t half_closed_ns;   /* from the first FIN to the second; 0: none */
     uint64_t bytes_after_fin; /* that came back to whoever closed first, after its FIN */
     int rst_by;               /* enum model_side; -1: no RST */
     enum verdict_rst_why why;
-    uint64_t unread;          /* bytes that were acknowledged and never read */
+    uint64_t unread; /* bytes that were acknowledged and never read */
     unsigned retransmissions;
-    int lost_side; /* enum model_side that fell silent; -1: none */
+    int lost_side;  /* enum model_side that fell silent; -1: none */
     char *sentence; /* "GRACEFUL, 4 segments. The client closed first. …" */
     char *evidence; /* lines, each a fact and where it is from */
 };
 
-/* Makes the verdict once, keeps it in the connection, and returns it. After the connection's events are in order. */
+/* Makes the verdict once, keeps it in the connection, and returns it. After the connection's events are in
+ * order. */
 const struct verdict *verdict_of(struct model_conn *c);
 void verdict_free(struct verdict *v); /* takes NULL */
 

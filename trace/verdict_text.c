@@ -41,7 +41,8 @@ static void put_first(struct buf *b, const struct verdict *v)
 static void put_half(struct buf *b, const struct verdict *v)
 {
     if (v->bytes_after_fin > 0)
-        buf_putf(b, " %llu byte%s came after its FIN.", (unsigned long long)v->bytes_after_fin, plural(v->bytes_after_fin));
+        buf_putf(b, " %llu byte%s came after its FIN.", (unsigned long long)v->bytes_after_fin,
+                 plural(v->bytes_after_fin));
     if (v->half_closed_ns > 0 && !v->simultaneous) {
         buf_puts(b, " Half-closed ");
         put_ms(b, v->half_closed_ns);
@@ -74,8 +75,8 @@ static void put_reset(struct buf *b, const struct verdict *v)
 static void put_lost(struct buf *b, const struct verdict *v)
 {
     if (v->lost_side >= 0)
-        buf_putf(b, " The %s fell silent: %u segment%s sent again, none answered.", sides[v->lost_side], v->retransmissions,
-                 plural(v->retransmissions));
+        buf_putf(b, " The %s fell silent: %u segment%s sent again, none answered.", sides[v->lost_side],
+                 v->retransmissions, plural(v->retransmissions));
 }
 
 static void put_how(struct buf *b, const struct model_conn *c, const struct verdict *v)
@@ -93,7 +94,8 @@ static void write_sentence(struct buf *b, const struct model_conn *c, const stru
     put_how(b, c, v);
     switch (v->how) {
     case VERDICT_UNANSWERED:
-        buf_putf(b, " Nothing answered the SYN%s.", v->retransmissions > 0 ? ", though it was sent again" : "");
+        buf_putf(b, " Nothing answered the SYN%s.",
+                 v->retransmissions > 0 ? ", though it was sent again" : "");
         return;
     case VERDICT_OPEN:
         buf_puts(b, " No end was seen.");
@@ -121,7 +123,8 @@ static void write_sentence(struct buf *b, const struct model_conn *c, const stru
     }
     put_half(b, v);
     if (v->retransmissions > 0 && v->how != VERDICT_TIMED_OUT)
-        buf_putf(b, " %u segment%s sent again.", v->retransmissions, v->retransmissions == 1 ? " was" : "s were");
+        buf_putf(b, " %u segment%s sent again.", v->retransmissions,
+                 v->retransmissions == 1 ? " was" : "s were");
 }
 
 /* ---- evidence ---- */
@@ -151,8 +154,8 @@ static void put_last_state(struct buf *b, const struct model_conn *c, int side)
 
         if (c->events[i].kind != MODEL_STATE || (int)s->side != side)
             continue;
-        buf_putf(b, "%.3f ms: %s is in %s (%s)\n", (double)(c->events[i].time_ns - c->start_ns) / 1e6, sides[side],
-                 tcp_state_name(s->state), model_source_name(s->source));
+        buf_putf(b, "%.3f ms: %s is in %s (%s)\n", (double)(c->events[i].time_ns - c->start_ns) / 1e6,
+                 sides[side], tcp_state_name(s->state), model_source_name(s->source));
         return;
     }
 }
