@@ -36,7 +36,8 @@ def record(t, output, *command, **more):
 class Segment:
     """One TCP segment of a capture, numbers as on the wire."""
 
-    def __init__(self, time, source, target, seq, ack, flags, length):
+    def __init__(self, time, source, target, seq, ack, flags, length, data):
+        self.data = data  # as much as was captured
         self.time, self.source, self.target = time, source, target
         self.seq, self.ack, self.flags, self.len = seq, ack, flags, length
 
@@ -55,8 +56,9 @@ def read_capture(path):
         head = (ip[0] & 15) * 4
         sport, dport, seq, ack, off, flags = struct.unpack_from("!HHIIBB", ip, head)
         total = struct.unpack_from("!H", ip, 2)[0]
-        out.append(Segment(sec * 10**9 + ns, (ip[12:16], sport), (ip[16:20], dport), seq, ack, flags,
-                           total - head - (off >> 4) * 4))
+        begin = head + (off >> 4) * 4
+        out.append(Segment(sec * 10**9 + ns, (ip[12:16], sport), (ip[16:20], dport), seq, ack, flags, total - begin,
+                           ip[begin:total]))
     return out
 
 
