@@ -298,6 +298,27 @@ static enum tcp_state after_receiving(struct end_state *e, const struct model_se
     }
 }
 
+/* Whether a SYN or FIN went again before anything acknowledged it: then this one did not arrive. */
+static bool was_lost(const struct model_conn *c, size_t at)
+{
+    const struct model_segment *s = &c->events[at].segment;
+    uint32_t end = s->seq + s->len + 1;
+
+    if (!(s->flags & (MODEL_SYN | MODEL_FIN)))
+        return false;
+    for (size_t i = at + 1; i < c->count; i++) {
+        const struct model_segment *later = &c->events[i].segment;
+
+        if (c->events[i].kind != MODEL_SEGMENT)
+            continue;
+        if (later->from != s->from && (later->flags & MODEL_ACK) && (int32_t)(later->ack - end) >= 0)
+            return false;
+        if (later->from == s->from && later->seq == s->seq && later->flags == s->flags)
+            return true;
+    }
+    return false;
+}
+
 static void change(struct model *m, struct model_conn *c, enum model_side side, struct end_state *e,
                    enum tcp_state to, int64_t time_ns)
 {
@@ -322,6 +343,8 @@ void infer_states(struct model *m, struct model_conn *c)
         if (c->events[i].kind != MODEL_SEGMENT || s.keepalive)
             continue;
         change(m, c, s.from, &ends[s.from], after_sending(&ends[s.from], &s), at);
+        if (was_lost(c, i))
+            continue;
         after = ends[to];
         change(m, c, to, &ends[to], after_receiving(&after, &s), at);
     }

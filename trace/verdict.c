@@ -150,13 +150,14 @@ static enum verdict_rst_why why_reset(const struct model_conn *c, const struct m
     return VERDICT_RST_UNKNOWN;
 }
 
-static unsigned count_repeats(const struct model_conn *c)
+static void count_repeats(const struct model_conn *c, struct verdict *v)
 {
-    unsigned n = 0;
-
-    for (size_t i = 0; i < c->count; i++)
-        n += c->events[i].kind == MODEL_SEGMENT && c->events[i].segment.retransmission;
-    return n;
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->events[i].kind != MODEL_SEGMENT)
+            continue;
+        v->retransmissions += c->events[i].segment.retransmission && !c->events[i].segment.keepalive;
+        v->probes += c->events[i].segment.keepalive;
+    }
 }
 
 /* Whether the capture ends with one side saying the same again and nobody answering. */
@@ -212,7 +213,7 @@ const struct verdict *verdict_of(struct model_conn *c)
     v->first = v->rst_by = v->lost_side = -1;
     find_marks(c, &k);
     look_at_fins(c, &k, v);
-    v->retransmissions = count_repeats(c);
+    count_repeats(c, v);
     if (k.rst != NULL) {
         v->rst_by = k.rst->segment.from;
         v->why = why_reset(c, &k, v);

@@ -74,9 +74,16 @@ static void put_reset(struct buf *b, const struct verdict *v)
 
 static void put_lost(struct buf *b, const struct verdict *v)
 {
-    if (v->lost_side >= 0)
-        buf_putf(b, " The %s fell silent: %u segment%s sent again, none answered.", sides[v->lost_side],
-                 v->retransmissions, plural(v->retransmissions));
+    if (v->lost_side < 0)
+        return;
+    buf_putf(b, " The %s fell silent", sides[v->lost_side]);
+    if (v->retransmissions > 0)
+        buf_putf(b, ": %u segment%s sent again, none answered.", v->retransmissions,
+                 plural(v->retransmissions));
+    else if (v->probes > 0)
+        buf_putf(b, ": %u probe%s, none answered.", v->probes, plural(v->probes));
+    else
+        buf_puts(b, ".");
 }
 
 static void put_how(struct buf *b, const struct model_conn *c, const struct verdict *v)
