@@ -100,6 +100,10 @@ static int run_inside(struct lab *l, const struct lab_options *o)
         printf("  skipped: %s\n", l->why_no_network);
         return LAB_SKIPPED;
     }
+    if (l->kind->needs_wire && !l->has_wire) {
+        printf("  skipped: %s\n", l->why_no_wire);
+        return LAB_SKIPPED;
+    }
     l->kind->run(l);
     if (!l->has_looked)
         lab_look(l);

@@ -226,6 +226,7 @@ const struct lab_kind lab_three_or_four = {
         "  ACK, both go in one: three. Four it is where the application waits, and how long FIN_WAIT_1 lasts depends on\n"
         "  when the kernel acknowledges.\n",
     .needs_network = true,
+    .needs_wire = true,
     .run = run_three_or_four,
 };
 

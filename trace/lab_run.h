@@ -24,6 +24,7 @@ struct lab_kind {
     const char *name, *title;
     const char *expect; /* what to expect, in some lines */
     bool needs_network; /* can't be made to happen outside a network of one's own */
+    bool needs_wire;    /* only segments show it */
     void (*run)(struct lab *l);
 };
 
