@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define LINGER_BYTES (4U << 20) /* read and thrown away after our FIN, before a RST */
+#define DESTROYED_AT_ONCE 8
 #define MAX_ANSWERS  (1U << 20) /* answers that wait, before a client's requests are no longer read */
 
 struct server {
@@ -40,6 +41,7 @@ struct server {
     struct event_base *base;
     struct event *signals[3], *ended, *drain_timer, *destroyed, *trace_due;
     uint16_t ports[LISTEN_MAX]; /* 0 behind the last one */
+    unsigned destroyed_lately;  /* wake-ups for sockets that were freed, since trace_due ran */
     int status;
     bool draining;
 };
@@ -301,16 +303,18 @@ static void on_one_destroyed(const struct sockdiag_socket *s, void *arg)
             trace_socket_state(s->cookie, TCP_STATE_CLOSED, "destroy", s->facts.source != NULL ? &s->facts : NULL);
 }
 
-/* The first word is taken at once, for its time; those of the next moment come together, as a wake-up for each would cost
- * more than all that is written. */
+/* A few are taken at once, for their time; where many come, those of a moment come together, as a wake-up for each would
+ * cost more than all that is written. */
 static void on_destroyed(evutil_socket_t fd, short what, void *arg)
 {
     struct timeval soon = {.tv_usec = 50000};
 
     (void)what, (void)arg;
     sockdiag_read_destroyed(fd, on_one_destroyed, NULL);
-    event_del(server.destroyed);
-    evtimer_add(server.trace_due, &soon);
+    if (!evtimer_pending(server.trace_due, NULL))
+        evtimer_add(server.trace_due, &soon);
+    if (++server.destroyed_lately == DESTROYED_AT_ONCE)
+        event_del(server.destroyed);
 }
 
 static void on_trace_due(evutil_socket_t fd, short what, void *arg)
@@ -318,6 +322,7 @@ static void on_trace_due(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what, (void)arg;
     sockdiag_read_destroyed(event_get_fd(server.destroyed), on_one_destroyed, NULL);
     trace_flush();
+    server.destroyed_lately = 0;
     event_add(server.destroyed, NULL);
 }
 

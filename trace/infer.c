@@ -224,6 +224,32 @@ void infer_segments(struct model *m, struct model_conn *c)
     number_segments(c);
 }
 
+/* A capture may have ended before, or have lost it. */
+void infer_reset(struct model *m, struct model_conn *c)
+{
+    uint32_t next[MODEL_SIDES] = {0};
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct model_event *e = &c->events[i];
+        const struct model_segment *s = &e->segment;
+
+        if (e->kind == MODEL_SEGMENT && (s->flags & MODEL_RST))
+            return;
+        if (e->kind == MODEL_SEGMENT)
+            next[s->from] = s->seq + s->len + ((s->flags & (MODEL_SYN | MODEL_FIN)) != 0);
+        if (e->kind != MODEL_CALL || (e->call.err != ECONNRESET && e->call.err != ECONNREFUSED))
+            continue;
+        model_add_segment(m, c,
+                          &(struct model_segment){.time_ns = e->time_ns - 1,
+                                                  .from = model_other(e->call.side),
+                                                  .flags = MODEL_RST | MODEL_ACK,
+                                                  .ack = next[e->call.side],
+                                                  .seq = next[model_other(e->call.side)],
+                                                  .source = MODEL_INFERRED});
+        return;
+    }
+}
+
 /* ---- states from segments ---- */
 
 struct end_state {

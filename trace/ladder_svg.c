@@ -143,7 +143,7 @@ static void put_arrow(FILE *to, const struct ladder_row *row, int y)
             s->source == MODEL_INFERRED ? " inferred" : "", from, y, tip + back / 2, y);
     fprintf(to, "<path class=\"%sf\" d=\"M%d %d l%d -4 v8 z\"/>\n", class, tip, y, back);
     if (s->flags & MODEL_RST)
-        put_text(to, tip + 3 * back, y + 4, "rstf", "middle", "✖", 2);
+        fprintf(to, "<path class=\"rst\" d=\"M%d %d l14 14 m0 -14 l-14 14\"/>\n", tip + 3 * back - 7, y - 7);
     if (row->mark > 0)
         snprintf(label, sizeof label, "(%u) %s", row->mark, ladder_segment_text(s, LADDER_MEDIUM, text));
     else

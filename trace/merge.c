@@ -349,8 +349,10 @@ static void finish_conn(struct model *m, struct model_conn *c)
     merge_sort_events(c);
     if (!c->has_capture) {
         infer_segments(m, c);
-        merge_sort_events(c);
+    } else {
+        infer_reset(m, c);
     }
+    merge_sort_events(c);
     mark_repeated(c);
     infer_states(m, c);
     merge_sort_events(c);

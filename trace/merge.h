@@ -18,6 +18,7 @@ void merge_captures(struct model_conn *into, struct model_conn *from);
 /* infer.c: segments, where nothing was captured, and states that nobody has seen. Events are in order
  * before, and not after. */
 void infer_segments(struct model *m, struct model_conn *c);
+void infer_reset(struct model *m, struct model_conn *c); /* an RST that a call told of and no capture has */
 void infer_states(struct model *m, struct model_conn *c);
 
 void merge_sort_events(struct model_conn *c);

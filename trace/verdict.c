@@ -133,6 +133,8 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
         v->first = -1;
 }
 
+/* A socket that resets its connection acknowledges in the same segment. One without ACK answers a segment
+ * for which there is no socket any more (RFC 9293, section 3.10.7.1). */
 static enum verdict_rst_why why_reset(const struct model_conn *c, const struct marks *k, struct verdict *v)
 {
     const struct model_event *sent = find_note(c, "reset", "sent");
@@ -145,7 +147,7 @@ static enum verdict_rst_why why_reset(const struct model_conn *c, const struct m
         return VERDICT_RST_UNREAD;
     if (sent != NULL && sent->note.side == by)
         return VERDICT_RST_ON_PURPOSE;
-    if (k->fin[by] != NULL && k->fin[by] < k->rst)
+    if ((k->fin[by] != NULL && k->fin[by] < k->rst) || !(k->rst->segment.flags & MODEL_ACK))
         return VERDICT_RST_LATE;
     return VERDICT_RST_UNKNOWN;
 }

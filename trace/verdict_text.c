@@ -56,7 +56,7 @@ static void put_reset(struct buf *b, const struct verdict *v)
         [VERDICT_RST_UNKNOWN] = "; why cannot be seen from here (bytes left unread, or SO_LINGER with 0)",
         [VERDICT_RST_UNREAD] = "",
         [VERDICT_RST_ON_PURPOSE] = " on purpose (SO_LINGER with 0)",
-        [VERDICT_RST_LATE] = ", because something came for it after it had closed both ways",
+        [VERDICT_RST_LATE] = ", because something came for a socket that was gone",
         [VERDICT_RST_NO_LISTENER] = ": nobody listens there",
     };
     const char *what = plural(v->unread);
