@@ -87,6 +87,8 @@ struct config {
     char *name;         /* what the server is called in its certificate and its log */
     char *log;          /* NULL: stderr */
     uint32_t log_level; /* enum log_level of common/log.h */
+    char *trace;            /* a directory; NULL: no event log */
+    uint32_t trace_detail;  /* 0: calls, 1: messages too */
     uint32_t drain_seconds;
     char *config_file; /* NULL: none */
 

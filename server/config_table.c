@@ -8,6 +8,7 @@
 
 static const char *const plain_words[] = {"loopback", "any", "off", NULL};
 static const char *const durability_words[] = {"power", "process", NULL};
+static const char *const trace_words[] = {"calls", "messages", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 
 const char *const config_group_titles[CONFIG_GROUPS] = {
@@ -71,6 +72,10 @@ const struct config_option config_options[] = {
     PATH("log", log, CONFIG_G_SERVER, RUNTIME, "FILE", "stderr", "where to log; opened anew on SIGHUP"),
     WORD("log-level", log_level, CONFIG_G_SERVER, RUNTIME, "LEVEL", "info", level_words,
          "the least that is worth a line"),
+    PATH("trace", trace, CONFIG_G_SERVER, 0, "DIR", "none",
+         "write an event log of each connection's calls and TCP states into this directory, for chat-trace"),
+    WORD("trace-detail", trace_detail, CONFIG_G_SERVER, 0, "WHAT", "calls", trace_words,
+         "what the event log has: calls and states, or each message's type and length too (never its text)"),
     SECONDS("drain-seconds", drain_seconds, CONFIG_G_SERVER, "10", NULL, 0, 3600,
             "how long a stop waits for connections to end by themselves"),
     {"config", CONFIG_T_PATH, CONFIG_G_SERVER, CONFIG_F_COMMAND, AT(config_file), "FILE", "none", "none",
