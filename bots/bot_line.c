@@ -47,13 +47,38 @@ static bool is_mine(const struct bot *b, const struct value *nick)
     return nick != NULL && strlen(b->nick) == nick->len && memcmp(b->nick, nick->text, nick->len) == 0;
 }
 
+/* The bot that has this nick as it was given it, or NULL. */
+static struct bot *find_bot(const struct run *r, const struct value *nick)
+{
+    unsigned long n;
+
+    if (nick == NULL || nick->len < 5 || memcmp(nick->text, "bot", 3) != 0)
+        return NULL;
+    n = strtoul(nick->text + 3, NULL, 10);
+    return n >= 1 && n <= r->bot_count && is_mine(&r->bots[n - 1], nick) ? &r->bots[n - 1] : NULL;
+}
+
+/* How long this message has been under way: since the time in its mark, or since its sender, if that is one of the run's
+ * bots, meant to send it. */
+static void measure(struct bot *b, const struct check_message *cm, const struct text_mark *mark,
+                    const struct value *nick)
+{
+    struct bot *sender = mark == NULL ? find_bot(b->run, nick) : NULL;
+    uint64_t due = mark != NULL ? mark->due_us : sender != NULL ? check_due(&sender->check, cm) : 0;
+    bool behind = b->slow || check_is_replay(&b->check, cm->room, cm->room_len, cm->seq);
+
+    if (due != 0)
+        stats_latency(&b->run->stats, behind ? LATENCY_CATCH_UP : LATENCY_DELIVERY, due, clock_mono_us());
+}
+
 static void take_message(struct bot *b, const struct incoming *in)
 {
     const struct value *text = message_get_kind(&in->m, FIELD_TEXT, VALUE_STRING);
     struct check_message cm = {
         .room = in->room->text, .room_len = in->room->len, .seq = in->seq, .serial = -1};
+    const struct value *nick = message_get_kind(&in->m, FIELD_NICK, VALUE_STRING);
     struct text_mark mark;
-    bool behind;
+    bool marked;
 
     if (text == NULL) {
         bot_wrong(b, CHECK_LINE, "a msg without text");
@@ -64,14 +89,11 @@ static void take_message(struct bot *b, const struct incoming *in)
         check_old_message(&b->check, cm.room, cm.room_len, cm.seq, cm.hash);
         return;
     }
-    cm.mine = is_mine(b, message_get_kind(&in->m, FIELD_NICK, VALUE_STRING));
-    if (text_read_mark(text->text, text->len, &mark) && mark.run == b->run->id) {
-        behind = b->slow || check_is_replay(&b->check, cm.room, cm.room_len, cm.seq);
-        stats_latency(&b->run->stats, behind ? LATENCY_CATCH_UP : LATENCY_DELIVERY, mark.due_us,
-                      clock_mono_us());
-        if (cm.mine && mark.bot == b->index)
-            cm.serial = mark.serial;
-    }
+    cm.mine = is_mine(b, nick);
+    marked = text_read_mark(text->text, text->len, &mark) && mark.run == b->run->id;
+    if (marked && cm.mine && mark.bot == b->index)
+        cm.serial = mark.serial;
+    measure(b, &cm, marked ? &mark : NULL, nick);
     b->run->stats.now.deliveries++;
     check_message(&b->check, &cm);
     script_heard(b);

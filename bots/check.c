@@ -233,6 +233,8 @@ uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat)
             check_passed(c, s, r);
     }
     due = s->due_us;
+    if (r->room != NULL)
+        ledger_set_due(r->room, seq, due);
     settle(c, s);
     return due;
 }
@@ -283,6 +285,21 @@ static struct check_sent *find_by_text(struct check *c, int room, uint64_t hash)
     return NULL;
 }
 
+uint64_t check_due(struct check *c, const struct check_message *m)
+{
+    int i = m->room_len > 0 && m->room[0] != '@' ? check_find(c, m->room, m->room_len) : -1;
+    const struct check_sent *s;
+    uint64_t due;
+
+    if (i < 0)
+        return 0;
+    due = ledger_due(c->rooms[i].room, m->seq);
+    if (due != 0)
+        return due;
+    s = find_by_text(c, i, m->hash);
+    return s != NULL ? s->due_us : 0;
+}
+
 /* A message of this bot's own has come back. */
 static void check_own(struct check *c, struct check_room *r, const struct check_message *m)
 {
@@ -312,6 +329,8 @@ static void check_own(struct check *c, struct check_room *r, const struct check_
               name_of(r), m->serial, s->seq, m->seq);
     s->seen = true;
     s->seq = m->seq;
+    if (r->room != NULL)
+        ledger_set_due(r->room, m->seq, s->due_us);
     settle(c, s);
 }
 

@@ -85,6 +85,9 @@ bool check_all_acked(struct check *c);
 uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat);
 uint64_t check_refused(struct check *c, uint32_t serial); /* an error instead of the ack */
 
+/* When the send behind this message of this bot's was due, as far as it knows; 0. Not for direct conversations. */
+uint64_t check_due(struct check *c, const struct check_message *m);
+
 void check_message(struct check *c, const struct check_message *m);
 bool check_is_replay(struct check *c, const char *room, size_t len, uint64_t seq);
 void check_gap(struct check *c, const char *room, size_t len, uint64_t from, uint64_t to);

@@ -78,6 +78,17 @@ enum ledger_verdict ledger_note(struct ledger *l, struct ledger_room *r, uint64_
     return LEDGER_FIRST;
 }
 
+void ledger_set_due(struct ledger_room *r, uint64_t seq, uint64_t due_us)
+{
+    if (r->size > 0 && r->ring[seq & (r->size - 1)].seq == seq)
+        r->ring[seq & (r->size - 1)].due_us = due_us;
+}
+
+uint64_t ledger_due(const struct ledger_room *r, uint64_t seq)
+{
+    return r->size > 0 && r->ring[seq & (r->size - 1)].seq == seq ? r->ring[seq & (r->size - 1)].due_us : 0;
+}
+
 void ledger_deinit(struct ledger *l)
 {
     struct table_link *link, *next;

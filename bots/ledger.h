@@ -13,6 +13,7 @@
 
 struct ledger_slot {
     uint64_t seq, hash; /* seq 0: nothing */
+    uint64_t due_us;    /* when its send was due; 0: not known */
 };
 
 struct ledger_room {
@@ -44,6 +45,11 @@ struct ledger_room *ledger_get(struct ledger *l, const char *name,
 void ledger_enter(struct ledger *l, struct ledger_room *r, uint64_t epoch);
 
 enum ledger_verdict ledger_note(struct ledger *l, struct ledger_room *r, uint64_t seq, uint64_t hash);
+
+/* When the send of a message was due, as its sender knows once it has an ack or the message. 0: not known. */
+void ledger_set_due(struct ledger_room *r, uint64_t seq, uint64_t due_us);
+uint64_t ledger_due(const struct ledger_room *r, uint64_t seq);
+
 void ledger_deinit(struct ledger *l);
 
 #endif

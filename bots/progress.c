@@ -50,8 +50,10 @@ void progress_row(struct run *r, const struct stats_row *row)
             "%s%4.0f s  %-7s %u/%u up  sent %s/s  delivered %s/s  p50 %s  p99 %s  %llu wrong  cpu %.0f %%",
             r->is_tty ? "\r\033[K" : "", row->at, stats_phase_name(row->phase), up, r->bot_count,
             progress_format_count((double)row->delta.sends, sent),
-            progress_format_count((double)row->delta.deliveries, got), progress_format_time(row->p50, p50),
-            progress_format_time(row->p99, p99), (unsigned long long)r->stats.now.wrong, row->cpu * 100);
+            progress_format_count((double)row->delta.deliveries, got),
+            row->max > 0 ? progress_format_time(row->p50, p50) : "-",
+            row->max > 0 ? progress_format_time(row->p99, p99) : "-", (unsigned long long)r->stats.now.wrong,
+            row->cpu * 100);
     if (row->server_cpu >= 0)
         fprintf(stderr, "  server %.0f %% %.1f MiB", row->server_cpu * 100,
                 (double)row->server_rss / 1048576);

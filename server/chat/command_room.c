@@ -166,6 +166,7 @@ void command_leave(struct session *s, const struct message *m, const struct valu
     a->member = member;
     member->asks++;
     member->leaving = true;
+    s->member_count--; /* a room that is being left is none that one is in */
     ask_send(a, member->audience->home);
 }
 

@@ -150,7 +150,7 @@ static void on_note(struct reactor *r, struct post *p)
     struct session *s = directory_session(&chat_of(r)->shared->directory, n->folded, n->len, r);
 
     if (s != NULL && s->nick->identity == n->identity) {
-        if (s->conn.out.bytes > 2 * r->limits.max_out) {
+        if (s->conn.out.bytes - s->conn.out.own > 2 * r->limits.max_out) { /* its answers are bounded as such */
             session_let_go(s, "detach");
             session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
         } else {

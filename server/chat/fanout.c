@@ -77,11 +77,13 @@ void audience_deliver(struct audience *a, struct chunk *chunk)
 /* Who comes and goes is not told to one who is behind. */
 void audience_tell(struct audience *a, struct chunk *chunk)
 {
+    uint32_t most = a->reactor->limits.max_out;
+
     for (uint32_t i = 0; i < a->count; i++) {
         struct member *m = a->members[i];
         uint32_t skip = presence_skip(chunk, m->heard);
 
-        if (m->state != MEMBER_LIVE || m->leaving || skip == chunk->len)
+        if (m->state != MEMBER_LIVE || m->leaving || skip == chunk->len || m->session->conn.out.bytes > most)
             continue;
         conn_push(&m->session->conn, chunk, skip, chunk->len - skip);
         m->session->conn.life.msgs_out++;
@@ -140,7 +142,7 @@ static void leave_session(struct member *m)
     while (*at != m)
         at = &(*at)->next;
     *at = m->next;
-    s->member_count--;
+    s->member_count -= !m->leaving;
     if (is_behind(m))
         s->behind--;
     m->session = NULL;

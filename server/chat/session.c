@@ -141,8 +141,8 @@ void session_finish_all(struct chat *chat)
     while ((s = chat->finishing) != NULL) {
         chat->finishing = s->next_finishing;
         s->is_finishing = false;
-        if (s->conn.state == CONN_CLOSED)
-            continue;
+        if (s->conn.state == CONN_CLOSED || s->conn.held > 0 || s->behind > 0)
+            continue; /* it has fallen behind in this turn: it is considered again when it has caught up */
         session_let_go(s, s->wants_bye ? "leave" : "detach");
         if (s->is_stopped)
             session_bye(s, "shutdown", "the server is stopping", NULL, 0);

@@ -180,7 +180,9 @@ void conn_on_drained(struct conn *c)
     ret = tcp_shutdown_write(conn_fd(c));
     lifecycle_shutdown(&c->life, conn_fd(c), ret);
     if (ret < 0) {
-        conn_broken(c, "shutdown", -ret);
+        int err = tcp_get_error(conn_fd(c)); /* ENOTCONN: a reset has come that was not seen yet */
+
+        conn_broken(c, err != 0 ? "getsockopt(SO_ERROR)" : "shutdown", err != 0 ? err : -ret);
         return;
     }
     conn_set_state(c, c->life.peer_ended ? CONN_LAST_ACK : CONN_SELF_ENDED);
@@ -205,6 +207,19 @@ static void ping_or_wait(struct conn *c)
     }
 }
 
+/* Who has not said hello must not win time by asking too much. */
+static void pace_is_over(struct conn *c)
+{
+    struct reactor *r = c->reactor;
+    bool is_late = !c->greeted && reactor_now(r) - c->life.began_us >= r->limits.login_ms * 1000ULL;
+
+    reactor_set_timer(r, c, c->greeted ? TIMER_PING : is_late ? TIMER_LINGER : TIMER_LOGIN);
+    if (is_late && conn_can_speak(c))
+        r->net->ops->timeout(c, TIMER_LOGIN);
+    else
+        conn_resume(c, CONN_PAUSE_PACE);
+}
+
 static void linger_is_over(struct conn *c)
 {
     if (c->state == CONN_LAST_ACK)
@@ -223,8 +238,7 @@ void conn_timeout(struct conn *c)
         ping_or_wait(c);
         return;
     case TIMER_PACE:
-        reactor_set_timer(r, c, TIMER_PING);
-        conn_resume(c, CONN_PAUSE_PACE);
+        pace_is_over(c);
         return;
     case TIMER_STALL:
         c->life.timed_out = true;

@@ -274,6 +274,7 @@ static void read_to_the_end(struct conn *c, char *raw, size_t len)
 static void readable(struct conn *c)
 {
     struct reactor *r = c->reactor;
+    bool had_notify = c->life.got_notify;
     ssize_t n = tcp_read(conn_fd(c), r->raw, REACTOR_READ);
 
     if (n == -EAGAIN)
@@ -288,8 +289,8 @@ static void readable(struct conn *c)
         read_to_the_end(c, r->raw, (size_t)n);
     else if (n > 0)
         take_raw(c, r->raw, (size_t)n);
-    if (n > 0 && c->life.got_notify && c->state == CONN_PEER_ENDED)
-        readable(c); /* a close_notify mostly has its FIN right behind it */
+    if (n > 0 && c->life.got_notify && !had_notify && c->state == CONN_PEER_ENDED)
+        readable(c); /* a close_notify mostly has its FIN right behind it; what else may come waits for its turn */
 }
 
 /* Its FIN was read: what can still come is a reset, or the last acknowledgement. */
@@ -443,6 +444,8 @@ void conn_flush(struct conn *c)
             if (c->transport != NULL)
                 transport_park(c->transport);
             set_blocked(c, true);
+            if (written >= TURN_WRITE && c->state != CONN_CLOSED)
+                poller_ask_again(c->reactor->poller, &c->slot); /* nothing was refused: no change would be told */
             return;
         }
         written += (size_t)n;

@@ -63,13 +63,11 @@ void poller_free(struct poller *p)
     free(p);
 }
 
-int poller_watch(struct poller *p, struct poller_slot *slot, int interest)
+static int set_interest(struct poller *p, struct poller_slot *slot, int interest)
 {
     struct epoll_event e = {.data.ptr = slot};
     int op = slot->is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
-    if (slot->is_watched && slot->interest == interest)
-        return 0;
     e.events = (interest & POLLER_READ ? EPOLLIN : 0U) | (interest & POLLER_WRITE ? EPOLLOUT : 0U) |
                (interest & POLLER_EDGE ? EPOLLET : 0U);
     if (epoll_ctl(p->fd, op, slot->fd, &e) != 0)
@@ -77,6 +75,16 @@ int poller_watch(struct poller *p, struct poller_slot *slot, int interest)
     slot->is_watched = 1;
     slot->interest = (uint8_t)interest;
     return 0;
+}
+
+int poller_watch(struct poller *p, struct poller_slot *slot, int interest)
+{
+    return slot->is_watched && slot->interest == interest ? 0 : set_interest(p, slot, interest);
+}
+
+int poller_ask_again(struct poller *p, struct poller_slot *slot)
+{
+    return set_interest(p, slot, slot->interest);
 }
 
 void poller_drop(struct poller *p, struct poller_slot *slot)

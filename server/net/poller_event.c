@@ -71,3 +71,11 @@ int poller_watch(struct poller *p, struct poller_slot *slot, int interest)
     slot->interest = (uint8_t)interest;
     return event_add(w->event, NULL) == 0 ? 0 : -ENOMEM;
 }
+
+int poller_ask_again(struct poller *p, struct poller_slot *slot)
+{
+    int interest = slot->interest;
+
+    poller_drop(p, slot);
+    return poller_watch(p, slot, interest);
+}

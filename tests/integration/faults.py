@@ -3,10 +3,14 @@ import json
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import time
+from collections import deque
 
-from lib import both, check, equal
+from lib import SCALE, both, check, equal, seconds
+
+NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
 
 
 def lines(*requests):
@@ -118,3 +122,196 @@ def test_coming_while_it_stops(t):
             k.join()
         for c in socks:
             c.close()
+
+
+@seconds(60)
+def test_many_questions_at_once(t):
+    """Nothing bounded the questions of one connection that were on their way to another reactor, only the answers that had
+    come back: some KB of `history` in one write made hundreds of MB of answers."""
+    s = t.server(threads=2)
+    bobs = [s.connect(f"b{i}") for i in range(2)]
+    for i in range(4):
+        bobs[0].ask("join", room=f"room{i}")
+        for _ in range(120):
+            bobs[0].send("send", room=f"room{i}", text="x" * 8000)
+        bobs[0].take(120, room=f"room{i}", timeout=10.0)
+    for i in range(4):
+        bobs[1].ask("join", room=f"room{i}")
+    grown = []
+    for room in range(4):  # some are at home on the other reactor
+        before = s.rss()
+        bobs[1].raw(lines(*[{"type": "history", "room": f"room{room}", "after": 0, "limit": 1000, "id": "h"}] * 80))
+        time.sleep(0.5)
+        grown.append(s.rss() - before)
+        for _ in range(80):
+            equal(bobs[1].expect("end", timeout=10.0).count, 120)
+            bobs[1].inbox = deque(line for line in bobs[1].inbox if line.type == "end")
+    if SCALE == 1:
+        check(max(grown) < 30 << 20, f"80 questions cost {max(grown) >> 20} MB")
+
+
+def test_requests_on_their_way(t):
+    """The requests of one connection that were on their way were counted in 16 bits and not bounded."""
+    s = t.server(threads=2)
+    ann = s.connect("ann")
+    for i in range(4):
+        ann.ask("join", room=f"room{i}")
+    many = 20_000
+    ann.flood(lines(*[{"type": "send", "room": f"room{i % 4}", "text": "x"} for i in range(many)]), timeout=20.0)
+    seqs = {f"room{i}": 0 for i in range(4)}
+    while sum(seqs.values()) < many:
+        line = ann.next(timeout=10.0)
+        equal((line.type, line.seq), ("msg", seqs[line.room] + 1))
+        seqs[line.room] += 1
+
+
+def test_key_update(t):
+    """A client asks for new keys (RFC 8446, section 4.6.3). The answer waited for the connection's next words in a buffer
+    that another connection's words emptied first; what followed was encrypted by keys that the client knew nothing of."""
+    s = t.server(threads=1)
+    ann = s.join("general", "ann", tls=True)
+    p = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{s.port}", "-alpn", "chat/1"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
+    try:
+        p.stdin.write(lines({"type": "hello", "version": 1, "nick": "bob"}))
+        p.stdin.write(lines({"type": "join", "room": "general"}))
+        p.stdin.flush()
+        ann.expect("presence", nick="bob", event="join")
+        for i in range(3):
+            p.stdin.write("K\n")
+            p.stdin.flush()
+            time.sleep(0.3)
+            ann.say("general", f"after {i}")
+        time.sleep(0.3)
+        p.stdin.write(lines({"type": "bye", "id": "b"}))
+        p.stdin.flush()
+        said = p.communicate(timeout=10)[0]
+    finally:
+        p.kill()
+        p.wait()
+    check("KEYUPDATE" in said, "s_client takes no K", said)
+    for i in range(3):
+        check(f'"text":"after {i}"' in said, f"after {i} did not come:", said[-1500:])
+
+
+def test_noise_behind_close_notify(t):
+    """What came behind a client's close_notify was read on and on in one turn, as long as there was more of it: nobody
+    else on that reactor got a turn, and the stack grew."""
+    s = t.server(threads=1)
+    ann, loud = s.connect("ann"), s.connect("loud", tls=True, hello={"on_eof": "stay"})
+    loud.notify()
+    end, worst = time.monotonic() + 2.0, 0.0
+    stop = threading.Event()
+
+    def shout():
+        loud.sock.settimeout(None)
+        data = bytes(1 << 20)
+        try:
+            while not stop.is_set():
+                loud.sock.sendall(data)
+        except OSError:
+            pass
+    shouter = threading.Thread(target=shout)
+    shouter.start()
+    try:
+        while time.monotonic() < end:
+            began = time.monotonic()
+            ann.sync()
+            worst = max(worst, time.monotonic() - began)
+            time.sleep(0.01)
+    finally:
+        stop.set()
+        loud.close()
+        shouter.join()
+    check(worst < 1.0, f"a pong took {worst:.1f} s")
+
+
+@seconds(60)
+def test_comings_and_goings_for_a_slow_reader(t):
+    """Who comes and who goes was queued for a slow reader without any bound."""
+    s = t.server(threads=1, max_out=65536)
+    slow, restless = s.join("general", "slow", rcvbuf=4096), s.connect("restless")
+    step = lines({"type": "join", "room": "general"}, {"type": "leave", "room": "general"})
+    for _ in range(300):
+        restless.flood(step * 200, timeout=20.0)
+        restless.sync()
+    bob = s.join("general", "bob")
+    equal(bob.say("general", "still there?").seq, 1)
+    slow.bytes_in = 0
+    slow.expect("msg", timeout=20.0)
+    check(slow.bytes_in < 4 << 20, f"{slow.bytes_in} bytes had been queued")
+    slow.sync()
+
+
+def test_login_seconds_of_who_asks_too_fast(t):
+    """Whoever asked too much before its hello was, when it was read again, treated as one who had said hello: it could
+    stay for ever."""
+    s = t.server(login_seconds=1, requests_per_second=5, trusted=NOBODY)
+    c = s.connect()
+    c.raw(lines(*[{"type": "ping", "id": str(i)} for i in range(8)]))
+    c.ends_with("idle")
+    c.fin()
+
+
+def test_a_direct_message_while_reading_history(t):
+    """Answers that a client had asked for itself counted for its being too slow for a direct message: it was cut off in the
+    midst of its history."""
+    s = t.server(max_out=65536, threads=1)
+    slow, bob = s.connect("slow", rcvbuf=4096), s.join("general", "bob")
+    for _ in range(4):
+        for _ in range(100):
+            bob.send("send", room="general", text="x" * 8000)
+        bob.take(100, timeout=10.0)
+    slow.ask("join", room="general")
+    for i in range(4):
+        slow.send("history", room="general", after=0, limit=1000, id=f"h{i}")
+    time.sleep(0.5)
+    bob.ask("send", room="@slow", text="psst")
+    slow.expect("end", re="h3", timeout=10.0)
+    equal(slow.expect("msg", room="@bob", timeout=10.0).text, "psst")
+    slow.sync()
+
+
+def test_leave_makes_place_for_a_join(t):
+    """Requests are carried out in their order: a room that is being left is no room that one is in."""
+    s = t.server(max_rooms_per_connection=1, threads=4)
+    ann = s.connect("ann")
+    ann.ask("join", room="room0")
+    for i in range(1, 9):
+        ann.send("leave", room=f"room{i - 1}")
+        equal(ann.ask_any("join", room=f"room{i}").type, "joined")
+    ann.refused("join", "too_many_rooms", room="another")
+
+
+@both
+def test_own_words_behind_a_full_queue(t):
+    """Right before its bye a client had said something which its own full queue had no place for: it had fallen behind,
+    but its bye was due already, and its words were lost to it."""
+    s = t.server(threads=1, max_out=65536)
+    for n in range(200, 460, 20):  # the kernel takes some of it, nobody knows how much
+        slow = s.connect(f"slow{n}", rcvbuf=4096)
+        slow.ask("join", room=f"room{n}")
+        slow.raw(lines(*[{"type": "ping", "id": "p", "data": "x" * 8000}] * n))
+        time.sleep(0.05)
+        slow.raw(lines({"type": "send", "room": f"room{n}", "text": "mine"}, {"type": "bye"}))
+        got = slow.rest(timeout=10.0)
+        equal([line.text for line in got if line.type == "msg"], ["mine"], f"after {n} pings")
+        slow.fin()
+
+
+@seconds(60)
+def test_much_to_write_after_fin(t):
+    """After a client's FIN the kernel only tells of changes. Where a turn's share was written and the kernel would have
+    taken more, there was none: the rest waited until the connection was given up as stalled."""
+    s = t.server(threads=2, stall_seconds=20)
+    ann = s.connect("ann", tls=True, rcvbuf=8 << 20)
+    for i in range(2):
+        ann.ask("join", room=f"room{i}")
+        for _ in range(120):
+            ann.send("send", room=f"room{i}", text="x" * 8000)
+        ann.take(120, room=f"room{i}", timeout=10.0)
+    n = 12
+    ann.raw(lines(*[{"type": "history", "room": f"room{i % 2}", "after": 0, "limit": 1000, "id": str(i)} for i in range(n)]))
+    ann.fin()
+    got = ann.rest(timeout=10.0)
+    equal(sorted(int(line.re) for line in got if line.type == "end"), list(range(n)))
