@@ -2,6 +2,7 @@
 #include "client/chat.h"
 
 #include "common/log.h"
+#include "common/trace.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -81,6 +82,20 @@ static struct event_base *new_base(void)
     return base;
 }
 
+static int open_trace(const struct options *o)
+{
+    struct trace_options to = {.file = o->trace,
+                               .program = "chat",
+                               .side = "client",
+                               .prefix = lifecycle_id_prefix(),
+                               .facts = true,
+                               .level = TRACE_CALLS};
+
+    if (o->trace == NULL)
+        to.dir = trace_default_dir();
+    return to.file != NULL || to.dir != NULL ? trace_open(&to) : 0;
+}
+
 static int run(struct chat *chat)
 {
     const struct options *o = &chat->options;
@@ -89,6 +104,8 @@ static int run(struct chat *chat)
 
     if (o->log != NULL && (ret = log_open(o->log)) < 0)
         return complain(EXIT_USAGE, o->log, strerror(-ret));
+    if ((ret = open_trace(o)) < 0)
+        return complain(EXIT_USAGE, o->trace, strerror(-ret));
     if (options_want_tls(o) && (chat->tls = tls_new_client(o->ca, err)) == NULL)
         return complain(EXIT_USAGE, "TLS", err);
     chat->base = new_base();
@@ -124,6 +141,7 @@ int chat_main(int argc, char **argv)
     }
     SSL_CTX_free(chat.tls);
     options_deinit(&chat.options);
+    trace_close_thread();
     log_close();
     if (fflush(stdout) != 0 && code == EXIT_CLEAN)
         code = EXIT_FAILED;

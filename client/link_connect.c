@@ -285,6 +285,7 @@ static bool write_records(struct link *l)
     while ((len = transport_output(l->transport, &data)) > 0) {
         ssize_t n = tcp_write(l->fd, data, len);
 
+        lifecycle_io(&l->life, l->fd, "send", n);
         if (n < 0) {
             transport_park(l->transport);
             return false; /* where it is broken, reading says so too */
@@ -312,8 +313,10 @@ void link_handshake(struct link *l)
     transport_feed(l->transport, NULL, 0);
     do {
         n = tcp_read(l->fd, raw, sizeof raw);
-        if (n > 0)
+        if (n > 0) {
+            lifecycle_io(&l->life, l->fd, "recv", n);
             transport_feed(l->transport, raw, (size_t)n);
+        }
         ret = transport_handshake(l->transport);
         write_records(l);
     } while (n > 0 && ret == 0);

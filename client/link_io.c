@@ -150,6 +150,8 @@ void link_read(struct link *l)
     if (l->fin_received)
         return;
     n = tcp_read(l->fd, raw, read_size(l));
+    if (n > 0)
+        lifecycle_io(&l->life, l->fd, "recv", n);
     if (n == -EAGAIN)
         return;
     if (n < 0) {
@@ -185,6 +187,7 @@ static int flush_plain(struct link *l)
     while (l->out.len > l->out_at) {
         ssize_t n = tcp_write(l->fd, l->out.data + l->out_at, l->out.len - l->out_at);
 
+        lifecycle_io(&l->life, l->fd, "send", n);
         if (n < 0)
             return (int)n;
         forget_written(l, (size_t)n);
@@ -224,6 +227,7 @@ static int flush_tls(struct link *l)
         if ((len = transport_output(l->transport, &data)) > 0) {
             ssize_t n = tcp_write(l->fd, data, len);
 
+            lifecycle_io(&l->life, l->fd, "send", n);
             if (n > 0)
                 transport_output_done(l->transport, (size_t)n);
             ret = n < 0 ? (int)n : 0;

@@ -51,6 +51,7 @@ static const char help[] =
     "      --json             lines of JSON in and out, for scripts; see chat(1)\n"
     "  -v, --verbose          show each step of the connection's life\n"
     "      --log FILE         append the lifecycle log to FILE\n"
+    "      --trace FILE       write an event log of the connection to FILE, for chat-trace\n"
     "      --color WHEN       auto (default), always or never; NO_COLOR is respected\n"
     "      --help, --version\n"
     "\n"
@@ -195,6 +196,7 @@ enum {
     OPTION_CA,
     OPTION_KNOWN_HOSTS,
     OPTION_LOG,
+    OPTION_TRACE,
     OPTION_ON_EOF,
     OPTION_NO_RECONNECT,
     OPTION_COLOR,
@@ -212,6 +214,7 @@ static const struct option long_options[] = {
     {"ca", required_argument, NULL, OPTION_CA},
     {"known-hosts", required_argument, NULL, OPTION_KNOWN_HOSTS},
     {"log", required_argument, NULL, OPTION_LOG},
+    {"trace", required_argument, NULL, OPTION_TRACE},
     {"on-eof", required_argument, NULL, OPTION_ON_EOF},
     {"no-reconnect", no_argument, NULL, OPTION_NO_RECONNECT},
     {"color", required_argument, NULL, OPTION_COLOR},
@@ -249,6 +252,9 @@ static enum options_result take_flag(struct options *o, int option)
         break;
     case OPTION_LOG:
         o->log = optarg;
+        break;
+    case OPTION_TRACE:
+        o->trace = optarg;
         break;
     case OPTION_VERSION:
         puts("chat " CHAT_VERSION);

@@ -14,7 +14,7 @@ struct options {
     char *host, *server; /* server: HOST:PORT, an IPv6 address in brackets */
     char *nick;
     char *known_hosts; /* NULL: there is no home to keep it in */
-    const char *ca, *log;
+    const char *ca, *log, *trace;
     const char *rooms[OPTIONS_ROOMS];
     size_t room_count;
     enum options_choice tls, color;

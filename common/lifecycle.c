@@ -2,6 +2,7 @@
 #include "common/lifecycle.h"
 
 #include "common/clock.h"
+#include "common/lifecycle_trace.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -36,6 +37,11 @@ void lifecycle_set_side(const char *side)
     if (strcmp(side, "client") == 0)
         n = put_digits((uint64_t)getpid(), n);
     id_prefix[n] = '\0';
+}
+
+const char *lifecycle_id_prefix(void)
+{
+    return id_prefix;
 }
 
 const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID_SIZE])
@@ -111,11 +117,21 @@ static bool is_silent(const struct lifecycle *l)
     return l->id == 0 || l->quiet || !log_wants(LOG_INFO);
 }
 
+/* Neither the log nor the event log is to have it. */
+static bool is_unheard(const struct lifecycle *l)
+{
+    return is_silent(l) && !trace_is_on();
+}
+
 static void put_event(struct lifecycle *l, const char *event, const char *call, long ret, const char *state,
                       const char *source, const char *more)
 {
     char line[1024];
-    int n = put_head(l, line, sizeof line, event);
+    int n;
+
+    if (is_silent(l))
+        return;
+    n = put_head(l, line, sizeof line, event);
 
     n += put_result(line + n, sizeof line - (size_t)n, call, ret);
     n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s%s%s", state, source, more != NULL ? " " : "",
@@ -127,10 +143,35 @@ void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char 
 {
     struct tcp_facts facts;
 
+    if (is_unheard(l))
+        return;
+    tcp_get_facts(fd, &facts);
+    put_event(l, event, call, ret, tcp_state_name(facts.state), facts.source, more);
+    lifecycle_trace_call(l, call, ret, &facts, more);
+}
+
+/* An event of TLS: no call of the socket's, so that it is the event log's under a name of its own. */
+static void tls_event(struct lifecycle *l, int fd, const char *event, const char *traced, const char *call, long ret,
+                      const char *more)
+{
+    struct tcp_facts facts;
+
+    if (trace_is_on() && l->id != 0)
+        trace_tls(l->id, traced, ret, more);
     if (is_silent(l))
         return;
     tcp_get_facts(fd, &facts);
     put_event(l, event, call, ret, tcp_state_name(facts.state), facts.source, more);
+}
+
+void lifecycle_trace_io(struct lifecycle *l, int fd, const char *call, long ret)
+{
+    struct tcp_facts facts;
+
+    if (!trace_wants_facts || tcp_get_facts(fd, &facts) < 0)
+        lifecycle_trace_call(l, call, ret, NULL, NULL);
+    else
+        lifecycle_trace_call(l, call, ret, &facts, NULL);
 }
 
 void lifecycle_socket(struct lifecycle *l, int fd)
@@ -138,46 +179,57 @@ void lifecycle_socket(struct lifecycle *l, int fd)
     lifecycle_event(l, fd, "socket", "socket", fd, NULL);
 }
 
-static void put_ends(int fd, const struct tcp_addr *peer, char *out, size_t size)
+/* Both ends and the cookie: for the log as text, for the event log by its own. */
+static void put_ends(struct lifecycle *l, int fd, char *out, size_t size)
 {
     char from[TCP_ADDR_TEXT], to[TCP_ADDR_TEXT];
+    uint64_t cookie = tcp_get_cookie(fd);
     struct tcp_addr local;
 
     tcp_get_local(fd, &local);
-    snprintf(out, size, "local=%s peer=%s cookie=%llx", tcp_addr_format(&local, from), tcp_addr_format(peer, to),
-             (unsigned long long)tcp_get_cookie(fd));
+    if (!is_silent(l))
+        snprintf(out, size, "local=%s peer=%s cookie=%llx", tcp_addr_format(&local, from),
+                 tcp_addr_format(&l->peer, to), (unsigned long long)cookie);
+    lifecycle_trace_ends(l, fd, &local, cookie);
 }
 
 void lifecycle_connect(struct lifecycle *l, int fd, long ret)
 {
     char ends[2 * TCP_ADDR_TEXT + 64];
+    bool again = l->traced_ends;
+    struct tcp_facts facts;
 
     if (ret == 0)
         l->established = true;
     l->was_refused = ret == -ECONNREFUSED;
     l->timed_out = ret == -ETIMEDOUT;
-    if (is_silent(l))
+    if (is_unheard(l))
         return;
-    put_ends(fd, &l->peer, ends, sizeof ends);
-    lifecycle_event(l, fd, "connect", "connect", ret, ends);
+    put_ends(l, fd, ends, sizeof ends);
+    tcp_get_facts(fd, &facts);
+    put_event(l, "connect", "connect", ret, tcp_state_name(facts.state), facts.source, ends);
+    lifecycle_trace_call(l, again ? "getsockopt(SO_ERROR)" : "connect", ret, &facts, NULL);
 }
 
 void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer)
 {
     char ends[2 * TCP_ADDR_TEXT + 64];
+    struct tcp_facts facts;
 
     l->peer = *peer;
     l->established = true;
-    if (is_silent(l))
+    if (is_unheard(l))
         return;
-    put_ends(fd, peer, ends, sizeof ends);
-    lifecycle_event(l, fd, "accept", "accept4", fd, ends);
+    put_ends(l, fd, ends, sizeof ends);
+    tcp_get_facts(fd, &facts);
+    put_event(l, "accept", "accept4", fd, tcp_state_name(facts.state), facts.source, ends);
+    lifecycle_trace_call(l, "accept4", fd, &facts, NULL);
 }
 
 void lifecycle_handshake(struct lifecycle *l, int fd, long ret, const char *more)
 {
     l->is_tls = true;
-    lifecycle_event(l, fd, "tls-handshake", "SSL_do_handshake", ret, more);
+    tls_event(l, fd, "tls-handshake", "handshake", "SSL_do_handshake", ret, more);
 }
 
 static void note_end(struct lifecycle *l, enum lifecycle_end who)
@@ -198,7 +250,7 @@ void lifecycle_recv_notify(struct lifecycle *l, int fd)
 {
     l->got_notify = true;
     note_end(l, LIFECYCLE_PEER);
-    lifecycle_event(l, fd, "recv-close-notify", "SSL_read", 0, NULL);
+    tls_event(l, fd, "recv-close-notify", "close_notify_received", "SSL_read", 0, NULL);
 }
 
 void lifecycle_recv_fin(struct lifecycle *l, int fd)
@@ -212,9 +264,10 @@ void lifecycle_recv_fin(struct lifecycle *l, int fd)
         l->was_truncated = true;
         more = "tls=truncated";
     }
-    if (is_silent(l))
+    if (is_unheard(l))
         return;
     tcp_get_facts(fd, &facts);
+    lifecycle_trace_call(l, "recv", 0, &facts, more);
     if (l->self_ended && !l->passive && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
         put_event(l, "recv-fin", "recv", 0, "TIME_WAIT", "inferred", more);
     else
@@ -225,7 +278,7 @@ void lifecycle_send_notify(struct lifecycle *l, int fd, long ret)
 {
     l->sent_notify = true;
     note_end(l, LIFECYCLE_SELF);
-    lifecycle_event(l, fd, "send-close-notify", "SSL_shutdown", ret, NULL);
+    tls_event(l, fd, "send-close-notify", "close_notify_sent", "SSL_shutdown", ret, NULL);
 }
 
 /* On loopback the peer's acknowledgement of our FIN is handled within the call, so that the kernel can only be asked when
@@ -238,9 +291,10 @@ void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
         l->self_ended = true;
         note_end(l, LIFECYCLE_SELF);
     }
-    if (is_silent(l))
+    if (is_unheard(l))
         return;
     tcp_get_facts(fd, &facts);
+    lifecycle_trace_call(l, "shutdown(WR)", ret, &facts, NULL);
     l->passive = ret == 0 && (l->peer_ended || facts.state == TCP_STATE_CLOSED); /* its FIN may wait to be read */
     if (l->passive && facts.state == TCP_STATE_CLOSED)
         put_event(l, "shutdown", "shutdown", ret, "LAST_ACK", "inferred", "how=SHUT_WR then=CLOSED");
@@ -257,6 +311,8 @@ void lifecycle_broken(struct lifecycle *l, int fd, const char *call, long err)
     l->was_reset = reset;
     l->timed_out = err == ETIMEDOUT || err == EHOSTUNREACH || err == ENETUNREACH;
     lifecycle_event(l, fd, reset ? "recv-rst" : "error", call, -err, NULL);
+    if (reset && trace_is_on() && l->id != 0)
+        trace_reset(l->id, false, err == EPIPE ? "EPIPE" : "ECONNRESET");
 }
 
 static const char *how_it_ended(const struct lifecycle *l, bool abort, uint64_t half_us)
@@ -280,11 +336,16 @@ static const char *how_it_ended(const struct lifecycle *l, bool abort, uint64_t 
     return after > 1 || half_us >= HALF_CLOSED_US ? "half-closed" : "graceful"; /* 1: the bye */
 }
 
-static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, long ret, bool abort, const char *reason)
+static uint64_t half_closed_us(const struct lifecycle *l)
+{
+    return l->both_ended ? l->first_end_us : 0;
+}
+
+static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, long ret, const char *how,
+                           const char *reason)
 {
     static const char *const ends[] = {"none", "self", "peer"};
-    uint64_t now = clock_mono_us(), half = l->both_ended ? l->first_end_us : 0;
-    const char *how = how_it_ended(l, abort, half);
+    uint64_t now = clock_mono_us(), half = half_closed_us(l);
     char line[1024], quoted[LOG_QUOTED_SIZE], peer[TCP_ADDR_TEXT];
     int n = put_head(l, line, sizeof line, "close");
 
@@ -304,14 +365,17 @@ static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, l
 
 void lifecycle_close(struct lifecycle *l, int fd, bool abort, const char *reason)
 {
+    const char *how = how_it_ended(l, abort, half_closed_us(l));
     struct tcp_facts facts = {.source = "none"};
-    bool silent = is_silent(l);
+    struct lifecycle_last last;
     long ret;
 
-    if (!silent)
+    if (!is_unheard(l))
         tcp_get_facts(fd, &facts);
+    lifecycle_trace_closing(l, fd, &last);
     ret = abort ? tcp_close_reset(fd) : tcp_close(fd);
-    if (!silent)
-        put_close_line(l, &facts, ret, abort, reason);
+    if (!is_silent(l))
+        put_close_line(l, &facts, ret, how, reason);
+    lifecycle_trace_closed(l, &last, ret, abort, reason, how, &facts);
     l->id = 0;
 }

@@ -15,6 +15,7 @@
 #define COMMON_LIFECYCLE_H
 
 #include "common/tcp.h"
+#include "common/trace.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,16 +32,19 @@ struct lifecycle {
     uint32_t msgs_at_first_end;   /* in the direction that stayed open */
     struct tcp_addr peer;
     uint8_t ended_first; /* enum lifecycle_end */
+    uint8_t traced_state; /* enum tcp_state: the last one in the event log */
     bool is_tls : 1, both_ended : 1, passive : 1; /* passive: by TCP, the peer closed first */
     bool self_ended : 1, peer_ended : 1; /* by FIN */
     bool got_notify : 1, sent_notify : 1;            /* TLS close_notify (RFC 8446, section 6.1) */
     bool was_reset : 1, was_truncated : 1, was_refused : 1, timed_out : 1, established : 1, quiet : 1;
+    bool traced_ends : 1;
 };
 
 #define LIFECYCLE_ID_SIZE 32
 
 /* Once, before any connection: `side` is "server" or "client". */
 void lifecycle_set_side(const char *side);
+const char *lifecycle_id_prefix(void); /* what each id of this process starts with */
 
 /* Gives the connection its id. Where quiet, its lines are not written (bots by the thousand). */
 void lifecycle_begin(struct lifecycle *l, bool quiet);
@@ -48,6 +52,22 @@ const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID
 
 /* One event that has a call: what it returned (negative: -errno), and more fields ("key=value …", or NULL). */
 void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more);
+
+/* A read or write that moved bytes, or a write that the kernel refused (-EAGAIN): for the event log alone. */
+void lifecycle_trace_io(struct lifecycle *l, int fd, const char *call, long ret);
+
+static inline void lifecycle_io(struct lifecycle *l, int fd, const char *call, long ret)
+{
+    if (trace_is_on())
+        lifecycle_trace_io(l, fd, call, ret);
+}
+
+/* A line of the protocol, for the event log where it is to have them. */
+static inline void lifecycle_message(const struct lifecycle *l, bool is_incoming, const char *line, size_t len)
+{
+    if (trace_level == TRACE_MESSAGES && l->id != 0)
+        trace_message(l->id, is_incoming, line, len);
+}
 
 /* The events in order of a life. */
 void lifecycle_socket(struct lifecycle *l, int fd);

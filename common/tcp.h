@@ -53,6 +53,8 @@ struct tcp_facts {
     uint32_t retransmits;  /* of the segment at the head now */
     uint32_t total_retrans;
     uint32_t unsent;       /* bytes not sent yet */
+    uint32_t cwnd;         /* segments */
+    uint32_t snd_wnd;      /* the peer's window, bytes; 0 too where the kernel does not tell */
     uint64_t bytes_acked, bytes_received;
 };
 
@@ -60,6 +62,11 @@ struct tcp_facts {
 int tcp_get_facts(int fd, struct tcp_facts *facts);
 uint64_t tcp_get_cookie(int fd); /* SO_COOKIE: stays with the connection; 0 where there is none. Platform file. */
 void tcp_ack_at_once(int fd);    /* TCP_QUICKACK: acknowledges a bare FIN without delay. Platform file. */
+
+/* TCP_SAVE_SYN on a listener, and what it kept for a connection: the client's initial sequence number, readable once.
+ * false where there is none. Platform file. */
+void tcp_save_syn(int listener);
+bool tcp_take_saved_isn(int fd, uint32_t *isn);
 
 int tcp_socket(int family);
 int tcp_listen(const struct sockaddr *at, socklen_t len, int backlog); /* the descriptor */

@@ -61,6 +61,8 @@ int tcp_get_facts(int fd, struct tcp_facts *facts)
     facts->unsent = info.tcpi_notsent_bytes;
     facts->bytes_acked = info.tcpi_bytes_acked;
     facts->bytes_received = info.tcpi_bytes_received;
+    facts->cwnd = info.tcpi_snd_cwnd;
+    facts->snd_wnd = info.tcpi_snd_wnd;
     return 0;
 }
 
@@ -70,6 +72,29 @@ uint64_t tcp_get_cookie(int fd)
     socklen_t len = sizeof cookie;
 
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) == 0 ? cookie : 0;
+}
+
+void tcp_save_syn(int listener)
+{
+    int on = 1;
+
+    setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof on);
+}
+
+/* What is kept is the SYN's IP header and all behind it. */
+bool tcp_take_saved_isn(int fd, uint32_t *isn)
+{
+    uint8_t syn[256];
+    socklen_t len = sizeof syn;
+    size_t at;
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) != 0 || len < 40)
+        return false;
+    at = syn[0] >> 4 == 4 ? (size_t)(syn[0] & 15) * 4 : 40;
+    if (at + 8 > len)
+        return false;
+    *isn = (uint32_t)syn[at + 4] << 24 | (uint32_t)syn[at + 5] << 16 | (uint32_t)syn[at + 6] << 8 | syn[at + 7];
+    return true;
 }
 
 void tcp_ack_at_once(int fd)

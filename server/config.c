@@ -106,6 +106,11 @@ static int assign_arg(struct config *c, struct args *a, const struct config_opti
     return 0;
 }
 
+static bool needs_settings(int ask)
+{
+    return ask == CONFIG_SERVE || ask == CONFIG_CHECK || ask == CONFIG_CHECK_DATA;
+}
+
 /* Looks for what must be known before the rest is read: --help and the like, and --config. An enum
  * config_ask. */
 static int read_asked(struct config *c, struct args a)
@@ -119,7 +124,7 @@ static int read_asked(struct config *c, struct args a)
             ask = (int)o->min;
         else if (o->offset == offsetof(struct config, config_file))
             rc = assign_arg(c, &a, o, value);
-        if (rc < 0 || (ask != CONFIG_SERVE && ask != CONFIG_CHECK))
+        if (rc < 0 || (!needs_settings(ask)))
             break;
     }
     return rc < 0 ? rc : ask;
@@ -245,7 +250,7 @@ int config_load(struct config *c, int argc, char **argv, char *err, size_t errle
 
     memset(c, 0, sizeof *c);
     ask = read_asked(c, args);
-    if (ask == CONFIG_SERVE || ask == CONFIG_CHECK) {
+    if (needs_settings(ask)) {
         char *file = c->config_file; /* the defaults must not say there is none */
 
         c->config_file = NULL;

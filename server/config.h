@@ -30,11 +30,13 @@ enum config_ask {
     CONFIG_VERSION, /* --version: nothing was loaded */
     CONFIG_MAN,     /* --dump-man, for scripts/update-man: nothing was loaded */
     CONFIG_CHECK,   /* --check-config: loaded and found good */
+    CONFIG_CHECK_DATA, /* --check-data: the same, to look at what is kept */
 };
 
 /* What config_reload says beside 0: good, but some of it waits for a restart. */
 #define CONFIG_RESTART 1
 
+enum config_durability { CONFIG_DURABILITY_POWER, CONFIG_DURABILITY_PROCESS };
 enum config_plain { CONFIG_PLAIN_LOOPBACK, CONFIG_PLAIN_ANY, CONFIG_PLAIN_OFF };
 
 struct config_address {
@@ -77,10 +79,16 @@ struct config {
     uint32_t tls_tickets;           /* a TLS handshake; 0: none */
 
     char *data;         /* a directory; NULL: memory */
+    uint32_t durability; /* enum config_durability */
+    uint32_t keep_seconds, keep_messages; /* of a room, on disk; 0: all */
+    uint64_t keep_bytes;
+    char *backup;       /* where a copy of what is kept is to go; NULL: serve */
     uint32_t threads;   /* reactors, from 1 */
     char *name;         /* what the server is called in its certificate and its log */
     char *log;          /* NULL: stderr */
     uint32_t log_level; /* enum log_level of common/log.h */
+    char *trace;            /* a directory; NULL: no event log */
+    uint32_t trace_detail;  /* 0: calls, 1: messages too */
     uint32_t drain_seconds;
     char *config_file; /* NULL: none */
 

@@ -7,6 +7,8 @@
 #include <string.h>
 
 static const char *const plain_words[] = {"loopback", "any", "off", NULL};
+static const char *const durability_words[] = {"power", "process", NULL};
+static const char *const trace_words[] = {"calls", "messages", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 
 const char *const config_group_titles[CONFIG_GROUPS] = {
@@ -54,7 +56,15 @@ const struct config_option config_options[] = {
           "session tickets to send after a TLS handshake"),
 
     PATH("data", data, CONFIG_G_SERVER, 0, "DIR", "memory",
-         "the directory for what the server keeps; memory keeps nothing"),
+         "the directory for what the server keeps; memory keeps nothing over a restart"),
+    WORD("durability", durability, CONFIG_G_SERVER, 0, "WHAT", "power", durability_words,
+         "what an acknowledged message outlives: a loss of power, or only the end of the process"),
+    {"keep-seconds", CONFIG_T_SECONDS, CONFIG_G_SERVER, 0, AT(keep_seconds), "SECONDS", "0", NULL, NULL, 0, 4000000000,
+     "age up to which messages are kept on disk; 0 keeps all, and a room's newest always stay"},
+    COUNT("keep-messages", keep_messages, CONFIG_G_SERVER, 0, "0", 0, 4000000000,
+          "messages of a room kept on disk at least, and older ones no longer; 0 keeps all"),
+    SIZE("keep-bytes", keep_bytes, CONFIG_G_SERVER, 0, "0", 0, UINT64_C(1) << 50,
+         "bytes of a room's messages kept on disk, about; 0 keeps all"),
     {"threads", CONFIG_T_COUNT, CONFIG_G_SERVER, 0, AT(threads), "N", "auto", "auto", NULL, 1, 64,
      "threads that serve connections; auto is one a core"},
     {"name", CONFIG_T_NAME, CONFIG_G_SERVER, 0, AT(name), "NAME", "auto", "auto", NULL, 1, 64,
@@ -62,6 +72,10 @@ const struct config_option config_options[] = {
     PATH("log", log, CONFIG_G_SERVER, RUNTIME, "FILE", "stderr", "where to log; opened anew on SIGHUP"),
     WORD("log-level", log_level, CONFIG_G_SERVER, RUNTIME, "LEVEL", "info", level_words,
          "the least that is worth a line"),
+    PATH("trace", trace, CONFIG_G_SERVER, 0, "DIR", "none",
+         "write an event log of each connection's calls and TCP states into this directory, for chat-trace"),
+    WORD("trace-detail", trace_detail, CONFIG_G_SERVER, 0, "WHAT", "calls", trace_words,
+         "what the event log has: calls and states, or each message's type and length too (never its text)"),
     SECONDS("drain-seconds", drain_seconds, CONFIG_G_SERVER, "10", NULL, 0, 3600,
             "how long a stop waits for connections to end by themselves"),
     {"config", CONFIG_T_PATH, CONFIG_G_SERVER, CONFIG_F_COMMAND, AT(config_file), "FILE", "none", "none",
@@ -103,6 +117,9 @@ const struct config_option config_options[] = {
     SECONDS("linger-seconds", linger_seconds, CONFIG_G_TIMES, "10", NULL, 1, 3600,
             "how long the server waits for the peer's end after its own"),
 
+    {"backup", CONFIG_T_PATH, CONFIG_G_ASK, CONFIG_F_COMMAND, AT(backup), "FILE", "none", "none", NULL, 1, 4095,
+     "copy what is kept to that file, also beside a chatd that serves, then end"},
+    ACTION("check-data", 0, CONFIG_CHECK_DATA, "look at all that is kept and tell whether it is whole, then end"),
     ACTION("check-config", 0, CONFIG_CHECK, "print the settings in force and where each is from, then end"),
     ACTION("help", 0, CONFIG_HELP, "print the options"),
     ACTION("version", 0, CONFIG_VERSION, "print the version"),

@@ -1,10 +1,34 @@
 /* main.c: chatd's command line. */
 #include "server/config.h"
+#include "server/chat/store_sqlite.h"
 #include "server/server.h"
 
 #include <event2/event.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+
+/* What is kept, without serving. */
+static int look_after(struct config *c, bool (*what)(const struct config *c))
+{
+    int status = SERVER_EXIT_USAGE;
+
+    if (c->data == NULL)
+        fprintf(stderr, "chatd: --data says where to look: memory keeps nothing\n");
+    else
+        status = what(c) ? SERVER_EXIT_OK : SERVER_EXIT_STORAGE;
+    config_deinit(c);
+    return status;
+}
+
+static bool check_data(const struct config *c)
+{
+    return store_check(c->data);
+}
+
+static bool back_up(const struct config *c)
+{
+    return store_backup(c->data, c->backup);
+}
 
 int main(int argc, char **argv)
 {
@@ -13,7 +37,11 @@ int main(int argc, char **argv)
     int ask = config_load(&config, argc, argv, err, sizeof err);
 
     switch (ask) {
+    case CONFIG_CHECK_DATA:
+        return look_after(&config, check_data);
     case CONFIG_SERVE:
+        if (config.backup != NULL)
+            return look_after(&config, back_up);
         return server_run(&config, argc, argv);
     case CONFIG_HELP:
         config_print_help(stdout);

@@ -7,8 +7,10 @@
 #include "common/lifecycle.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/sockdiag.h"
 #include "common/tls.h"
 #include "server/chat/chat.h"
+#include "server/chat/store.h"
 #include "server/listen.h"
 #include "server/net/listener.h"
 #include "server/peers.h"
@@ -24,6 +26,7 @@
 #include <unistd.h>
 
 #define LINGER_BYTES (4U << 20) /* read and thrown away after our FIN, before a RST */
+#define DESTROYED_AT_ONCE 8
 #define MAX_ANSWERS  (1U << 20) /* answers that wait, before a client's requests are no longer read */
 
 struct server {
@@ -37,7 +40,9 @@ struct server {
     struct listener *listener;
     SSL_CTX *tls;
     struct event_base *base;
-    struct event *signals[3], *ended, *drain_timer;
+    struct event *signals[3], *ended, *drain_timer, *destroyed, *trace_due;
+    uint16_t ports[LISTEN_MAX]; /* 0 behind the last one */
+    unsigned destroyed_lately;  /* wake-ups for sockets that were freed, since trace_due ran */
     int status;
     bool draining;
 };
@@ -292,6 +297,70 @@ static int start_threads(void)
     return ret;
 }
 
+static void on_one_destroyed(const struct sockdiag_socket *s, void *arg)
+{
+    (void)arg;
+    for (const uint16_t *port = server.ports; port < server.ports + LISTEN_MAX && *port != 0; port++)
+        if (*port == s->local.port && s->peer.port != 0)
+            trace_socket_state(s->cookie, TCP_STATE_CLOSED, "destroy", s->facts.source != NULL ? &s->facts : NULL);
+}
+
+/* A few are taken at once, for their time; where many come, those of a moment come together, as a wake-up for each would
+ * cost more than all that is written. */
+static void on_destroyed(evutil_socket_t fd, short what, void *arg)
+{
+    struct timeval soon = {.tv_usec = 50000};
+
+    (void)what, (void)arg;
+    sockdiag_read_destroyed(fd, on_one_destroyed, NULL);
+    if (!evtimer_pending(server.trace_due, NULL))
+        evtimer_add(server.trace_due, &soon);
+    if (++server.destroyed_lately == DESTROYED_AT_ONCE)
+        event_del(server.destroyed);
+}
+
+static void on_trace_due(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    sockdiag_read_destroyed(event_get_fd(server.destroyed), on_one_destroyed, NULL);
+    trace_flush();
+    server.destroyed_lately = 0;
+    event_add(server.destroyed, NULL);
+}
+
+/* With an event log: keeps each client's SYN, and listens for the kernel's word that a socket is gone. */
+static void watch_for_trace(const int *fds, int count)
+{
+    struct tcp_addr at;
+    int fd;
+
+    if (!trace_is_on())
+        return;
+    for (int i = 0; i < count; i++) {
+        tcp_save_syn(fds[i]);
+        tcp_get_local(fds[i], &at);
+        server.ports[i] = at.port;
+    }
+    server.trace_due = evtimer_new(server.base, on_trace_due, NULL);
+    fd = sockdiag_open_destroyed();
+    if (fd < 0)
+        return; /* such a host has the states that TCP_INFO tells */
+    server.destroyed = event_new(server.base, fd, EV_READ | EV_PERSIST, on_destroyed, NULL);
+    event_add(server.destroyed, NULL);
+}
+
+static void end_trace(void)
+{
+    if (server.destroyed != NULL) {
+        on_destroyed(event_get_fd(server.destroyed), EV_READ, NULL);
+        close(event_get_fd(server.destroyed));
+        event_free(server.destroyed);
+    }
+    if (server.trace_due != NULL)
+        event_free(server.trace_due);
+    trace_close_thread();
+}
+
 /* Joins the reactors' threads, then wakes the main thread by closing a pipe. */
 static void *wait_for_reactors(void *arg)
 {
@@ -340,11 +409,12 @@ static void end(void)
 {
     bool any = true;
 
-    while (any) {
-        any = false;
+    while (any) { /* until nothing comes back from the store either */
+        any = server.shared.store != NULL && store_settle(server.shared.store);
         for (unsigned i = 0; i < server.net.count; i++)
             any |= reactor_settle(server.net.reactors[i]);
     }
+    store_close(server.shared.store);
     listener_free(server.listener);
     server.listener = NULL;
     for (unsigned i = 0; i < server.net.count; i++)
@@ -353,6 +423,7 @@ static void end(void)
         reactor_free(server.net.reactors[i]);
     for (int i = 0; i < 3; i++)
         free_event(server.signals[i]);
+    end_trace();
     free_event(server.ended);
     free_event(server.drain_timer);
     if (server.base != NULL)
@@ -375,6 +446,35 @@ static int open_data(const char *dir)
     return -errno;
 }
 
+static int open_store(const struct config *c)
+{
+    struct store_options options = {
+        .dir = c->data,
+        .durability = c->durability == CONFIG_DURABILITY_POWER ? STORE_POWER : STORE_PROCESS,
+        .retention = {.seconds = c->keep_seconds, .messages = c->keep_messages, .bytes = c->keep_bytes},
+    };
+    char err[STORE_ERROR_SIZE];
+
+    server.shared.store = store_open(&options, err);
+    if (server.shared.store != NULL)
+        return 0;
+    fprintf(stderr, "chatd: %s\n", err);
+    return SERVER_EXIT_STORAGE;
+}
+
+static int open_trace(const struct config *c)
+{
+    struct trace_options o = {
+        .dir = c->trace != NULL ? c->trace : trace_default_dir(),
+        .program = "chatd",
+        .side = "server",
+        .prefix = lifecycle_id_prefix(),
+        .level = c->trace_detail == 0 ? TRACE_CALLS : TRACE_MESSAGES,
+    };
+
+    return o.dir != NULL ? trace_open(&o) : 0;
+}
+
 static int prepare(char tls_err[TLS_ERROR_SIZE])
 {
     struct config *c = server.config;
@@ -387,12 +487,15 @@ static int prepare(char tls_err[TLS_ERROR_SIZE])
     ret = open_data(c->data);
     if (ret < 0)
         return fail(SERVER_EXIT_STORAGE, c->data, strerror(-ret));
+    ret = open_trace(c);
+    if (ret < 0)
+        return fail(SERVER_EXIT_FAILED, c->trace, strerror(-ret));
     server.tls = make_tls(c, tls_err);
     if (server.tls == NULL)
         return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
     peers_configure(c);
     raise_files();
-    return 0;
+    return open_store(c);
 }
 
 static int listen_and_run(void)
@@ -412,6 +515,7 @@ static int listen_and_run(void)
                                    "\"retry_after_ms\":5000}\n");
     server.net.reactors[0]->listener = server.listener;
     watch_signals();
+    watch_for_trace(fds, n);
     ret = start_threads();
     if (ret < 0)
         _exit(fail(SERVER_EXIT_FAILED, "a thread could not be started", strerror(-ret))); /* others may be running */

@@ -33,6 +33,9 @@ struct ask {
     enum ask_read read;
     enum ask_result result;
     bool has_after, at_head, is_new, is_last;
+    bool is_ready;        /* it has waited at the room; see room_put_off */
+    uint64_t wait_for;    /* turns of the room that must be done */
+    struct ask *next_waiting;
     uint8_t room_len, id_len, key_len;
     const char *event; /* static */
     uint64_t epoch;

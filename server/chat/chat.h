@@ -15,6 +15,7 @@
 
 struct room;
 struct session;
+struct store;
 
 /* What a peer can make grow here. Copied to each reactor; a reload posts a new copy. */
 struct chat_limits {
@@ -30,6 +31,7 @@ struct chat_limits {
 struct chat_shared {
     struct net *net;
     const char *server; /* "chatd 0.1.0" */
+    struct store *store;
     struct directory directory;
     atomic_uint rooms;
     atomic_uint_fast64_t history_bytes; /* kept of all rooms */

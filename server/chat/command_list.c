@@ -8,8 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define gather_of(p) ((struct gather *)(void *)((char *)(p) - offsetof(struct gather, post)))
+
 /* A question; it travels from reactor to reactor and comes back with its lines. */
 struct gather {
+    struct store_list known; /* first: what the store knows of rooms, where they are asked for */
     struct post post;
     struct reactor *from;
     struct session *session;
@@ -44,13 +47,14 @@ static void finish(struct gather *g)
         s->conn.life.msgs_out += count + 1;
     }
     buf_deinit(&g->lines);
+    store_list_deinit(&g->known);
     free(g);
     session_unhold(s);
 }
 
 static void on_gather(struct reactor *r, struct post *p)
 {
-    struct gather *g = (struct gather *)p;
+    struct gather *g = gather_of(p);
     struct net *net = r->net;
 
     if (g->at == net->count) {
@@ -62,8 +66,8 @@ static void on_gather(struct reactor *r, struct post *p)
     reactor_post(r, g->at < net->count ? net->reactors[g->at] : g->from, &g->post, on_gather);
 }
 
-static void start(struct session *s, const struct value *id, const struct value *name,
-                  void (*ask)(struct chat *chat, struct gather *g))
+static struct gather *gather_new(struct session *s, const struct value *id, const struct value *name,
+                                 void (*ask)(struct chat *chat, struct gather *g))
 {
     struct gather *g = mem_zalloc(sizeof *g);
 
@@ -80,6 +84,11 @@ static void start(struct session *s, const struct value *id, const struct value 
         g->id_len = (uint8_t)id->len;
     }
     session_hold(s);
+    return g;
+}
+
+static void start(struct gather *g)
+{
     reactor_post(g->from, g->from->net->reactors[0], &g->post, on_gather);
 }
 
@@ -99,6 +108,17 @@ static void list_members(struct chat *chat, struct gather *g)
     }
 }
 
+static void put_room(struct gather *g, const char *name, size_t len, uint32_t members, uint64_t seq, const char *topic)
+{
+    begin_line(g, MESSAGE_ROOM);
+    codec_add(&g->lines, FIELD_ROOM, name, len);
+    codec_add_uint(&g->lines, FIELD_MEMBERS, members);
+    codec_add_uint(&g->lines, FIELD_SEQ, seq);
+    codec_add_text(&g->lines, FIELD_TOPIC, topic != NULL ? topic : "");
+    codec_end(&g->lines);
+}
+
+/* Rooms of which this reactor is the home: those in memory, and those that only the store knows. */
 static void list_rooms(struct chat *chat, struct gather *g)
 {
     uint32_t at;
@@ -106,15 +126,23 @@ static void list_rooms(struct chat *chat, struct gather *g)
     for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
         const struct room *room = table_of(link, struct room, link);
 
-        if (room->name_len < g->name_len || memcmp(room->name, g->name, g->name_len) != 0)
-            continue;
-        begin_line(g, MESSAGE_ROOM);
-        codec_add(&g->lines, FIELD_ROOM, room->name, room->name_len);
-        codec_add_uint(&g->lines, FIELD_MEMBERS, room->members);
-        codec_add_uint(&g->lines, FIELD_SEQ, room->seq);
-        codec_add_text(&g->lines, FIELD_TOPIC, room->topic != NULL ? room->topic : "");
-        codec_end(&g->lines);
+        if (!room->is_loading && room->name_len >= g->name_len && memcmp(room->name, g->name, g->name_len) == 0)
+            put_room(g, room->name, room->name_len, room->members, room->kept, room->topic);
     }
+    for (size_t i = 0; i < g->known.count; i++) {
+        const struct store_known *known = &g->known.rooms[i];
+        uint32_t hash = table_hash(known->name, known->name_len);
+        const struct room *room = room_find(chat, known->name, known->name_len, hash);
+
+        if (chat_home(chat, hash) == chat->reactor && (room == NULL || room->is_loading))
+            put_room(g, known->name, known->name_len, 0, known->seq, known->topic);
+    }
+}
+
+static void on_known(struct reactor *r, struct post *p)
+{
+    (void)r;
+    start((struct gather *)p);
 }
 
 void command_who(struct session *s, const struct message *m, const struct value *id)
@@ -133,12 +161,13 @@ void command_who(struct session *s, const struct message *m, const struct value 
         session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
         return;
     }
-    start(s, id, room, list_members);
+    start(gather_new(s, id, room, list_members));
 }
 
 void command_rooms(struct session *s, const struct message *m, const struct value *id)
 {
     const struct value *prefix;
+    struct gather *g;
 
     if (!command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix))
         return;
@@ -146,5 +175,10 @@ void command_rooms(struct session *s, const struct message *m, const struct valu
         session_error_field(s, id, "bad_request", "prefix", 0, "prefix takes the first characters of a room's name");
         return;
     }
-    start(s, id, prefix, list_rooms);
+    g = gather_new(s, id, prefix, list_rooms);
+    memcpy(g->known.prefix, g->name, g->name_len);
+    g->known.prefix_len = g->name_len;
+    g->known.job.home = g->from;
+    g->known.job.done = on_known;
+    store_list(session_chat(s)->shared->store, &g->known);
 }

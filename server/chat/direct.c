@@ -275,7 +275,7 @@ void direct_on_history(struct reactor *r, struct post *p)
         ask_fail(a, "no_such_nick", 0, "nobody of that nick is here");
     } else {
         pair = get_pair(chat, a, other.identity);
-        room_answer_history(a, &pair->history, pair->seq, room, at_nick(room, other.text, other.len));
+        room_answer_history(a, &pair->history, history_oldest(&pair->history, pair->seq + 1), pair->seq, room, at_nick(room, other.text, other.len));
     }
     ask_return(a, r);
 }

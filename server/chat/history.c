@@ -54,6 +54,12 @@ void history_append(struct history *h, struct chunk *chunk, uint64_t most_messag
         history_drop_oldest(h);
 }
 
+void history_append_all(struct history *h, const struct history *newer)
+{
+    for (uint32_t i = 0; i < newer->count; i++)
+        history_append(h, chunk_at(newer, i), UINT64_MAX, UINT64_MAX);
+}
+
 uint64_t history_oldest(const struct history *h, uint64_t next)
 {
     return h->count > 0 ? chunk_at(h, 0)->first_seq : next;

@@ -89,7 +89,7 @@ void presence_flush(struct room *room)
     chunk->first_seq = p->events + 1 - p->begins.len / sizeof(uint32_t);
     buf_deinit(&p->lines);
     buf_deinit(&p->begins);
-    room_hand_out(room, chunk, true);
+    room_hand_out(room, chunk, true, NULL);
     chunk_unref(chunk);
 }
 
@@ -125,7 +125,7 @@ static bool tell_count(struct room *room, uint64_t now_us)
     codec_add_uint(&line, FIELD_MEMBERS, room->members);
     codec_end(&line);
     chunk = chunk_new_copy(line.data, line.len);
-    room_hand_out(room, chunk, false);
+    room_hand_out(room, chunk, false, NULL);
     chunk_unref(chunk);
     buf_deinit(&line);
     return true;

@@ -48,7 +48,7 @@ static bool give_up_one(struct chat *chat)
     for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
         struct room *room = table_of(link, struct room, link);
 
-        if (room->members == 0 && !room->is_dirty) {
+        if (room->members == 0 && !room_is_busy(room)) {
             room_free(room);
             return true;
         }
@@ -67,9 +67,11 @@ static struct room *make_room(struct chat *chat, const char *name, size_t len)
     room = mem_zalloc(sizeof *room + chat->shared->net->count * sizeof *room->shares);
     room->chat = chat;
     room->epoch = clock_wall_us() / 1000;
+    room->oldest = 1;
     room->name_len = (uint8_t)len;
     memcpy(room->name, name, len);
     table_insert(&chat->rooms, &room->link, table_hash(name, len));
+    room_load(room);
     return room;
 }
 
@@ -88,6 +90,7 @@ void room_free(struct room *room)
     keys_deinit(&room->keys);
     buf_deinit(&room->lines);
     buf_deinit(&room->ack_lines);
+    buf_deinit(&room->said_keys);
     free(room->acks);
     free(room->topic);
     free(room);
@@ -95,7 +98,7 @@ void room_free(struct room *room)
 
 /* ---- handing out ---- */
 
-static void settle_acks(const struct ack *acks, uint32_t count, const struct reactor *of, const char *lines)
+void room_settle_acks(const struct ack *acks, uint32_t count, const struct reactor *of, const char *lines)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct session *s = acks[i].session;
@@ -122,7 +125,7 @@ static void on_delivery(struct reactor *r, struct post *p)
 {
     struct delivery *d = (struct delivery *)p;
 
-    settle_acks(d->acks, d->ack_count, r, d->ack_lines.data);
+    room_settle_acks(d->acks, d->ack_count, r, d->ack_lines.data);
     if (d->audience != NULL && d->chunk != NULL)
         give(d->audience, d->chunk, d->is_presence);
     chunk_unref(d->chunk);
@@ -131,30 +134,32 @@ static void on_delivery(struct reactor *r, struct post *p)
     free(d);
 }
 
-static void take_acks(struct delivery *d, const struct room *room, const struct reactor *to)
+static void take_acks(struct delivery *d, const struct turn *turn, const struct reactor *to)
 {
-    for (uint32_t i = 0; i < room->ack_count; i++) {
-        struct ack ack = room->acks[i];
+    for (uint32_t i = 0; i < turn->ack_count; i++) {
+        struct ack ack = turn->acks[i];
 
         if (ack.reactor != to)
             continue;
         if (d->acks == NULL)
-            d->acks = mem_alloc((room->ack_count - i) * sizeof *d->acks);
-        buf_put(&d->ack_lines, room->ack_lines.data + ack.at, ack.len);
+            d->acks = mem_alloc((turn->ack_count - i) * sizeof *d->acks);
+        buf_put(&d->ack_lines, turn->ack_lines.data + ack.at, ack.len);
         ack.at = (uint32_t)d->ack_lines.len - ack.len;
         d->acks[d->ack_count++] = ack;
     }
 }
 
-static void hand_over(struct room *room, struct reactor *to, struct share *share, struct chunk *chunk,
-                      bool is_presence)
+static void hand_over(struct room *room, struct reactor *to, struct chunk *chunk, bool is_presence,
+                      const struct turn *turn)
 {
+    struct share *share = &room->shares[to->index];
     struct delivery *d;
 
-    if (share->members == 0 && room->ack_count == 0)
+    if (share->members == 0 && (turn == NULL || turn->ack_count == 0))
         return;
     d = mem_zalloc(sizeof *d);
-    take_acks(d, room, to);
+    if (turn != NULL)
+        take_acks(d, turn, to);
     d->audience = share->members > 0 ? share->audience : NULL;
     if (d->ack_count == 0 && d->audience == NULL) {
         free(d);
@@ -165,63 +170,27 @@ static void hand_over(struct room *room, struct reactor *to, struct share *share
     reactor_post(room->chat->reactor, to, &d->post, on_delivery);
 }
 
-/* To every reactor that has members or acknowledgements due. */
-void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence)
+void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, const struct turn *turn)
 {
     struct net *net = room->chat->shared->net;
     struct reactor *here = room->chat->reactor;
 
     for (unsigned i = 0; i < net->count; i++)
         if (net->reactors[i] != here)
-            hand_over(room, net->reactors[i], &room->shares[i], chunk, is_presence);
-    settle_acks(room->acks, room->ack_count, here, room->ack_lines.data);
+            hand_over(room, net->reactors[i], chunk, is_presence, turn);
+    if (turn != NULL)
+        room_settle_acks(turn->acks, turn->ack_count, here, turn->ack_lines.data);
     if (chunk != NULL && room->shares[here->index].members > 0)
         give(room->shares[here->index].audience, chunk, is_presence);
-    room->ack_count = 0;
-    buf_clear(&room->ack_lines);
 }
 
-/* Counts what a room keeps, before against now, and puts it behind the others that keep anything. */
-static void remember(struct room *room, uint64_t before)
+/* The lines said make a chunk; what was allocated for many is not kept for few. */
+static struct chunk *take_lines(struct room *room)
 {
-    struct chat *chat = room->chat;
-
-    atomic_fetch_add(&chat->shared->history_bytes, room->history.bytes - before);
-    if (before > 0)
-        TAILQ_REMOVE(&chat->remembered, room, remembered);
-    if (room->history.bytes > 0)
-        TAILQ_INSERT_TAIL(&chat->remembered, room, remembered);
-}
-
-/* While all rooms keep too much, those of this home that were silent longest lose their oldest messages. */
-static void forget_the_silent(struct chat *chat)
-{
-    struct room *room;
-
-    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) > chat->limits.history_total &&
-           (room = TAILQ_FIRST(&chat->remembered)) != NULL) {
-        uint64_t before = room->history.bytes;
-
-        history_drop_oldest(&room->history);
-        keys_forget(&room->keys, history_oldest(&room->history, room->seq + 1));
-        atomic_fetch_sub(&chat->shared->history_bytes, before - room->history.bytes);
-        if (room->history.bytes == 0)
-            TAILQ_REMOVE(&chat->remembered, room, remembered);
-    }
-}
-
-static struct chunk *keep_lines(struct room *room)
-{
-    const struct chat_limits *limits = &room->chat->limits;
     struct chunk *chunk = chunk_new_copy(room->lines.data, room->lines.len);
-    uint64_t before = room->history.bytes;
 
     chunk->first_seq = room->first_seq;
     chunk->count = room->count;
-    history_append(&room->history, chunk, limits->history, limits->history_bytes);
-    remember(room, before);
-    forget_the_silent(room->chat);
-    keys_forget(&room->keys, history_oldest(&room->history, room->seq + 1));
     room->count = 0;
     buf_clear(&room->lines);
     if (room->lines.cap > 65536)
@@ -231,15 +200,17 @@ static struct chunk *keep_lines(struct room *room)
 
 void room_flush(struct room *room)
 {
-    struct chunk *chunk = NULL;
+    struct turn *turn;
 
+    if (room->count == 0 && room->ack_count == 0)
+        return;
+    turn = room_new_turn(room);
     if (room->count > 0) {
-        presence_flush(room);
-        chunk = keep_lines(room);
+        turn->chunk = turn->write.chunk = take_lines(room);
+        turn->write.keys = room->said_keys;
+        room->said_keys = (struct buf){0};
     }
-    if (chunk != NULL || room->ack_count > 0)
-        room_hand_out(room, chunk, false);
-    chunk_unref(chunk);
+    room_keep(room, turn);
 }
 
 void room_flush_all(struct chat *chat)
@@ -273,12 +244,12 @@ static void answer_joined(struct ask *a, const struct room *room)
         codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
     codec_add(&a->answer, FIELD_ROOM, room->name, room->name_len);
     codec_add_uint(&a->answer, FIELD_EPOCH, room->epoch);
-    codec_add_uint(&a->answer, FIELD_SEQ, room->seq);
+    codec_add_uint(&a->answer, FIELD_SEQ, room->kept);
     codec_add_uint(&a->answer, FIELD_MEMBERS, room->members);
     codec_add_text(&a->answer, FIELD_TOPIC, topic);
     codec_end(&a->answer);
     a->answer_lines = 1;
-    a->seq = room->seq;
+    a->seq = room->kept;
     a->heard = room->presence.events;
     if (a->id_len == 0)
         buf_clear(&a->answer);
@@ -294,10 +265,11 @@ void room_on_join(struct reactor *r, struct post *p)
         room = make_room(chat, a->room, a->room_len);
     if (room == NULL) {
         ask_fail(a, "server_rooms", chat->limits.max_rooms, "the server has as many rooms as it may");
+    } else if (room_put_off(room, a, false)) {
+        return;
     } else if (a->is_new && room->members >= chat->limits.max_members) {
         ask_fail(a, "room_full", chat->limits.max_members, "the room is full");
     } else {
-        room_flush(room); /* what was said before is in the seq that the newcomer is told */
         if (a->is_new) {
             room->shares[a->from->index].audience = a->audience;
             room->shares[a->from->index].members++;
@@ -344,8 +316,9 @@ void room_on_leave(struct reactor *r, struct post *p)
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
 
+    if (room != NULL && room_put_off(room, a, true))
+        return;
     if (room != NULL) {
-        room_flush(room);
         room->members--;
         presence_tell(room, a->nick, a->nick_len, a->event);
         if (--room->shares[a->from->index].members == 0)
@@ -371,29 +344,38 @@ static uint64_t room_time(struct room *room)
     return room->last_time_ms;
 }
 
-static void put_ack(struct room *room, struct session *s, struct reactor *from, const char *id, size_t id_len, uint64_t seq,
-                    uint64_t time_ms, bool repeat)
+static struct ack *new_ack(struct room *room, struct session *s, struct reactor *from)
 {
-    struct buf *b = &room->ack_lines;
-    size_t at = b->len;
-
     if (room->ack_count == room->ack_cap) {
         room->ack_cap = room->ack_cap > 0 ? room->ack_cap * 2 : 4;
         room->acks = mem_realloc(room->acks, room->ack_cap * sizeof *room->acks);
     }
-    if (id_len > 0) {
-        codec_begin(b, MESSAGE_ACK);
-        codec_add(b, FIELD_RE, id, id_len);
-        codec_add(b, FIELD_ROOM, room->name, room->name_len);
-        if (seq > 0)
-            codec_add_uint(b, FIELD_SEQ, seq);
-        codec_add_uint(b, FIELD_TIME, time_ms);
-        if (repeat)
-            codec_add_bool(b, FIELD_REPEAT, true);
-        codec_end(b);
-    }
-    room->acks[room->ack_count++] = (struct ack){s, from, (uint32_t)at, (uint32_t)(b->len - at)};
     mark_dirty(room);
+    room->acks[room->ack_count] = (struct ack){s, from, (uint32_t)room->ack_lines.len, 0, 0, false};
+    return &room->acks[room->ack_count++];
+}
+
+static void put_ack(struct room *room, struct session *s, struct reactor *from, const char *id, size_t id_len, uint64_t seq,
+                    uint64_t time_ms, bool repeat)
+{
+    struct ack *ack = new_ack(room, s, from);
+    struct buf *b = &room->ack_lines;
+    size_t at;
+
+    if (id_len == 0)
+        return;
+    codec_begin(b, MESSAGE_ACK);
+    at = b->len;
+    codec_add(b, FIELD_RE, id, id_len);
+    ack->re_len = (uint16_t)(b->len - at);
+    codec_add(b, FIELD_ROOM, room->name, room->name_len);
+    if (seq > 0)
+        codec_add_uint(b, FIELD_SEQ, seq);
+    codec_add_uint(b, FIELD_TIME, time_ms);
+    if (repeat)
+        codec_add_bool(b, FIELD_REPEAT, true);
+    codec_end(b);
+    ack->len = (uint32_t)(b->len - ack->at);
 }
 
 struct said {
@@ -401,11 +383,29 @@ struct said {
     size_t nick_len, folded_len, id_len, key_len, text_len;
 };
 
+static void add_key(struct room *room, const struct said *said, uint64_t now)
+{
+    keys_add(&room->keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
+    if (room_lasts(room))
+        keys_pack(&room->said_keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
+}
+
+/* Earlier messages are just failing: what is said now has no place behind them. */
+static void refuse(struct room *room, struct session *s, struct reactor *from, const struct said *said)
+{
+    put_ack(room, s, from, said->id, said->id_len, 0, 0, false);
+    room_fail_acks(&room->acks[room->ack_count - 1], 1, &room->ack_lines);
+}
+
 static void append(struct room *room, struct session *s, struct reactor *from, const struct said *said)
 {
     const struct key *old = NULL;
     uint64_t now = room_time(room);
 
+    if (room->is_failing) {
+        refuse(room, s, from, said);
+        return;
+    }
     if (said->key_len > 0)
         old = keys_find(&room->keys, said->folded, said->folded_len, said->key, said->key_len);
     if (old != NULL) {
@@ -417,7 +417,7 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
     codec_put_msg(&room->lines, room->name, room->name_len, ++room->seq, said->nick, said->nick_len, now, said->text,
                   said->text_len);
     if (said->key_len > 0)
-        keys_add(&room->keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
+        add_key(room, said, now);
     put_ack(room, s, from, said->id, said->id_len, room->seq, now, false);
     if (room->lines.len > CHUNK_MAX)
         room_flush(room);
@@ -456,12 +456,27 @@ void room_on_send(struct reactor *r, struct post *p)
     ask_return(a, r);
 }
 
+static struct chunk *make_topic_line(const struct room *room, const struct ask *a, uint64_t now)
+{
+    struct buf line = {0};
+    struct chunk *chunk;
+
+    codec_begin(&line, MESSAGE_TOPIC);
+    codec_add(&line, FIELD_ROOM, room->name, room->name_len);
+    codec_add(&line, FIELD_NICK, a->nick, a->nick_len);
+    codec_add(&line, FIELD_TEXT, a->text.data != NULL ? a->text.data : "", a->text.len);
+    codec_add_uint(&line, FIELD_TIME, now);
+    codec_end(&line);
+    chunk = chunk_new_copy(line.data, line.len);
+    buf_deinit(&line);
+    return chunk;
+}
+
 void room_on_topic(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
-    struct buf line = {0};
-    struct chunk *chunk;
+    struct turn *turn;
     uint64_t now;
 
     if (room == NULL) {
@@ -469,22 +484,13 @@ void room_on_topic(struct reactor *r, struct post *p)
         ask_return(a, r);
         return;
     }
-    now = room_time(room);
-    free(room->topic);
-    room->topic = a->text.len > 0 ? mem_strndup(a->text.data, a->text.len) : NULL;
-    codec_begin(&line, MESSAGE_TOPIC);
-    codec_add(&line, FIELD_ROOM, room->name, room->name_len);
-    codec_add(&line, FIELD_NICK, a->nick, a->nick_len);
-    codec_add(&line, FIELD_TEXT, a->text.data != NULL ? a->text.data : "", a->text.len);
-    codec_add_uint(&line, FIELD_TIME, now);
-    codec_end(&line);
     room_flush(room);
-    presence_flush(room);
+    now = room_time(room);
     put_ack(room, a->session, a->from, a->id, a->id_len, 0, now, false);
     a->session = NULL;
-    chunk = chunk_new_copy(line.data, line.len);
-    room_hand_out(room, chunk, false);
-    chunk_unref(chunk);
-    buf_deinit(&line);
+    turn = room_new_turn(room);
+    turn->chunk = make_topic_line(room, a, now);
+    turn->write.topic = turn->topic = mem_strndup(a->text.len > 0 ? a->text.data : "", a->text.len);
+    room_keep(room, turn);
     ask_return(a, r);
 }

@@ -1,7 +1,9 @@
-/* room.h: a room at its home: the one who gives out seq, keeps the history and knows on which reactors members are.
+/* room.h: a room at its home: the one who gives out seq, has the messages kept and knows on which reactors members are.
  *
- * The home's thread. What is said in a turn is gathered, encoded once into a chunk, kept, and then handed to each reactor
- * that has members, along with the acknowledgements for those who said it: kept before anyone sees it. */
+ * The home's thread. What is said in a turn is gathered, encoded once into a chunk, given to the store, and when that has
+ * kept it, handed to each reactor that has members, along with the acknowledgements for those who said it: kept before
+ * anyone sees it. Turns come back in their order. A turn that could not be kept takes those behind it along; its numbers
+ * are given out again. */
 #ifndef CHAT_ROOM_H
 #define CHAT_ROOM_H
 
@@ -13,6 +15,7 @@
 #include "server/chat/history.h"
 #include "server/chat/keys.h"
 #include "server/chat/presence.h"
+#include "server/chat/store.h"
 
 /* A room's members on one reactor. */
 struct share {
@@ -25,15 +28,31 @@ struct ack {
     struct session *session;
     struct reactor *reactor;
     uint32_t at, len;
+    uint16_t re_len; /* of its field `re` */
+    bool is_error;
+};
+
+/* What a room said in one turn, on its way to the store and back. */
+struct turn {
+    struct store_write write; /* first */
+    struct room *room;
+    struct turn *next;
+    struct chunk *chunk; /* to be handed out; NULL: there are only acknowledgements */
+    char *topic;         /* NULL: as it was */
+    struct ack *acks;
+    uint32_t ack_count;
+    struct buf ack_lines;
+    bool is_back, is_held; /* held: for the turn behind it */
 };
 
 struct room {
     struct table_link link;
     struct chat *chat;
-    uint64_t epoch, seq, last_time_ms;
+    uint64_t epoch, seq, last_time_ms; /* seq: given out; what is behind kept nobody has seen yet */
+    uint64_t kept, oldest;             /* the newest seq that is kept, and the oldest */
     uint32_t members;
     struct presence presence;
-    struct history history;
+    struct history history; /* the newest messages, in memory */
     struct keys keys;
     char *topic; /* NULL: none */
 
@@ -43,9 +62,17 @@ struct room {
     struct ack *acks;
     uint32_t ack_count, ack_cap;
     struct buf ack_lines;
+    struct buf said_keys;
     struct room *next_dirty;
     TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
     bool is_dirty;
+
+    struct store_place place;
+    struct turn *turns, *newest_turn;  /* at the store */
+    uint64_t turns_given, turns_done;
+    struct ask *waiting, *newest_waiting; /* until all before them is kept */
+    uint32_t reads;                       /* under way */
+    bool is_loading, is_failing;          /* failing: until all turns are back, nothing is taken */
 
     uint8_t name_len;
     char name[PROTOCOL_MAX_ROOM + 1];
@@ -69,14 +96,34 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
                     const struct value *text);
 struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t hash);
 
-/* Gives a chunk, or NULL, to every reactor that has members, with the acknowledgements that are due. */
-void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence);
+/* Gives a chunk, or NULL, to every reactor that has members, with a turn's acknowledgements (or NULL). */
+void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, const struct turn *turn);
 
-void room_flush(struct room *room); /* keeps and hands out what was said and not handed out yet */
+void room_flush(struct room *room); /* gives the store what was said and not given to it yet */
 void room_flush_all(struct chat *chat); /* at the end of a turn */
+
+/* Gives the store a turn with the acknowledgements that are due; what else is in it is the caller's to set. */
+struct turn *room_new_turn(struct room *room);
+void room_keep(struct room *room, struct turn *turn);
+
+/* Makes errors out of acknowledgements, all of which are in lines. */
+void room_fail_acks(struct ack *acks, uint32_t count, struct buf *lines);
+void room_settle_acks(const struct ack *acks, uint32_t count, const struct reactor *of, const char *lines);
+
+/* Whether an ask has to wait: for the room to be loaded, for others that wait, or, where it says so, for what was said
+ * before it to be kept. Then it is run again by itself. */
+bool room_put_off(struct room *room, struct ask *a, bool needs_kept);
+
+/* What is kept of it, asked of the store; those who want to join wait meanwhile. */
+void room_load(struct room *room);
+bool room_is_busy(const struct room *room); /* something is under way that speaks of it */
+bool room_lasts(const struct room *room);
+uint64_t room_oldest(const struct room *room); /* the seq of the oldest message that can be read; behind kept: none */
 void room_free(struct room *room);
 
-/* The lines of a history answer: from what is kept, for a room or a direct conversation (room: its name to put in, or NULL). */
-void room_answer_history(struct ask *a, const struct history *h, uint64_t newest, const char *room, size_t room_len);
+/* The lines of a history answer: from h, for a room or a direct conversation (room: its name to put in, or NULL). oldest:
+ * below it nothing is kept. */
+void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest, const char *room,
+                         size_t room_len);
 
 #endif

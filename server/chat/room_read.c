@@ -4,11 +4,13 @@
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define FEED_BYTES    (256 * 1024)  /* for one who is behind, at a time */
 #define FEED_MESSAGES 4096
 #define ANSWER_BYTES  (1024 * 1024) /* of one history answer, about */
+#define HISTORY_BYTES (16 * 1024 * 1024) /* read for one: as many of the longest messages as can be asked for */
 
 static struct room *find_asked(struct reactor *r, const struct ask *a)
 {
@@ -27,33 +29,107 @@ static void put_gap(struct ask *a, const char *room, size_t len, uint64_t from, 
     a->answer_lines++;
 }
 
+/* A read of the store on behalf of an ask; the room stays as long as it is under way. */
+struct reading {
+    struct store_read read; /* first */
+    struct room *room;
+    struct ask *ask;
+    uint64_t newest; /* for a history answer: what was kept when it was asked for */
+    bool goes_on;    /* the answer goes on with what is in memory */
+};
+
+/* From the store, up to last or up to what is in memory. */
+static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t last, uint64_t most_bytes, post_fn *done)
+{
+    uint64_t recent = history_oldest(&room->history, room->kept + 1);
+    struct reading *reading = mem_zalloc(sizeof *reading);
+
+    reading->room = room;
+    reading->ask = a;
+    reading->newest = room->kept;
+    reading->read.id = room->place.id;
+    reading->read.after = after;
+    reading->goes_on = last >= recent;
+    reading->read.last = last < recent ? last : recent - 1;
+    reading->read.most_bytes = most_bytes;
+    reading->read.job.home = room->chat->reactor;
+    reading->read.job.done = done;
+    room->reads++;
+    store_read(room->chat->shared->store, &reading->read);
+}
+
+static void reading_free(struct reading *reading)
+{
+    reading->room->reads--;
+    chunk_unref(reading->read.chunk);
+    free(reading);
+}
+
+static void skip_gap(struct ask *a, const struct room *room, uint64_t oldest)
+{
+    if (a->seq + 1 >= oldest)
+        return;
+    put_gap(a, room->name, room->name_len, a->seq + 1, oldest - 1);
+    a->seq = oldest - 1;
+}
+
+/* It has what there was for it: is it at the head now? */
+static void end_piece(struct room *room, struct ask *a)
+{
+    for (size_t i = 0; i < a->slice_count; i++)
+        a->seq += a->slices[i].count;
+    a->at_head = a->seq >= (a->until > 0 && a->until < room->kept ? a->until : room->kept);
+    ask_return(a, room->chat->reactor);
+}
+
+static void on_piece_read(struct reactor *r, struct post *p)
+{
+    struct reading *reading = (struct reading *)p;
+    struct chunk *chunk = reading->read.chunk;
+    struct room *room = reading->room;
+    struct ask *a = reading->ask;
+
+    (void)r;
+    skip_gap(a, room, chunk != NULL ? chunk->first_seq : reading->read.last + 1); /* let go of meanwhile, or unreadable */
+    if (chunk != NULL) {
+        a->slices[0] = (struct slice){chunk_ref(chunk), 0, chunk->len, chunk->count};
+        a->slice_count = 1;
+    }
+    reading_free(reading);
+    end_piece(room, a);
+}
+
+static void read_recent(struct room *room, struct ask *a, uint64_t end)
+{
+    uint64_t most = end - a->seq < FEED_MESSAGES ? end - a->seq : FEED_MESSAGES;
+
+    if (a->seq < end)
+        a->slice_count = history_read(&room->history, a->seq, most, FEED_BYTES, a->slices, ASK_SLICES);
+    end_piece(room, a);
+}
+
 void room_on_read_on(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
-    uint64_t oldest, end;
+    uint64_t end, recent;
 
-    if (room != NULL) {
-        room_flush(room);
-        oldest = history_oldest(&room->history, room->seq + 1);
-        if (a->seq + 1 < oldest) {
-            put_gap(a, room->name, room->name_len, a->seq + 1, oldest - 1);
-            a->seq = oldest - 1;
-        }
-        if (a->is_last && a->until == 0)
-            a->until = room->seq; /* what is said from now on is not for one who is going */
-        end = a->until > 0 ? a->until : room->seq;
-        a->slices = mem_alloc(ASK_SLICES * sizeof *a->slices);
-        if (a->seq < end)
-            a->slice_count = history_read(&room->history, a->seq, end - a->seq < FEED_MESSAGES ? end - a->seq : FEED_MESSAGES,
-                                          FEED_BYTES, a->slices, ASK_SLICES);
-        for (size_t i = 0; i < a->slice_count; i++)
-            a->seq += a->slices[i].count;
-        a->at_head = a->seq >= end;
-    } else {
+    if (room == NULL) {
         a->at_head = true;
+        ask_return(a, r);
+        return;
     }
-    ask_return(a, r);
+    room_flush(room);
+    skip_gap(a, room, room_oldest(room));
+    if (a->is_last && a->until == 0)
+        a->until = room->kept; /* what is said from now on is not for one who is going */
+    end = a->until > 0 && a->until < room->kept ? a->until : room->kept;
+    recent = history_oldest(&room->history, room->kept + 1);
+    a->slices = mem_alloc(ASK_SLICES * sizeof *a->slices);
+    if (a->seq + 1 >= recent || a->seq >= end)
+        read_recent(room, a, end);
+    else
+        read_kept(room, a, a->seq, end, FEED_BYTES, on_piece_read);
 }
 
 /* The messages wanted are those after *after and up to *last; more: whether there are more in the direction asked. */
@@ -65,6 +141,8 @@ static void choose_range(const struct ask *a, uint64_t oldest, uint64_t newest, 
     case READ_AFTER:
         *after = at < newest ? at : newest;
         *last = newest - *after > n ? *after + n : newest;
+        if (*after + 1 < oldest) /* what is gone does not count: as many as asked for behind it */
+            *last = newest + 1 - oldest > n ? oldest - 1 + n : newest;
         *more = *last < newest;
         return;
     case READ_BEFORE:
@@ -122,17 +200,14 @@ static uint64_t fit_range(const struct history *h, uint64_t after, uint64_t last
     return bytes > ANSWER_BYTES ? after + (last - after) * (bytes - ANSWER_BYTES) / bytes : after;
 }
 
-void room_answer_history(struct ask *a, const struct history *h, uint64_t newest, const char *room, size_t room_len)
+void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest, const char *room,
+                         size_t room_len)
 {
-    uint64_t oldest = history_oldest(h, newest + 1), after, last, count = 0;
+    uint64_t after, last, count = 0;
     struct slice slices[ASK_SLICES];
     bool more, full = false;
 
     choose_range(a, oldest, newest, &after, &last, &more);
-    if (a->read == READ_AFTER && after + 1 < oldest) { /* what is gone does not count: as many as asked for behind it */
-        last = newest + 1 - oldest > a->limit ? oldest - 1 + a->limit : newest;
-        more = last < newest;
-    }
     if (after + 1 < oldest && after < last) {
         put_gap(a, room != NULL ? room : a->room, room != NULL ? room_len : a->room_len, after + 1,
                 oldest - 1 < last ? oldest - 1 : last);
@@ -169,6 +244,59 @@ void room_answer_history(struct ask *a, const struct history *h, uint64_t newest
     a->answer_lines += (uint32_t)count + 1;
 }
 
+static void answer_or_read(struct room *room, struct ask *a);
+
+static void answer_read(struct room *room, struct ask *a, const struct reading *reading)
+{
+    struct history h = {0};
+
+    history_append(&h, reading->read.chunk, UINT64_MAX, UINT64_MAX);
+    if (reading->goes_on)
+        history_append_all(&h, &room->history);
+    room_answer_history(a, &h, room->oldest, reading->newest, NULL, 0);
+    history_deinit(&h);
+    ask_return(a, room->chat->reactor);
+}
+
+static void on_history_read(struct reactor *r, struct post *p)
+{
+    struct reading *reading = (struct reading *)p;
+    struct chunk *chunk = reading->read.chunk;
+    struct room *room = reading->room;
+    struct ask *a = reading->ask;
+    uint64_t last = chunk != NULL ? chunk->first_seq + chunk->count - 1 : 0;
+
+    if (reading->read.job.failed != NULL || (chunk != NULL && last < reading->read.last)) {
+        ask_fail(a, "storage", 0, "the server could not read its disk: try again later");
+        ask_return(a, r);
+    } else if (chunk == NULL || chunk->first_seq > reading->read.after + 1) { /* it was let go of meanwhile */
+        room->oldest = chunk != NULL ? chunk->first_seq : reading->read.last + 1;
+        answer_or_read(room, a);
+    } else if (reading->goes_on && history_oldest(&room->history, room->kept + 1) > last + 1) { /* what was in memory went on to the disk */
+        answer_or_read(room, a);
+    } else {
+        answer_read(room, a, reading);
+    }
+    reading_free(reading);
+}
+
+/* From what is in memory if that is enough, else from the store. */
+static void answer_or_read(struct room *room, struct ask *a)
+{
+    uint64_t oldest = room_oldest(room), recent = history_oldest(&room->history, room->kept + 1), after, last;
+    bool more;
+
+    choose_range(a, oldest, room->kept, &after, &last, &more);
+    if (after + 1 < oldest)
+        after = oldest - 1;
+    if (after + 1 < recent && after < last) {
+        read_kept(room, a, after, last, HISTORY_BYTES, on_history_read);
+        return;
+    }
+    room_answer_history(a, &room->history, oldest, room->kept, NULL, 0);
+    ask_return(a, room->chat->reactor);
+}
+
 void room_on_history(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -176,9 +304,8 @@ void room_on_history(struct reactor *r, struct post *p)
 
     if (room == NULL) {
         ask_fail(a, "not_member", 0, "you are not in that room");
-    } else {
-        room_flush(room);
-        room_answer_history(a, &room->history, room->seq, NULL, 0);
+        ask_return(a, r);
+    } else if (!room_put_off(room, a, true)) {
+        answer_or_read(room, a);
     }
-    ask_return(a, r);
 }

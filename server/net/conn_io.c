@@ -95,6 +95,7 @@ static size_t take_lines(struct conn *c, char *data, size_t len)
             if (!may_ask(c))
                 break;
             c->life.msgs_in++;
+            lifecycle_message(&c->life, true, p, n);
             c->reactor->net->ops->line(c, p, n);
         }
         p = lf + 1;
@@ -282,9 +283,11 @@ static void readable(struct conn *c)
         conn_broken(c, "recv", -n);
     else if (n == 0)
         on_fin(c);
-    else if (c->state == CONN_SELF_ENDED)
-        read_to_the_end(c, r->raw, (size_t)n);
     else
+        lifecycle_io(&c->life, conn_fd(c), "recv", n);
+    if (n > 0 && c->state == CONN_SELF_ENDED)
+        read_to_the_end(c, r->raw, (size_t)n);
+    else if (n > 0)
         take_raw(c, r->raw, (size_t)n);
     if (n > 0 && c->life.got_notify && !had_notify && c->state == CONN_PEER_ENDED)
         readable(c); /* a close_notify mostly has its FIN right behind it; what else may come waits for its turn */
@@ -366,6 +369,8 @@ static void set_blocked(struct conn *c, bool blocked)
 /* > 0: written; 0: the kernel takes no more; < 0: it is closed. */
 static ssize_t wrote(struct conn *c, ssize_t n)
 {
+    if (n > 0 || n == -EAGAIN)
+        lifecycle_io(&c->life, conn_fd(c), "send", n);
     if (n >= 0) {
         if (c->timer == TIMER_STALL)
             reactor_set_timer(c->reactor, c, TIMER_STALL);

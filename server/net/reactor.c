@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/trace.h"
 #include "common/transport.h"
 #include "server/net/conn.h"
 
@@ -17,6 +18,7 @@
 #define TRIM_HANDSHAKES 1024 /* each leaves a hole of 33 KB among what lives on: trimmed after that many, */
 #define TRIM_FEWEST     64
 #define TRIM_MS         100  /* or after fewer, when for so long no more have come */
+#define TRACE_MS        100  /* how old an event may get before it is written */
 
 uint64_t reactor_now(struct reactor *r)
 {
@@ -265,6 +267,21 @@ static void free_lists(struct reactor *r)
         free(lists[i]->v);
 }
 
+static void on_trace_due(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    trace_flush();
+}
+
+/* A write a turn would cost more than the events: they wait for others, but not for long. */
+static void flush_trace_soon(struct reactor *r)
+{
+    struct timeval soon = {.tv_usec = TRACE_MS * 1000};
+
+    if (trace_is_due() && !evtimer_pending(r->trace_due, NULL))
+        evtimer_add(r->trace_due, &soon);
+}
+
 /* Writing can drain a queue, which can make a reader behind the head be fed again, and so on: all of it belongs to this
  * turn, but no more than some rounds of it, so that others get theirs. */
 static void end_turn(struct reactor *r)
@@ -281,6 +298,8 @@ static void end_turn(struct reactor *r)
     send_posts(r);
     free_dead(r);
     log_flush();
+    if (trace_is_on())
+        flush_trace_soon(r);
     r->now_us = 0;
     r->turns++;
 }
@@ -322,6 +341,7 @@ static void *run(void *arg)
         end_turn(r);
     }
     log_batch(false);
+    trace_close_thread();
     transport_end_thread();
     return NULL;
 }
@@ -359,6 +379,7 @@ struct reactor *reactor_new(struct net *net, unsigned index, const struct net_li
     r->mail = event_new(r->base, r->box.wake_fd, EV_READ | EV_PERSIST, on_mail, r);
     r->tick = evtimer_new(r->base, on_tick, r);
     r->trim = evtimer_new(r->base, on_trim, r);
+    r->trace_due = evtimer_new(r->base, on_trace_due, NULL);
     event_add(r->mail, NULL);
     return r;
 }
@@ -411,6 +432,7 @@ void reactor_free(struct reactor *r)
     event_free(r->mail);
     event_free(r->tick);
     event_free(r->trim);
+    event_free(r->trace_due);
     event_base_free(r->base);
     mailbox_deinit(&r->box);
     outq_pool_deinit(&r->pool);

@@ -90,7 +90,7 @@ struct reactor {
     struct net *net;
     unsigned index;
     struct event_base *base;
-    struct event *mail, *tick;
+    struct event *mail, *tick, *trace_due;
     struct poller *poller; /* of the connections */
     pthread_t thread;
     void *upper; /* the layer above's */

@@ -45,7 +45,10 @@ class Server:
         self.port_file, self.log_file, self.stderr_file = base + ".ports", base + ".log", base + ".stderr"
         self.log = Log(self.log_file)
         self.env = {**CLEAN_ENV, **os.environ, **(env or {})}
-        defaults = {"listen": "127.0.0.1:0", "port_file": self.port_file, "log": self.log_file, "data": "memory"}
+        # What a test says of memory's limits is about the server that has nothing else.
+        on_disk = os.environ.get("CHATD_TEST_DATA") == "disk" and not any("history" in str(o) for o in (*options, *args))
+        data = base + ".data" if on_disk else "memory"
+        defaults = {"listen": "127.0.0.1:0", "port_file": self.port_file, "log": self.log_file, "data": data}
         self.argv = [str(test.build / "chatd"), *self.words({**defaults, **options}), *map(str, args)]
         self.process, self.ports, self.exit_code = None, [], None
         self.clean = True        # False where a test ends it in another way: no good end is asked for

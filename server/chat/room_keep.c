@@ -1,0 +1,330 @@
+/* room_keep.c: a room and the store: turns on their way there and back, what waits for them, and the room as it was kept.
+ * The home's thread. See room.h. */
+#include "common/mem.h"
+#include "server/chat/room.h"
+#include "server/chat/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RECENT_BYTES (4 << 20) /* of messages in memory, where the rest can be read from a disk */
+#define MANY_MEMBERS 32        /* of a room */
+
+bool room_lasts(const struct room *room)
+{
+    return room->chat->shared->store->lasts;
+}
+
+uint64_t room_oldest(const struct room *room)
+{
+    return room_lasts(room) ? room->oldest : history_oldest(&room->history, room->kept + 1);
+}
+
+bool room_is_busy(const struct room *room)
+{
+    return room->is_dirty || room->turns != NULL || room->waiting != NULL || room->is_loading || room->reads > 0;
+}
+
+/* ---- waiting ---- */
+
+bool room_put_off(struct room *room, struct ask *a, bool needs_kept)
+{
+    if (a->is_ready)
+        return false;
+    room_flush(room);
+    if (!room->is_loading && room->waiting == NULL && (!needs_kept || room->turns == NULL))
+        return false;
+    a->wait_for = needs_kept ? room->turns_given : 0;
+    a->next_waiting = NULL;
+    if (room->waiting == NULL)
+        room->waiting = a;
+    else
+        room->newest_waiting->next_waiting = a;
+    room->newest_waiting = a;
+    return true;
+}
+
+static void run_waiting(struct room *room)
+{
+    struct ask *a;
+
+    while ((a = room->waiting) != NULL && !room->is_loading && a->wait_for <= room->turns_done) {
+        room->waiting = a->next_waiting;
+        a->is_ready = true;
+        a->home(room->chat->reactor, &a->post);
+    }
+}
+
+/* ---- turns ---- */
+
+struct turn *room_new_turn(struct room *room)
+{
+    struct turn *turn = mem_zalloc(sizeof *turn);
+
+    turn->room = room;
+    turn->acks = room->acks;
+    turn->ack_count = room->ack_count;
+    turn->ack_lines = room->ack_lines;
+    room->acks = NULL;
+    room->ack_count = room->ack_cap = 0;
+    room->ack_lines = (struct buf){0};
+    return turn;
+}
+
+static void turn_free(struct turn *turn)
+{
+    chunk_unref(turn->chunk);
+    buf_deinit(&turn->write.keys);
+    buf_deinit(&turn->ack_lines);
+    free(turn->acks);
+    free(turn->topic);
+    free(turn);
+}
+
+void room_fail_acks(struct ack *acks, uint32_t count, struct buf *lines)
+{
+    struct buf out = {0};
+
+    buf_put(&out, lines->data, acks[0].at);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ack *ack = &acks[i];
+        uint32_t at = (uint32_t)out.len;
+
+        if (ack->is_error) {
+            buf_put(&out, lines->data + ack->at, ack->len);
+        } else {
+            codec_begin(&out, MESSAGE_ERROR);
+            buf_put(&out, lines->data + ack->at + sizeof "{\"type\":\"ack\"" - 1, ack->re_len);
+            codec_add_text(&out, FIELD_CODE, "storage");
+            codec_add_text(&out, FIELD_TEXT, "the server could not store it, and nobody has seen it: try again later");
+            codec_end(&out);
+        }
+        ack->at = at;
+        ack->len = (uint32_t)out.len - at;
+        ack->is_error = true;
+    }
+    buf_deinit(lines);
+    *lines = out;
+}
+
+/* What is said and not given to the store yet can't be kept any more: its numbers are too high. */
+static void begin_failing(struct room *room)
+{
+    room->is_failing = true;
+    if (room->ack_count > 0)
+        room_fail_acks(room->acks, room->ack_count, &room->ack_lines);
+    room->count = 0;
+    buf_clear(&room->lines);
+    buf_clear(&room->said_keys);
+}
+
+static void end_failing(struct room *room)
+{
+    room->is_failing = false;
+    room->seq = room->kept;
+    keys_forget_after(&room->keys, room->kept);
+}
+
+/* Counts what a room has in memory, before against now, and puts it behind the others that have anything. */
+static void count_remembered(struct room *room, uint64_t before)
+{
+    struct chat *chat = room->chat;
+
+    atomic_fetch_add(&chat->shared->history_bytes, room->history.bytes - before);
+    if (before > 0)
+        TAILQ_REMOVE(&chat->remembered, room, remembered);
+    if (room->history.bytes > 0)
+        TAILQ_INSERT_TAIL(&chat->remembered, room, remembered);
+}
+
+/* Where there is a disk, keys are known of as many messages as memory would keep. */
+static void forget_keys(struct room *room)
+{
+    uint32_t most = room->chat->limits.history;
+
+    if (!room_lasts(room))
+        keys_forget(&room->keys, history_oldest(&room->history, room->kept + 1));
+    else if (room->kept > most)
+        keys_forget(&room->keys, room->kept - most + 1);
+}
+
+/* While all rooms have too much, those of this home that were silent longest lose their oldest messages. */
+static void forget_the_silent(struct chat *chat)
+{
+    struct room *room;
+
+    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) > chat->limits.history_total &&
+           (room = TAILQ_FIRST(&chat->remembered)) != NULL) {
+        uint64_t before = room->history.bytes;
+
+        history_drop_oldest(&room->history);
+        forget_keys(room);
+        atomic_fetch_sub(&chat->shared->history_bytes, before - room->history.bytes);
+        if (room->history.bytes == 0)
+            TAILQ_REMOVE(&chat->remembered, room, remembered);
+    }
+}
+
+static void remember(struct room *room, struct chunk *chunk)
+{
+    const struct chat_limits *limits = &room->chat->limits;
+    uint64_t most = limits->history_bytes, before = room->history.bytes;
+
+    if (room_lasts(room) && most > RECENT_BYTES)
+        most = RECENT_BYTES;
+    room->kept += chunk->count;
+    history_append(&room->history, chunk, limits->history, most);
+    count_remembered(room, before);
+    forget_the_silent(room->chat);
+    forget_keys(room);
+}
+
+static void finish_turn(struct room *room, struct turn *turn)
+{
+    bool failed = turn->write.job.failed != NULL || (turn->chunk == NULL && room->is_failing);
+
+    if (failed) {
+        begin_failing(room);
+        if (turn->ack_count > 0)
+            room_fail_acks(turn->acks, turn->ack_count, &turn->ack_lines);
+        room_hand_out(room, NULL, false, turn);
+        return;
+    }
+    if (turn->write.chunk != NULL)
+        remember(room, turn->chunk);
+    if (turn->topic != NULL) {
+        free(room->topic);
+        room->topic = turn->topic[0] != '\0' ? mem_strdup(turn->topic) : NULL;
+    }
+    if (turn->chunk != NULL)
+        presence_flush(room);
+    room_hand_out(room, turn->chunk, false, turn);
+}
+
+/* To write to many members costs more than a commit: what the store is just about to keep goes along. A turn is held back
+ * for the one behind it, and no longer. */
+static bool hold_back(struct room *room)
+{
+    struct turn *first = room->turns, *turn = first;
+
+    while (turn != NULL && turn->is_back)
+        turn = turn->next;
+    if (room->members < MANY_MEMBERS || first == NULL || !first->is_back || turn == NULL || first->is_held)
+        return false;
+    first->is_held = true;
+    return true;
+}
+
+static void settle(struct room *room)
+{
+    struct turn *turn;
+
+    if (hold_back(room))
+        return;
+    while ((turn = room->turns) != NULL && turn->is_back) {
+        room->turns = turn->next;
+        room->turns_done++;
+        finish_turn(room, turn);
+        turn_free(turn);
+    }
+    if (room->turns == NULL && room->is_failing)
+        end_failing(room);
+    run_waiting(room);
+}
+
+static void on_kept(struct reactor *r, struct post *p)
+{
+    struct turn *turn = (struct turn *)p;
+
+    (void)r;
+    turn->is_back = true;
+    settle(turn->room);
+}
+
+void room_keep(struct room *room, struct turn *turn)
+{
+    struct store_write *w = &turn->write;
+
+    if (room->turns == NULL)
+        room->turns = turn;
+    else
+        room->newest_turn->next = turn;
+    room->newest_turn = turn;
+    room->turns_given++;
+    if (w->chunk == NULL && w->topic == NULL) {
+        turn->is_back = true;
+        settle(room);
+        return;
+    }
+    w->job.home = room->chat->reactor;
+    w->job.done = on_kept;
+    w->place = &room->place;
+    w->room = room->name;
+    w->room_len = room->name_len;
+    w->epoch = room->epoch;
+    w->time_ms = room->last_time_ms;
+    store_write(room->chat->shared->store, w);
+}
+
+/* ---- loading ---- */
+
+struct loading {
+    struct store_load load; /* first */
+    struct room *room;
+};
+
+static void take_loaded(struct room *room, struct store_load *l)
+{
+    room->place = l->place;
+    room->epoch = l->epoch;
+    room->seq = room->kept = l->place.kept;
+    room->oldest = l->oldest;
+    room->last_time_ms = l->time_ms;
+    room->topic = l->topic;
+    room->keys = l->keys;
+}
+
+static void fail_waiting(struct room *room)
+{
+    struct ask *a;
+
+    while ((a = room->waiting) != NULL) {
+        room->waiting = a->next_waiting;
+        ask_fail(a, "storage", 0, "the server could not read that room from its disk: try again later");
+        ask_return(a, room->chat->reactor);
+    }
+}
+
+static void on_loaded(struct reactor *r, struct post *p)
+{
+    struct loading *l = (struct loading *)p;
+    struct room *room = l->room;
+
+    (void)r;
+    room->is_loading = false;
+    if (l->load.job.failed != NULL) {
+        free(l->load.topic);
+        keys_deinit(&l->load.keys);
+        fail_waiting(room);
+        room_free(room); /* all that asked for it wanted to join */
+    } else {
+        if (l->load.found)
+            take_loaded(room, &l->load);
+        run_waiting(room);
+    }
+    free(l);
+}
+
+void room_load(struct room *room)
+{
+    struct loading *l = mem_zalloc(sizeof *l);
+
+    room->is_loading = true;
+    l->room = room;
+    l->load.job.home = room->chat->reactor;
+    l->load.job.done = on_loaded;
+    memcpy(l->load.room, room->name, room->name_len);
+    l->load.room_len = room->name_len;
+    l->load.keys_of = room->chat->limits.history;
+    store_load(room->chat->shared->store, &l->load);
+}

@@ -1,0 +1,132 @@
+/* store.h: what is kept of rooms: their messages, keys, topics. Append, read, nothing else.
+ *
+ * Two kinds stand behind it: memory keeps nothing beyond what rooms hold themselves and is done at once; sqlite keeps all
+ * of it in one file (store_sqlite.h). A job is handed in by the reactor that is a room's home and belongs to the store
+ * until its done is called on that reactor's thread; jobs that write come back in the order in which they were handed in.
+ * No reactor ever waits for a disk here. */
+#ifndef CHAT_STORE_H
+#define CHAT_STORE_H
+
+#include "common/buf.h"
+#include "common/chunk.h"
+#include "protocol/message.h"
+#include "server/chat/keys.h"
+#include "server/net/mailbox.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_ERROR_SIZE 512
+
+struct reactor;
+struct store;
+
+enum store_durability {
+    STORE_POWER,   /* what is kept outlives a loss of power: fsync before anyone hears of it */
+    STORE_PROCESS, /* it outlives the end of the process, not that of the machine */
+};
+
+/* What is let go again of each room; 0: nothing for that reason. The newest messages of a room always stay. */
+struct store_retention {
+    uint64_t seconds, messages, bytes;
+};
+
+struct store_options {
+    const char *dir; /* NULL: memory */
+    enum store_durability durability;
+    struct store_retention retention;
+};
+
+struct store_job {
+    struct post post; /* first */
+    struct reactor *home;
+    post_fn *done;
+    const char *failed; /* NULL: it went well. A static text */
+    struct store_job *next; /* the store's, as is what follows */
+    void (*run)(void *reader, struct store_job *job); /* what a reader is to do */
+};
+
+/* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's as long as
+ * writes are under way; id can be read when one has come back. */
+struct store_place {
+    uint64_t id;   /* 0: nothing is kept of it yet */
+    uint64_t kept; /* the newest seq */
+};
+
+/* Keeps messages, or a topic, or both. The rest of what it points to stays the caller's and in place until it is back. */
+struct store_write {
+    struct store_job job;
+    struct store_place *place;
+    const char *room;
+    size_t room_len;
+    uint64_t epoch, time_ms;
+    struct chunk *chunk; /* or NULL; a write whose first_seq does not follow what is kept fails */
+    struct buf keys;     /* of the chunk's messages: keys_pack */
+    const char *topic;   /* NULL: as it was; "": none */
+    bool is_first;       /* the store's */
+};
+
+struct store_load {
+    struct store_job job;
+    char room[PROTOCOL_MAX_ROOM + 1];
+    uint8_t room_len;
+    uint32_t keys_of; /* of how many of the newest messages keys are wanted */
+    bool found;       /* false: nothing is kept of such a room; then nothing below is set */
+    struct store_place place;
+    uint64_t epoch, oldest, time_ms; /* oldest seq kept; the newest message's time */
+    char *topic;                     /* or NULL; the caller's */
+    struct keys keys;                /* the caller's */
+};
+
+/* Messages after a seq, up to and with last, about most_bytes of them. */
+
+struct store_read {
+    struct store_job job;
+    uint64_t id, after, last, most_bytes;
+    struct chunk *chunk; /* lines from the first that is kept in that range, the caller's; NULL: none is */
+};
+
+struct store_known {
+    uint8_t name_len;
+    char name[PROTOCOL_MAX_ROOM + 1];
+    uint64_t seq;
+    char *topic; /* or NULL */
+};
+
+/* The rooms of which something is kept, by name. */
+struct store_list {
+    struct store_job job;
+    char prefix[PROTOCOL_MAX_ROOM + 1];
+    uint8_t prefix_len;
+    struct store_known *rooms; /* the caller's: store_list_deinit */
+    size_t count, cap;
+};
+
+struct store_ops {
+    void (*write)(struct store *s, struct store_write *w);
+    void (*ask)(struct store *s, struct store_job *job);
+    bool (*settle)(struct store *s);
+    void (*close)(struct store *s);
+};
+
+struct store {
+    const struct store_ops *ops;
+    bool lasts; /* a room can be read back from it */
+};
+
+/* The main thread. NULL with a sentence in err, ended by no full stop. */
+struct store *store_open(const struct store_options *options, char err[STORE_ERROR_SIZE]);
+
+/* The main thread, when no reactor runs any more: waits until every job is back in its mailbox; whether there was any. */
+bool store_settle(struct store *s);
+void store_close(struct store *s); /* NULL is fine */
+
+/* A home's thread; job.home and job.done are set. */
+void store_write(struct store *s, struct store_write *w);
+void store_load(struct store *s, struct store_load *l);
+void store_read(struct store *s, struct store_read *r);
+void store_list(struct store *s, struct store_list *l);
+void store_list_deinit(struct store_list *l);
+
+#endif

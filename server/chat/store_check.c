@@ -1,0 +1,225 @@
+/* store_check.c: chatd --check-data and chatd --backup: a look at the whole of what is kept, and a copy of it. Both may be
+ * run beside a chatd that serves. The main thread. See store_sqlite.h. */
+#include "server/chat/store_sqlite.h"
+
+#include "protocol/codec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BACKUP_PAGES 1024 /* copied at a time; between two pieces others may write */
+
+struct look {
+    uint64_t room, next_seq; /* where the row before it has ended */
+    uint64_t rooms, messages, faults;
+};
+
+static sqlite3 *open_file(const char *dir, struct buf *path)
+{
+    char err[STORE_ERROR_SIZE];
+    sqlite3 *db;
+
+    buf_putf(path, "%s/%s", dir, STORE_FILE);
+    buf_put(path, "", 1);
+    db = store_db_open(path->data, false, err);
+    if (db == NULL)
+        fprintf(stderr, "chatd: %s\n", err);
+    return db;
+}
+
+static void tell_fault(struct look *look, uint64_t room, uint64_t seq, const char *what)
+{
+    if (look->faults++ < 20)
+        fprintf(stderr, "chatd: room %llu, seq %llu: %s\n", (unsigned long long)room, (unsigned long long)seq, what);
+}
+
+/* Whether the lines are count messages with the numbers from seq on. */
+static bool lines_fit(const char *data, size_t len, uint64_t seq, uint64_t count)
+{
+    const char *end = data + len;
+
+    while (data < end && count > 0) {
+        const char *next = memchr(data, '\n', (size_t)(end - data));
+
+        if (next == NULL || next - data < 20 || memcmp(data, "{\"type\":\"msg\"", 13) != 0 ||
+            codec_msg_seq(data, (size_t)(next - data)) != seq)
+            return false;
+        data = next + 1;
+        seq++;
+        count--;
+    }
+    return data == end && count == 0;
+}
+
+static void look_at_row(struct look *look, sqlite3_stmt *sql)
+{
+    sqlite3_int64 key = sqlite3_column_int64(sql, 0);
+    uint64_t room = STORE_ROOM(key), seq = STORE_SEQ(key), count = (uint64_t)sqlite3_column_int64(sql, 1);
+
+    if (room != look->room) {
+        look->rooms++;
+        if (sqlite3_column_type(sql, 3) == SQLITE_NULL)
+            tell_fault(look, room, seq, "messages of a room that is not there");
+    } else if (seq != look->next_seq) {
+        tell_fault(look, room, seq, seq > look->next_seq ? "messages before it are missing" : "messages stand twice");
+    }
+    if (!lines_fit(sqlite3_column_blob(sql, 2), (size_t)sqlite3_column_bytes(sql, 2), seq, count))
+        tell_fault(look, room, seq, "its lines are not the messages they should be");
+    look->room = room;
+    look->next_seq = seq + count;
+    look->messages += count;
+}
+
+static void look_at_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
+{
+    struct look *look = arg;
+
+    (void)keys;
+    if (!lines_fit(lines, part->len, part->first_seq, part->count))
+        tell_fault(look, part->room, part->first_seq, "its lines are not the messages they should be");
+    look->messages += part->count;
+}
+
+/* What is not moved to its place yet. */
+static int look_at_inbox(sqlite3 *db, struct look *look)
+{
+    sqlite3_stmt *sql;
+    int ret = -1;
+
+    if (sqlite3_prepare_v2(db, "SELECT parts FROM inbox ORDER BY id", -1, &sql, NULL) == SQLITE_OK)
+        ret = store_inbox_each(sql, 0, look, look_at_part);
+    sqlite3_finalize(sql);
+    return ret;
+}
+
+static int look_at_messages(sqlite3 *db, struct look *look)
+{
+    sqlite3_stmt *sql;
+    int ret = sqlite3_prepare_v2(db, "SELECT m.id, m.count, m.lines, r.id FROM messages m LEFT JOIN rooms r ON r.id = m.id >> 40"
+                                     " ORDER BY m.id", -1, &sql, NULL);
+
+    while (ret == SQLITE_OK && (ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        look_at_row(look, sql);
+        ret = SQLITE_OK;
+    }
+    sqlite3_finalize(sql);
+    return ret == SQLITE_DONE ? 0 : -1;
+}
+
+/* SQLite's own look at its file. */
+static int look_at_file(sqlite3 *db, struct look *look)
+{
+    sqlite3_stmt *sql;
+    int ret = sqlite3_prepare_v2(db, "PRAGMA integrity_check(20)", -1, &sql, NULL);
+
+    while (ret == SQLITE_OK && (ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(sql, 0);
+
+        if (text != NULL && strcmp(text, "ok") != 0) {
+            fprintf(stderr, "chatd: %s\n", text);
+            look->faults++;
+        }
+        ret = SQLITE_OK;
+    }
+    sqlite3_finalize(sql);
+    return ret == SQLITE_DONE ? 0 : -1;
+}
+
+bool store_check(const char *dir)
+{
+    struct look look = {0};
+    struct buf path = {0};
+    char err[STORE_ERROR_SIZE];
+    sqlite3 *db = open_file(dir, &path);
+    bool is_good = false;
+
+    if (db == NULL) {
+        buf_deinit(&path);
+        return false;
+    }
+    if (look_at_file(db, &look) != 0 || look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0) {
+        store_db_explain(db, path.data, err);
+        fprintf(stderr, "chatd: %s\n", err);
+    } else if (look.faults > 0) {
+        fprintf(stderr, "chatd: %s: %llu faults; put a backup in its place\n", path.data, (unsigned long long)look.faults);
+    } else {
+        printf("%s: good: %llu messages in %llu rooms\n", path.data, (unsigned long long)look.messages,
+               (unsigned long long)look.rooms);
+        is_good = true;
+    }
+    sqlite3_close(db);
+    buf_deinit(&path);
+    return is_good;
+}
+
+static int copy_all(sqlite3 *from, sqlite3 *to)
+{
+    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
+    int ret;
+
+    if (backup == NULL)
+        return -1;
+    do {
+        ret = sqlite3_backup_step(backup, BACKUP_PAGES);
+        if (ret == SQLITE_BUSY || ret == SQLITE_LOCKED)
+            usleep(10000);
+    } while (ret == SQLITE_OK || ret == SQLITE_BUSY || ret == SQLITE_LOCKED);
+    return sqlite3_backup_finish(backup) == SQLITE_OK && ret == SQLITE_DONE ? 0 : -1;
+}
+
+static int fsync_path(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+
+    if (fd < 0)
+        return -errno;
+    ret = fsync(fd) == 0 ? 0 : -errno;
+    close(fd);
+    return ret;
+}
+
+/* Written beside its place first, so that what stands there is always whole. */
+static int back_up(sqlite3 *db, const char *part, const char *to)
+{
+    char err[STORE_ERROR_SIZE];
+    sqlite3 *copy = NULL;
+    int ret;
+
+    unlink(part);
+    ret = sqlite3_open(part, &copy) == SQLITE_OK && sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK &&
+                  copy_all(db, copy) == 0 ? 0 : -1;
+    if (ret != 0) {
+        store_db_explain(copy, part, err);
+        fprintf(stderr, "chatd: %s\n", err);
+    }
+    sqlite3_close(copy);
+    if (ret == 0 && (fsync_path(part) != 0 || rename(part, to) != 0)) {
+        fprintf(stderr, "chatd: %s: %s\n", to, strerror(errno));
+        ret = -1;
+    }
+    if (ret != 0)
+        unlink(part);
+    return ret;
+}
+
+bool store_backup(const char *dir, const char *to)
+{
+    struct buf path = {0}, part = {0};
+    sqlite3 *db = open_file(dir, &path);
+    int ret = -1;
+
+    buf_putf(&part, "%s.part", to);
+    buf_put(&part, "", 1);
+    if (db != NULL)
+        ret = back_up(db, part.data, to);
+    if (ret == 0)
+        printf("%s: a copy of %s; to use it, put it in the place of that while chatd does not run\n", to, path.data);
+    sqlite3_close(db);
+    buf_deinit(&path);
+    buf_deinit(&part);
+    return ret == 0;
+}

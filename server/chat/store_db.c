@@ -1,0 +1,118 @@
+/* store_db.c: the database file itself: opened, its schema made or brought up, its errors put into words. Any thread, with
+ * a connection of its own. See store_sqlite.h. */
+#include "server/chat/store_sqlite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What makes version N of the schema out of version N-1; only ever added to.
+ *
+ * messages: a row is some messages of a room in order, as the lines that were delivered. id: STORE_KEY of the first message;
+ * count: messages in it; time: of the last one; total: bytes that the room had written with it, so that the size of a
+ * range is a difference. keys: keys_pack, under the id of the messages. inbox: what is not moved there yet (store_inbox.c). */
+static const char *const steps[] = {
+    "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, topic TEXT);"
+    "CREATE TABLE messages(id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL,"
+    " lines BLOB NOT NULL);"
+    "CREATE TABLE keys(id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
+    "CREATE TABLE inbox(id INTEGER PRIMARY KEY, parts BLOB NOT NULL);",
+};
+
+#define VERSION ((int)(sizeof steps / sizeof *steps))
+
+const char *store_db_remedy(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        return "make space on that disk: it goes on by itself";
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+        return "let chatd write to that file and its directory: it goes on by itself";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return "stop chatd, look with chatd --check-data, and put a backup in its place";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return "end the other program that holds that file: it goes on by itself";
+    default:
+        return "look at the disk and at the log of the kernel: it goes on by itself once writing works";
+    }
+}
+
+void store_db_explain(sqlite3 *db, const char *path, char err[STORE_ERROR_SIZE])
+{
+    int code = db != NULL ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
+
+    snprintf(err, STORE_ERROR_SIZE, "%s: %s (%s); %s", path, db != NULL ? sqlite3_errmsg(db) : "no memory",
+             sqlite3_errstr(code), store_db_remedy(code));
+}
+
+static int version_of(sqlite3 *db)
+{
+    sqlite3_stmt *sql;
+    int version = -1;
+
+    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &sql, NULL) == SQLITE_OK && sqlite3_step(sql) == SQLITE_ROW)
+        version = sqlite3_column_int(sql, 0);
+    sqlite3_finalize(sql);
+    return version;
+}
+
+static bool bring_up(sqlite3 *db, int version)
+{
+    char text[64];
+
+    for (; version < VERSION; version++) {
+        snprintf(text, sizeof text, "PRAGMA user_version=%d; COMMIT", version + 1);
+        if (sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+            sqlite3_exec(db, steps[version], NULL, NULL, NULL) != SQLITE_OK ||
+            sqlite3_exec(db, text, NULL, NULL, NULL) != SQLITE_OK)
+            return false;
+    }
+    return true;
+}
+
+sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (makes ? SQLITE_OPEN_CREATE : 0), version;
+    sqlite3 *db = NULL;
+
+    if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {
+        store_db_explain(db, path, err);
+        sqlite3_close(db);
+        return NULL;
+    }
+    sqlite3_busy_timeout(db, 5000);
+    sqlite3_extended_result_codes(db, 1);
+    version = version_of(db);
+    if (version > VERSION) {
+        snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)", path, version, VERSION);
+    } else if (version < 0 || sqlite3_exec(db, "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0", NULL, NULL, NULL) != SQLITE_OK ||
+               (makes && !bring_up(db, version))) {
+        store_db_explain(db, path, err);
+    } else {
+        return db;
+    }
+    sqlite3_close(db);
+    return NULL;
+}
+
+bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count, char err[STORE_ERROR_SIZE])
+{
+    for (int i = 0; i < count; i++) {
+        if (sqlite3_prepare_v3(db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &out[i], NULL) != SQLITE_OK) {
+            store_db_explain(db, sqlite3_db_filename(db, "main"), err);
+            return false;
+        }
+    }
+    return true;
+}
+
+int store_db_run(sqlite3_stmt *sql)
+{
+    int ret = sqlite3_step(sql);
+
+    sqlite3_reset(sql);
+    return ret == SQLITE_DONE || ret == SQLITE_ROW ? 0 : -1;
+}

@@ -1,0 +1,286 @@
+/* store_reader.c: what a reader's thread does with the database: a room as it is kept, a range of its messages, the list
+ * of rooms. See store_sqlite.h. */
+#include "server/chat/store_sqlite.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const texts[SQL_READER_COUNT] = {
+    [SQL_ROOM] = "SELECT id, epoch, topic FROM rooms WHERE name = ?",
+    [SQL_FIRST] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT 1",
+    [SQL_LAST] = "SELECT id, count, time FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+    [SQL_KEYS] = "SELECT keys FROM keys WHERE id BETWEEN ? AND ? ORDER BY id",
+    [SQL_START] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+    [SQL_READ] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
+    [SQL_READ_INBOX] = "SELECT parts FROM inbox ORDER BY id",
+    [SQL_READ_BEGIN] = "BEGIN",
+    [SQL_READ_END] = "COMMIT",
+    [SQL_LIST] = "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND (r.id + 1 << 40) - 1"
+                 " ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+};
+
+bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE])
+{
+    *r = (struct store_reader){.db = store_db_open(path, false, err)};
+    return r->db != NULL && sqlite3_exec(r->db, "PRAGMA query_only=1", NULL, NULL, NULL) == SQLITE_OK &&
+           store_db_prepare(r->db, texts, r->sql, SQL_READER_COUNT, err);
+}
+
+void store_reader_close(struct store_reader *r)
+{
+    for (int i = 0; i < SQL_READER_COUNT; i++)
+        sqlite3_finalize(r->sql[i]);
+    sqlite3_close(r->db);
+}
+
+static sqlite3_stmt *between(struct store_reader *r, enum store_reader_sql which, sqlite3_int64 from, sqlite3_int64 to)
+{
+    sqlite3_bind_int64(r->sql[which], 1, from);
+    sqlite3_bind_int64(r->sql[which], 2, to);
+    return r->sql[which];
+}
+
+static void fail(struct store_reader *r, struct store_job *job)
+{
+    char why[LOG_QUOTED_SIZE];
+    int code = sqlite3_extended_errcode(r->db);
+
+    job->failed = "the server could not read its disk";
+    log_event(LOG_ERROR, "storage-unread", "why=%s code=%d todo=\"%s\"", log_quote_text(sqlite3_errmsg(r->db), why), code,
+              store_db_remedy(code));
+}
+
+static char *copy_text(sqlite3_stmt *sql, int column)
+{
+    const void *text = sqlite3_column_text(sql, column);
+
+    return text != NULL ? mem_strndup(text, (size_t)sqlite3_column_bytes(sql, column)) : NULL;
+}
+
+/* 0, 1 where nothing is kept under that name, or -1. */
+static int load_room(struct store_reader *r, struct store_load *l)
+{
+    sqlite3_stmt *sql = r->sql[SQL_ROOM];
+    int ret;
+
+    sqlite3_bind_text(sql, 1, l->room, l->room_len, SQLITE_STATIC);
+    ret = sqlite3_step(sql);
+    if (ret == SQLITE_ROW) {
+        l->place.id = (uint64_t)sqlite3_column_int64(sql, 0);
+        l->epoch = (uint64_t)sqlite3_column_int64(sql, 1);
+        l->topic = copy_text(sql, 2);
+    }
+    sqlite3_reset(sql);
+    return ret == SQLITE_ROW ? 0 : ret == SQLITE_DONE ? 1 : -1;
+}
+
+static int load_bounds(struct store_reader *r, struct store_load *l)
+{
+    sqlite3_int64 from = STORE_KEY(l->place.id, 0), to = STORE_KEY(l->place.id + 1, 0) - 1;
+    sqlite3_stmt *sql = between(r, SQL_LAST, from, to);
+    int ret = sqlite3_step(sql), first;
+
+    if (ret == SQLITE_ROW) {
+        l->place.kept = STORE_SEQ(sqlite3_column_int64(sql, 0)) + (uint64_t)sqlite3_column_int64(sql, 1) - 1;
+        l->time_ms = (uint64_t)sqlite3_column_int64(sql, 2);
+    }
+    sqlite3_reset(sql);
+    l->oldest = l->place.kept + 1;
+    sql = between(r, SQL_FIRST, from, to);
+    first = sqlite3_step(sql);
+    if (first == SQLITE_ROW)
+        l->oldest = STORE_SEQ(sqlite3_column_int64(sql, 0));
+    sqlite3_reset(sql);
+    return (ret == SQLITE_ROW || ret == SQLITE_DONE) && (first == SQLITE_ROW || first == SQLITE_DONE) ? 0 : -1;
+}
+
+static int load_keys(struct store_reader *r, struct store_load *l)
+{
+    uint64_t from = l->place.kept > l->keys_of ? l->place.kept - l->keys_of + 1 : 1;
+    /* A row begins before from, where its last messages are among the newest. */
+    sqlite3_stmt *sql = between(r, SQL_START, STORE_KEY(l->place.id, 0), STORE_KEY(l->place.id, from));
+    sqlite3_int64 start = sqlite3_step(sql) == SQLITE_ROW ? sqlite3_column_int64(sql, 0) : STORE_KEY(l->place.id, from);
+    int ret;
+
+    sqlite3_reset(sql);
+    sql = between(r, SQL_KEYS, start, STORE_KEY(l->place.id + 1, 0) - 1);
+    while ((ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        const void *data = sqlite3_column_blob(sql, 0);
+
+        if (keys_unpack(&l->keys, data, (size_t)sqlite3_column_bytes(sql, 0), from) != 0)
+            break;
+    }
+    sqlite3_reset(sql);
+    return ret == SQLITE_DONE ? 0 : -1;
+}
+
+/* What of it is in the inbox still: the newest, or all there is. */
+static void load_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
+{
+    struct store_load *l = arg;
+
+    (void)lines;
+    if (l->oldest > l->place.kept)
+        l->oldest = part->first_seq;
+    l->place.kept = part->first_seq + part->count - 1;
+    l->time_ms = part->time_ms;
+    if (part->keys_len > 0)
+        keys_unpack(&l->keys, keys, part->keys_len, 0);
+}
+
+static int load_all(struct store_reader *r, struct store_load *l)
+{
+    int ret = load_room(r, l);
+
+    l->found = ret == 0;
+    if (ret != 0)
+        return ret;
+    return load_bounds(r, l) == 0 && load_keys(r, l) == 0 &&
+                   store_inbox_each(r->sql[SQL_READ_INBOX], l->place.id, l, load_part) == 0 ? 0 : -1;
+}
+
+/* What is read belongs to one moment: nothing is moved meanwhile. */
+static void begin(struct store_reader *r)
+{
+    store_db_run(r->sql[SQL_READ_BEGIN]);
+}
+
+static void end(struct store_reader *r)
+{
+    if (!sqlite3_get_autocommit(r->db))
+        store_db_run(r->sql[SQL_READ_END]);
+}
+
+void store_sqlite_load(void *reader, struct store_job *job)
+{
+    struct store_reader *r = reader;
+
+    begin(r);
+    if (load_all(r, (struct store_load *)job) < 0)
+        fail(r, job);
+    end(r);
+}
+
+static size_t skip_lines(const char *data, size_t len, uint64_t lines)
+{
+    const char *at = data, *end = data + len;
+
+    while (lines-- > 0 && at < end) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        at = at != NULL ? at + 1 : end;
+    }
+    return (size_t)(at - data);
+}
+
+/* What a read has gathered. */
+struct piece {
+    const struct store_read *wanted;
+    struct buf lines;
+    uint64_t first;
+    uint32_t count;
+    bool is_full; /* or there is a hole */
+};
+
+/* Takes what is wanted of some messages. */
+static void take(struct piece *p, uint64_t seq, uint64_t n, const char *data, size_t len)
+{
+    const struct store_read *q = p->wanted;
+    uint64_t after = p->count > 0 ? p->first + p->count - 1 : q->after, skip, cut;
+    size_t from, to;
+
+    skip = after >= seq ? after - seq + 1 : 0;
+    cut = seq + n - 1 > q->last ? seq + n - 1 - q->last : 0;
+    if (p->is_full || skip + cut >= n || data == NULL)
+        return;
+    from = skip_lines(data, len, skip);
+    to = cut > 0 ? from + skip_lines(data + from, len - from, n - skip - cut) : len;
+    if (p->count > 0 && (p->lines.len + (to - from) > q->most_bytes || seq > after + 1)) {
+        p->is_full = true;
+        return;
+    }
+    if (p->count == 0)
+        p->first = seq + skip;
+    buf_put(&p->lines, data + from, to - from);
+    p->count += (uint32_t)(n - skip - cut);
+}
+
+static void take_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
+{
+    (void)keys;
+    take(arg, part->first_seq, part->count, lines, part->len);
+}
+
+static int read_rows(struct store_reader *r, const struct store_read *q, struct piece *p)
+{
+    sqlite3_int64 start = STORE_KEY(q->id, q->after + 1);
+    sqlite3_stmt *sql = between(r, SQL_START, STORE_KEY(q->id, 0), start);
+    int ret;
+
+    if (sqlite3_step(sql) == SQLITE_ROW)
+        start = sqlite3_column_int64(sql, 0);
+    sqlite3_reset(sql);
+    sql = between(r, SQL_READ, start, STORE_KEY(q->id, q->last));
+    while (!p->is_full && (ret = sqlite3_step(sql)) == SQLITE_ROW)
+        take(p, STORE_SEQ(sqlite3_column_int64(sql, 0)), (uint64_t)sqlite3_column_int64(sql, 1), sqlite3_column_blob(sql, 2),
+             (size_t)sqlite3_column_bytes(sql, 2));
+    sqlite3_reset(sql);
+    return p->is_full || ret == SQLITE_DONE ? 0 : -1;
+}
+
+void store_sqlite_read(void *reader, struct store_job *job)
+{
+    struct store_read *q = (struct store_read *)job;
+    struct store_reader *r = reader;
+    struct piece p = {.wanted = q};
+    int ret;
+
+    begin(r);
+    ret = read_rows(r, q, &p);
+    if (ret == 0 && !p.is_full && (p.count > 0 ? p.first + p.count - 1 : q->after) < q->last)
+        ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, &p, take_part);
+    if (ret != 0)
+        fail(r, job);
+    end(r);
+    if (p.count > 0) {
+        q->chunk = chunk_new_copy(p.lines.data, p.lines.len);
+        q->chunk->first_seq = p.first;
+        q->chunk->count = p.count;
+    }
+    buf_deinit(&p.lines);
+}
+
+static void add_known(struct store_list *l, sqlite3_stmt *sql)
+{
+    struct store_known *known;
+    int len = sqlite3_column_bytes(sql, 0);
+
+    if (len > PROTOCOL_MAX_ROOM)
+        return;
+    if (l->count == l->cap) {
+        l->cap = l->cap > 0 ? l->cap * 2 : 16;
+        l->rooms = mem_realloc(l->rooms, l->cap * sizeof *l->rooms);
+    }
+    known = &l->rooms[l->count++];
+    *known = (struct store_known){.name_len = (uint8_t)len, .topic = copy_text(sql, 1)};
+    memcpy(known->name, sqlite3_column_text(sql, 0), (size_t)len);
+    known->seq = STORE_SEQ(sqlite3_column_int64(sql, 2));
+}
+
+void store_sqlite_list(void *reader, struct store_job *job)
+{
+    struct store_list *l = (struct store_list *)job;
+    struct store_reader *r = reader;
+    sqlite3_stmt *sql = r->sql[SQL_LIST];
+    int ret;
+
+    sqlite3_bind_int(sql, 1, l->prefix_len);
+    sqlite3_bind_text(sql, 2, l->prefix, l->prefix_len, SQLITE_STATIC);
+    while ((ret = sqlite3_step(sql)) == SQLITE_ROW)
+        add_known(l, sql);
+    if (ret != SQLITE_DONE)
+        fail(r, job);
+    sqlite3_reset(sql);
+}

@@ -1,0 +1,305 @@
+/* store_sqlite.c: the threads of the store on disk and the queues in front of them. See store_sqlite.h. */
+#include "server/chat/store_sqlite.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/net/reactor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IDLE_SECONDS 1 /* after which the writer tidies up */
+
+struct queue {
+    pthread_mutex_t lock;
+    pthread_cond_t more, idle;
+    struct store_job *oldest, *newest;
+    unsigned working; /* threads that are at jobs of it */
+    bool ended;
+};
+
+struct reader {
+    struct store_reader reader; /* first: what its jobs get */
+    struct disk *disk;
+    pthread_t thread;
+};
+
+struct disk {
+    struct store store; /* first */
+    char *path;
+    int lock_fd;
+    struct queue writes, asks;
+    struct store_writer writer;
+    struct reader readers[STORE_READERS];
+    pthread_t write_thread;
+};
+
+static void queue_init(struct queue *q)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&q->lock, NULL);
+    pthread_cond_init(&q->more, &attr);
+    pthread_cond_init(&q->idle, NULL);
+    pthread_condattr_destroy(&attr);
+}
+
+static void queue_deinit(struct queue *q)
+{
+    pthread_mutex_destroy(&q->lock);
+    pthread_cond_destroy(&q->more);
+    pthread_cond_destroy(&q->idle);
+}
+
+static void queue_put(struct queue *q, struct store_job *job)
+{
+    bool was_empty;
+
+    job->next = NULL;
+    pthread_mutex_lock(&q->lock);
+    was_empty = q->oldest == NULL;
+    if (was_empty)
+        q->oldest = job;
+    else
+        q->newest->next = job;
+    q->newest = job;
+    pthread_mutex_unlock(&q->lock);
+    if (was_empty)
+        pthread_cond_signal(&q->more);
+}
+
+static void queue_end(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->ended = true;
+    pthread_mutex_unlock(&q->lock);
+    pthread_cond_broadcast(&q->more);
+}
+
+/* Waits until all is done; whether there was anything. */
+static bool queue_settle(struct queue *q)
+{
+    bool any;
+
+    pthread_mutex_lock(&q->lock);
+    any = q->oldest != NULL || q->working > 0;
+    while (q->oldest != NULL || q->working > 0)
+        pthread_cond_wait(&q->idle, &q->lock);
+    pthread_mutex_unlock(&q->lock);
+    return any;
+}
+
+static void wait_more(struct queue *q, unsigned seconds)
+{
+    struct timespec until;
+
+    if (seconds == 0) {
+        pthread_cond_wait(&q->more, &q->lock);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += seconds;
+    pthread_cond_timedwait(&q->more, &q->lock, &until);
+}
+
+/* All jobs, or the oldest one; NULL at the end, or after so many seconds without any (0: however long). At work on them
+ * until queue_done. */
+static struct store_job *queue_take(struct queue *q, bool all, unsigned seconds, bool *ended)
+{
+    struct store_job *job;
+
+    pthread_mutex_lock(&q->lock);
+    if (q->oldest == NULL && !q->ended)
+        wait_more(q, seconds);
+    job = q->oldest;
+    if (job != NULL) {
+        q->working++;
+        q->oldest = all ? NULL : job->next;
+        if (q->oldest != NULL)
+            pthread_cond_signal(&q->more);
+        if (!all)
+            job->next = NULL;
+    }
+    *ended = q->ended && job == NULL;
+    pthread_mutex_unlock(&q->lock);
+    return job;
+}
+
+static void queue_done(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->working--;
+    if (q->working == 0 && q->oldest == NULL)
+        pthread_cond_broadcast(&q->idle);
+    pthread_mutex_unlock(&q->lock);
+}
+
+static void give_back(struct store_job *job)
+{
+    struct store_job *next;
+
+    for (; job != NULL; job = next) {
+        next = job->next;
+        reactor_post_from_outside(job->home, &job->post, job->done);
+    }
+}
+
+static void *write_on(void *arg)
+{
+    struct disk *d = arg;
+    bool ended = false;
+
+    while (!ended) {
+        struct store_job *jobs = queue_take(&d->writes, true, IDLE_SECONDS, &ended);
+
+        if (jobs != NULL) {
+            store_writer_put(&d->writer, jobs);
+            give_back(jobs);
+        } else {
+            store_writer_tidy(&d->writer);
+        }
+        store_retain(&d->writer);
+        if (jobs != NULL)
+            queue_done(&d->writes);
+    }
+    return NULL;
+}
+
+static void *read_on(void *arg)
+{
+    struct reader *r = arg;
+    bool ended = false;
+
+    while (!ended) {
+        struct store_job *job = queue_take(&r->disk->asks, false, 0, &ended);
+
+        if (job == NULL)
+            continue;
+        job->run(&r->reader, job);
+        give_back(job);
+        queue_done(&r->disk->asks);
+    }
+    return NULL;
+}
+
+static void disk_write(struct store *s, struct store_write *w)
+{
+    queue_put(&((struct disk *)s)->writes, &w->job);
+}
+
+static void disk_ask(struct store *s, struct store_job *job)
+{
+    queue_put(&((struct disk *)s)->asks, job);
+}
+
+static bool disk_settle(struct store *s)
+{
+    struct disk *d = (struct disk *)s;
+    bool wrote = queue_settle(&d->writes);
+
+    return queue_settle(&d->asks) || wrote;
+}
+
+static void disk_free(struct disk *d)
+{
+    store_writer_close(&d->writer);
+    for (int i = 0; i < STORE_READERS; i++)
+        store_reader_close(&d->readers[i].reader);
+    queue_deinit(&d->writes);
+    queue_deinit(&d->asks);
+    if (d->lock_fd >= 0)
+        close(d->lock_fd);
+    free(d->path);
+    free(d);
+}
+
+static void disk_close(struct store *s)
+{
+    struct disk *d = (struct disk *)s;
+
+    queue_end(&d->writes);
+    queue_end(&d->asks);
+    pthread_join(d->write_thread, NULL);
+    for (int i = 0; i < STORE_READERS; i++)
+        pthread_join(d->readers[i].thread, NULL);
+    disk_free(d);
+}
+
+static const struct store_ops disk_ops = {
+    .write = disk_write, .ask = disk_ask, .settle = disk_settle, .close = disk_close};
+
+/* One server a data directory; the lock goes with the process, however it ends. */
+static bool lock_dir(struct disk *d, const char *dir, char err[STORE_ERROR_SIZE])
+{
+    struct buf path = {0};
+
+    buf_putf(&path, "%s/lock", dir);
+    buf_put(&path, "", 1);
+    d->lock_fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (d->lock_fd < 0)
+        snprintf(err, STORE_ERROR_SIZE, "%s: %s", path.data, strerror(errno));
+    else if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        snprintf(err, STORE_ERROR_SIZE, "%s: another chatd is running on that data", dir);
+    else
+        err[0] = '\0';
+    buf_deinit(&path);
+    return err[0] == '\0';
+}
+
+static bool open_all(struct disk *d, const struct store_options *options, char err[STORE_ERROR_SIZE])
+{
+    if (!lock_dir(d, options->dir, err) || !store_writer_open(&d->writer, d->path, options, err))
+        return false;
+    for (int i = 0; i < STORE_READERS; i++)
+        if (!store_reader_open(&d->readers[i].reader, d->path, err))
+            return false;
+    return true;
+}
+
+/* Signals are for the main thread. */
+static int start_threads(struct disk *d)
+{
+    sigset_t all, old;
+    int ret;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    ret = pthread_create(&d->write_thread, NULL, write_on, d);
+    for (int i = 0; i < STORE_READERS && ret == 0; i++) {
+        d->readers[i].disk = d;
+        ret = pthread_create(&d->readers[i].thread, NULL, read_on, &d->readers[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ret;
+}
+
+struct store *store_sqlite_open(const struct store_options *options, char err[STORE_ERROR_SIZE])
+{
+    struct disk *d = mem_zalloc(sizeof *d);
+    struct buf path = {0};
+
+    buf_putf(&path, "%s/%s", options->dir, STORE_FILE);
+    buf_put(&path, "", 1);
+    d->path = path.data;
+    d->store.ops = &disk_ops;
+    d->store.lasts = true;
+    queue_init(&d->writes);
+    queue_init(&d->asks);
+    if (!open_all(d, options, err)) {
+        disk_free(d);
+        return NULL;
+    }
+    if (start_threads(d) != 0)
+        abort();
+    return &d->store;
+}

@@ -1,0 +1,129 @@
+/* store_sqlite.h: the store on disk: one SQLite file in the data directory, in WAL mode.
+ *
+ * One thread writes: it takes all that waits, commits it in one transaction, and posts each job back; what comes meanwhile
+ * gathers for the next. Readers beside it answer what rooms no longer have in memory. Each thread has a connection to the
+ * database of its own. Private to store*.c and to the server's start. */
+#ifndef CHAT_STORE_SQLITE_H
+#define CHAT_STORE_SQLITE_H
+
+#include "server/chat/store.h"
+
+#include <sqlite3.h>
+
+#define STORE_FILE    "chatd.db"
+#define STORE_READERS 2
+
+/* A message's place: rooms one behind the other, each in the order of its seq. */
+#define STORE_SEQ_BITS 40
+#define STORE_KEY(room, seq) ((sqlite3_int64)((room) << STORE_SEQ_BITS | (seq)))
+#define STORE_SEQ(key)  ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
+#define STORE_ROOM(key) ((uint64_t)(key) >> STORE_SEQ_BITS)
+
+enum store_reader_sql {
+    SQL_ROOM,
+    SQL_FIRST,
+    SQL_LAST,
+    SQL_KEYS,
+    SQL_START,
+    SQL_READ,
+    SQL_READ_INBOX,
+    SQL_READ_BEGIN,
+    SQL_READ_END,
+    SQL_LIST,
+    SQL_READER_COUNT
+};
+
+struct store_reader {
+    sqlite3 *db;
+    sqlite3_stmt *sql[SQL_READER_COUNT];
+};
+
+enum store_writer_sql {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_NEW_ROOM,
+    SQL_TOPIC,
+    SQL_PUT_INBOX,
+    SQL_INBOX,
+    SQL_EMPTY_INBOX,
+    SQL_INBOX_BYTES,
+    SQL_MESSAGES,
+    SQL_PUT_KEYS,
+    SQL_NEXT_ROOM,
+    SQL_BOUNDS,
+    SQL_ROW_AT,
+    SQL_DROP,
+    SQL_DROP_KEYS,
+    SQL_WRITER_COUNT
+};
+
+struct store_writer {
+    sqlite3 *db;
+    sqlite3_stmt *sql[SQL_WRITER_COUNT];
+    const char *path;
+    struct buf batch;      /* what this commit puts into the inbox */
+    uint64_t inbox_bytes;  /* in it */
+    int wal_pages;      /* that the last commit left in the WAL */
+    int checkpoint_at;
+    bool is_failing;
+    uint64_t failed_jobs, log_again_us;
+    struct store_retention retention;
+    uint64_t swept_us;
+    sqlite3_int64 swept_room; /* the last one looked at */
+};
+
+struct store *store_sqlite_open(const struct store_options *options, char err[STORE_ERROR_SIZE]);
+
+/* What a reader does; its thread. */
+void store_sqlite_load(void *reader, struct store_job *job);
+void store_sqlite_read(void *reader, struct store_job *job);
+void store_sqlite_list(void *reader, struct store_job *job);
+bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE]);
+void store_reader_close(struct store_reader *r);
+
+/* The writer's thread: one transaction for all of them; each job's failed is set. */
+bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
+                       char err[STORE_ERROR_SIZE]);
+void store_writer_put(struct store_writer *w, struct store_job *jobs);
+
+/* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which is logged. */
+int store_writer_tidy(struct store_writer *w);
+
+#define INBOX_BYTES (1 << 20)
+
+/* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0 or -1. */
+void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one);
+int store_inbox_move(struct store_writer *w);
+
+/* What a room said in one turn, as it lies in the inbox: in front of its lines and its keys. */
+struct store_part {
+    uint64_t room, first_seq, time_ms;
+    uint32_t count, len, keys_len, unused;
+};
+
+/* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1 where it can't be
+ * read or is damaged. */
+int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
+                     void (*fn)(void *arg, const struct store_part *part, const char *lines, const char *keys));
+void store_writer_close(struct store_writer *w);
+
+/* Lets go of some of what is beyond the retention, if it is time to. */
+void store_retain(struct store_writer *w);
+
+/* Opens the file, makes or brings up its schema. NULL with a sentence in err. */
+sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE]);
+bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count, char err[STORE_ERROR_SIZE]);
+void store_db_explain(sqlite3 *db, const char *path, char err[STORE_ERROR_SIZE]);
+
+/* What is to be done about an error of SQLite: a static text. */
+const char *store_db_remedy(int code);
+
+/* Done and back: run to its end, or -1 (and why is in the connection). The statement is reset and unbound. */
+int store_db_run(sqlite3_stmt *sql);
+
+/* chatd --check-data and --backup: whether all is well; what they find goes to stdout, what is wrong to stderr. */
+bool store_check(const char *dir);
+bool store_backup(const char *dir, const char *to);
+
+#endif

@@ -1,0 +1,251 @@
+/* store_write.c: what the writer's thread does with the database: many rooms' turns in one transaction. See
+ * store_sqlite.h.
+ *
+ * What always holds: a room's messages are kept without a hole. A write whose first seq does not follow the last one kept
+ * fails, so that a failure takes along whatever was behind it; the room then gives those numbers out again. */
+#include "server/chat/store_sqlite.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CHECKPOINT_PAGES 2048     /* of 16 KiB: the WAL is carried over into the file at about that size */
+#define LOG_EVERY_US     10000000
+
+static const char *const texts[SQL_WRITER_COUNT] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_NEW_ROOM] = "INSERT INTO rooms(name, epoch) VALUES(?, ?)",
+    [SQL_TOPIC] = "UPDATE rooms SET topic = ? WHERE id = ?",
+    [SQL_PUT_INBOX] = "INSERT INTO inbox(parts) VALUES(?)",
+    [SQL_INBOX] = "SELECT parts FROM inbox ORDER BY id",
+    [SQL_EMPTY_INBOX] = "DELETE FROM inbox",
+    [SQL_INBOX_BYTES] = "SELECT coalesce(sum(length(parts)), 0) FROM inbox",
+    [SQL_MESSAGES] = "INSERT INTO messages(id, count, time, total, lines) VALUES(?, ?, ?, ?, ?)",
+    [SQL_PUT_KEYS] = "INSERT INTO keys(id, keys) VALUES(?, ?)",
+    [SQL_NEXT_ROOM] = "SELECT id FROM rooms WHERE id > ? ORDER BY id LIMIT 1",
+    [SQL_BOUNDS] = "SELECT id, count, total FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+    [SQL_ROW_AT] = "SELECT id, count, time, total FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
+    [SQL_DROP] = "DELETE FROM messages WHERE id BETWEEN ? AND ?",
+    [SQL_DROP_KEYS] = "DELETE FROM keys WHERE id BETWEEN ? AND ?",
+};
+
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+    struct store_writer *w = arg;
+
+    (void)db, (void)name;
+    w->wal_pages = pages;
+    return SQLITE_OK;
+}
+
+/* What a chatd that was killed has left there is moved before anyone asks for it. */
+static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
+{
+    sqlite3_stmt *sql = w->sql[SQL_INBOX_BYTES];
+    bool is_read = sqlite3_step(sql) == SQLITE_ROW;
+
+    if (is_read)
+        w->inbox_bytes = (uint64_t)sqlite3_column_int64(sql, 0);
+    sqlite3_reset(sql);
+    if (is_read && store_writer_tidy(w) == 0)
+        return true;
+    store_db_explain(w->db, w->path, err);
+    return false;
+}
+
+bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
+                       char err[STORE_ERROR_SIZE])
+{
+    char pragmas[160];
+
+    *w = (struct store_writer){.path = path, .checkpoint_at = CHECKPOINT_PAGES, .retention = options->retention};
+    w->db = store_db_open(path, true, err);
+    if (w->db == NULL)
+        return false;
+    snprintf(pragmas, sizeof pragmas, "PRAGMA synchronous=%s; PRAGMA cache_size=-8192",
+             options->durability == STORE_POWER ? "FULL" : "NORMAL");
+    sqlite3_wal_hook(w->db, on_wal, w);
+    if (sqlite3_exec(w->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
+        store_db_explain(w->db, path, err);
+        return false;
+    }
+    return store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err) && open_inbox(w, err);
+}
+
+void store_writer_close(struct store_writer *w)
+{
+    buf_deinit(&w->batch);
+    for (int i = 0; i < SQL_WRITER_COUNT; i++)
+        sqlite3_finalize(w->sql[i]);
+    sqlite3_close(w->db);
+}
+
+static int put_room(struct store_writer *w, struct store_write *one)
+{
+    sqlite3_stmt *sql = w->sql[SQL_NEW_ROOM];
+
+    sqlite3_bind_text(sql, 1, one->room, (int)one->room_len, SQLITE_STATIC);
+    sqlite3_bind_int64(sql, 2, (sqlite3_int64)one->epoch);
+    if (store_db_run(sql) != 0)
+        return -1;
+    one->place->id = (uint64_t)sqlite3_last_insert_rowid(w->db);
+    one->is_first = true;
+    return 0;
+}
+
+static int put_topic(struct store_writer *w, const struct store_write *one)
+{
+    sqlite3_stmt *sql = w->sql[SQL_TOPIC];
+
+    if (one->topic[0] != '\0')
+        sqlite3_bind_text(sql, 1, one->topic, -1, SQLITE_STATIC);
+    else
+        sqlite3_bind_null(sql, 1);
+    sqlite3_bind_int64(sql, 2, (sqlite3_int64)one->place->id);
+    return store_db_run(sql);
+}
+
+static int put_one(struct store_writer *w, struct store_write *one)
+{
+    if (one->chunk != NULL && one->chunk->first_seq != one->place->kept + 1) {
+        one->job.failed = "what came before it was not kept";
+        return 0;
+    }
+    if (one->place->id == 0 && put_room(w, one) != 0)
+        return -1;
+    if (one->topic != NULL && put_topic(w, one) != 0)
+        return -1;
+    if (one->chunk == NULL)
+        return 0;
+    one->place->kept += one->chunk->count;
+    store_inbox_add(&w->batch, one->place->id, one);
+    return 0;
+}
+
+/* Nothing from first up to end was kept: their rooms stand where they stood. */
+static void take_back(struct store_job *first, const struct store_job *end)
+{
+    for (struct store_job *job = first; job != end; job = job->next) {
+        struct store_write *one = (struct store_write *)job;
+
+        if (job->failed == NULL && one->chunk != NULL && one->place->kept >= one->chunk->first_seq)
+            one->place->kept = one->chunk->first_seq - 1;
+        if (one->is_first)
+            one->place->id = 0;
+        one->is_first = false;
+    }
+}
+
+static void tell_failure(struct store_writer *w, int code, const char *what)
+{
+    uint64_t now = clock_mono_us();
+    char why[LOG_QUOTED_SIZE], path[LOG_QUOTED_SIZE];
+
+    if (w->is_failing && now < w->log_again_us)
+        return;
+    w->log_again_us = now + LOG_EVERY_US;
+    log_event(LOG_ERROR, "storage-failed", "file=%s why=%s code=%d failed=%llu todo=\"%s\"", log_quote_text(w->path, path),
+              log_quote_text(what, why), code, (unsigned long long)w->failed_jobs, store_db_remedy(code));
+}
+
+static void fail_all(struct store_writer *w, struct store_job *jobs)
+{
+    int code = sqlite3_extended_errcode(w->db);
+    char what[LOG_QUOTED_SIZE];
+
+    snprintf(what, sizeof what, "%s", sqlite3_errmsg(w->db));
+    if (!sqlite3_get_autocommit(w->db))
+        store_db_run(w->sql[SQL_ROLLBACK]);
+    for (struct store_job *job = jobs; job != NULL; job = job->next) {
+        job->failed = "the server's disk did not take it";
+        w->failed_jobs++;
+    }
+    tell_failure(w, code, what);
+    w->is_failing = true;
+}
+
+static void tell_success(struct store_writer *w)
+{
+    char path[LOG_QUOTED_SIZE];
+
+    if (!w->is_failing)
+        return;
+    w->is_failing = false;
+    log_event(LOG_WARN, "storage-again", "file=%s failed=%llu", log_quote_text(w->path, path),
+              (unsigned long long)w->failed_jobs);
+    w->failed_jobs = 0;
+}
+
+static void carry_over(struct store_writer *w)
+{
+    char why[LOG_QUOTED_SIZE];
+
+    if (w->wal_pages < w->checkpoint_at)
+        return;
+    w->checkpoint_at = w->wal_pages + CHECKPOINT_PAGES;
+    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
+        w->checkpoint_at = CHECKPOINT_PAGES;
+    else
+        log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
+}
+
+/* All of it into a transaction that has begun; *end: the first that was not looked at. */
+static int put_all(struct store_writer *w, struct store_job *jobs, struct store_job **end)
+{
+    sqlite3_stmt *sql = w->sql[SQL_PUT_INBOX];
+    int ret = 0;
+
+    buf_clear(&w->batch);
+    for (*end = jobs; *end != NULL && ret == 0; *end = (*end)->next)
+        ret = put_one(w, (struct store_write *)*end);
+    if (ret != 0 || w->batch.len == 0)
+        return ret;
+    sqlite3_bind_blob64(sql, 1, w->batch.data, w->batch.len, SQLITE_STATIC);
+    ret = store_db_run(sql);
+    return ret == 0 && w->inbox_bytes + w->batch.len > INBOX_BYTES ? store_inbox_move(w) : ret;
+}
+
+static void count_inbox(struct store_writer *w)
+{
+    w->inbox_bytes += w->batch.len;
+    if (w->inbox_bytes > INBOX_BYTES)
+        w->inbox_bytes = 0;
+    if (w->batch.cap > INBOX_BYTES)
+        buf_deinit(&w->batch);
+}
+
+void store_writer_put(struct store_writer *w, struct store_job *jobs)
+{
+    struct store_job *end;
+
+    if (store_db_run(w->sql[SQL_BEGIN]) != 0) {
+        fail_all(w, jobs);
+        return;
+    }
+    if (put_all(w, jobs, &end) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+        take_back(jobs, end);
+        fail_all(w, jobs);
+        return;
+    }
+    count_inbox(w);
+    tell_success(w);
+    carry_over(w);
+}
+
+int store_writer_tidy(struct store_writer *w)
+{
+    if (w->inbox_bytes == 0)
+        return 0;
+    if (store_db_run(w->sql[SQL_BEGIN]) != 0 || store_inbox_move(w) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+        fail_all(w, NULL);
+        return -1;
+    }
+    w->inbox_bytes = 0;
+    tell_success(w);
+    carry_over(w);
+    return 0;
+}

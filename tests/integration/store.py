@@ -1,0 +1,397 @@
+"""store.py: what is kept on disk: over restarts, kill -9, a full disk, a damaged file."""
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+
+from lib import Skip, check, equal, run_chatd, seconds, wait_until
+
+
+def disk(t, name="data", **options):
+    """A server on a directory of the test's; started again with the same name it finds what was kept."""
+    return t.server(data=t.path(name), **options)
+
+
+def kill(s):
+    s.clean = False
+    s.signal(signal.SIGKILL)
+    s.wait()
+
+
+def read_all(c, room="general"):
+    lines, end = c.ask_all("history", room=room, after=0, limit=1000)
+    equal(end.more, False)
+    return [(m.seq, m.nick, m.text, m.time) for m in lines]
+
+
+def fill(s, count, room="general", nick="ann"):
+    c = s.join(room, nick)
+    for n in range(1, count + 1):
+        c.say(room, f"m{n}")
+    c.take(count)
+    return c
+
+
+def test_restart_keeps_all(t):
+    s = disk(t, threads=2)
+    ann = fill(s, 20)
+    before = read_all(ann)
+    ann.ask("topic", room="general", text="kept, too")
+    epoch = ann.ask("join", room="general").epoch
+    ann.close()
+    s.stop()
+    s = disk(t, threads=3)
+    bob = s.connect("bob")
+    joined = bob.ask("join", room="general", after=15)
+    equal((joined.epoch, joined.seq, joined.topic), (epoch, 20, "kept, too"))
+    equal([m.seq for m in bob.take(5)], list(range(16, 21)))
+    equal(read_all(bob), before)
+    equal(bob.say("general", "m21").seq, 21)
+    check(bob.take(1)[0].time >= before[-1][3], "time went back")
+
+
+def test_kill_keeps_all(t):
+    s = disk(t)
+    ann = fill(s, 30)
+    before = read_all(ann)
+    kill(s)
+    s = disk(t)
+    equal(read_all(s.join("general", "bob")), before)
+
+
+def test_keys_over_a_restart(t):
+    for how in ("stop", "kill"):
+        s = disk(t, how)
+        ann, bob = s.join("general", "ann"), s.join("general", "bob")
+        first = ann.ask("send", room="general", text="once", key="k1")
+        ann.ask("send", room="general", text="twice", key="k2")
+        bob.ask("send", room="general", text="bob's", key="k1")
+        if how == "stop":
+            for c in (ann, bob):
+                c.close()
+            s.stop()
+        else:
+            kill(s)
+        s = disk(t, how)
+        ann = s.join("general", "ann")
+        again = ann.ask("send", room="general", text="once", key="k1")
+        equal((again.seq, again.time, again.repeat), (first.seq, first.time, True))
+        new = ann.ask("send", room="general", text="new", key="k3")
+        equal((new.seq, "repeat" in new), (4, False))
+        equal([m[2] for m in read_all(ann)], ["once", "twice", "bob's", "new"])
+
+
+def test_rooms_that_nobody_is_in(t):
+    s = disk(t, threads=2)
+    for room in ("one", "two", "three"):
+        fill(s, 3, room, nick=room).close()
+    ann = s.join("empty", "ann")
+    ann.ask("topic", room="empty", text="nothing said")
+    ann.close()
+    s.stop()
+    s = disk(t, threads=2)
+    ann = s.join("two", "ann")
+    lines, end = ann.ask_all("rooms")
+    equal(sorted((r.room, r.members, r.seq, r.topic) for r in lines),
+          [("empty", 0, 0, "nothing said"), ("one", 0, 3, ""), ("three", 0, 3, ""), ("two", 1, 3, "")])
+    lines, end = ann.ask_all("rooms", prefix="t")
+    equal((sorted(r.room for r in lines), end.count), (["three", "two"], 2))
+
+
+def test_a_room_that_was_given_up(t):
+    """Beyond max-rooms an empty room leaves memory; joined again, it is read from the disk."""
+    s = disk(t, max_rooms=2, threads=1)
+    epoch, closed = None, 0
+    for _ in range(2):
+        for room in ("a", "b", "c"):
+            closed += 1
+            c = s.connect("ann")
+            joined = c.ask("join", room=room)
+            epoch = epoch or joined.epoch
+            c.say(room, "x")
+            c.close()
+            s.log.wait(event="close", count=closed)
+            time.sleep(0.05)
+    c = s.connect("ann")
+    joined = c.ask("join", room="a", after=0)
+    equal((joined.epoch, joined.seq), (epoch, 2))
+    equal([m.seq for m in c.take(2)], [1, 2])
+
+
+@seconds(60)
+def test_behind_what_is_in_memory(t):
+    """12 MB in a room: most of it is only on disk. Joining after, history and live delivery make one order."""
+    s = disk(t, threads=2, max_out=65536)
+    ann = s.join("general", "ann")
+    for _ in range(60):
+        for _ in range(100):
+            ann.send("send", room="general", text="x" * 2000)
+        ann.take(100, timeout=15.0)
+    bob = s.connect("bob", rcvbuf=65536)
+    equal(bob.ask("join", room="general", after=0).seq, 6000)
+    for _ in range(20):
+        ann.say("general", "live")
+    equal([m.seq for m in bob.take(6020, timeout=20.0)], list(range(1, 6021)))
+    for fields, first, last in (({"around": 3000, "limit": 11}, 2995, 3005), ({"before": 100, "limit": 5}, 95, 99),
+                                ({"after": 0, "limit": 3}, 1, 3), ({"before": 4500, "limit": 10}, 4490, 4499)):
+        lines, end = bob.ask_all("history", room="general", **fields)
+        equal(([m.seq for m in lines], end.more), (list(range(first, last + 1)), True), str(fields))
+    bob.quiet("gap")
+
+
+def mount_small(path, size):
+    os.makedirs(path)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", path], capture_output=True)
+    if done.returncode != 0:
+        raise Skip("a tmpfs can't be mounted here")
+
+
+class Mounted:
+    def __init__(self, path):
+        self.path = path
+
+    def close(self):
+        subprocess.run(["umount", "-l", self.path], check=False)
+
+
+@seconds(60)
+def test_full_disk(t):
+    """Sends fail while it is full; who is acknowledged is kept, numbers have no hole, and it goes on by itself."""
+    path = t.path("small")
+    mount_small(path, "12m")
+    t.keep(Mounted(path))
+    s = t.server(data=path)
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    acked, failed = [], 0
+    while not failed and len(acked) < 6000:
+        a = ann.ask_any("send", room="general", text="x" * 4000)
+        if a.type == "error":
+            equal(a.code, "storage")
+            failed += 1
+        else:
+            acked.append(a.seq)
+    check(failed, "the disk did not fill up")
+    ann.ask("ping")
+    ann.ask("join", room="elsewhere")
+    for _ in range(3):
+        id = ann.new_id()
+        for n in range(5):
+            ann.send("send", id=f"{id}-{n}", room="general", text="y" * 4000)
+        for n in range(5):
+            a = ann.expect(re=f"{id}-{n}")
+            acked += [a.seq] if a.type == "ack" else []
+    equal(acked, list(range(1, len(acked) + 1)))
+    s.log.wait(event="storage-failed")
+    subprocess.run(["mount", "-o", "remount,size=64m", path], check=True)
+    a = ann.say("general", "again")
+    equal(a.seq, len(acked) + 1)
+    s.log.wait(event="storage-again")
+    equal([m.seq for m in bob.take(a.seq, timeout=15.0)], list(range(1, a.seq + 1)))
+    kill(s)
+    s = t.server(data=path)
+    carol = s.connect("carol")
+    equal(carol.ask("join", room="general").seq, a.seq)
+    carol.close()
+    s.stop()
+    equal(run_chatd(t, "--data", path, "--check-data")[0], 0)
+
+
+def test_keys_of_what_failed(t):
+    """A send that failed was not kept, so that its key is free: sent again it is new."""
+    path = t.path("small")
+    mount_small(path, "6m")
+    t.keep(Mounted(path))
+    s = t.server(data=path)
+    ann = s.join("general", "ann")
+    for n in range(6000):
+        a = ann.ask_any("send", room="general", text="x" * 8000, key=f"k{n}")
+        if a.type == "error":
+            break
+    equal((a.type, a.code), ("error", "storage"))
+    subprocess.run(["mount", "-o", "remount,size=64m", path], check=True)
+    a = ann.ask("send", room="general", text="x" * 8000, key=f"k{n}")
+    equal((a.seq, "repeat" in a), (n + 1, False))
+
+
+def test_read_only(t):
+    path = t.path("small")
+    mount_small(path, "16m")
+    t.keep(Mounted(path))
+    s = t.server(data=path)
+    ann = fill(s, 3)
+    equal(subprocess.run(["mount", "-o", "remount,ro", path], capture_output=True).returncode in (0, 32), True)
+    # Files open for writing keep a file system from becoming read-only; where it did become so, sends fail.
+    a = ann.ask_any("send", room="general", text="x")
+    check(a.type == "ack" or a.code == "storage", a)
+    subprocess.run(["mount", "-o", "remount,rw", path], check=False)
+    ann.ask("send", room="general", text="y")
+
+
+def damage(path):
+    """Overwrites every page but the first one."""
+    with open(path, "r+b") as f:
+        size = os.fstat(f.fileno()).st_size
+        f.seek(16384)
+        f.write(os.urandom(size - 16384))
+
+
+def test_corrupt_file(t):
+    """Sends fail, everything else goes on, the log says what to do; --check-data sees it."""
+    s = disk(t)
+    ann = fill(s, 5)
+    ann.close()
+    s.stop()
+    damage(t.path("data/chatd.db"))
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--check-data")
+    equal(code, 4)
+    check("backup" in err, err)
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
+    equal(code, 4)
+    check("--check-data" in err, err)
+
+
+def test_corrupt_while_running(t):
+    s = disk(t)
+    ann = fill(s, 5)
+    time.sleep(1.5)  # until it is where it is read from
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    damage(t.path("data/chatd.db"))
+    bob = s.connect("bob")
+    answers = [ann.ask_any("send", room="general", text="x") for _ in range(3)]
+    check(all(a.type == "ack" or a.code == "storage" for a in answers), answers)
+    joined = bob.ask_any("join", room="somewhere")
+    check(joined.type == "joined" or joined.code == "storage", joined)
+    ann.ask("ping")
+    lines, _ = ann.ask_all("who", room="general")
+    equal(len(lines), 1)
+    s.clean = False
+
+
+def test_no_database(t):
+    os.mkdir(t.path("data"))
+    with open(t.path("data/chatd.db"), "wb") as f:
+        f.write(b"this is no database" * 1000)
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
+    equal(code, 4)
+    check(err.startswith("chatd: ") and "chatd.db" in err, err)
+
+
+def test_newer_schema(t):
+    s = disk(t)
+    s.stop()
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        db.execute("PRAGMA user_version = 1000")
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
+    equal(code, 4)
+    check("newer" in err, err)
+
+
+def test_one_server_a_directory(t):
+    disk(t)
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
+    equal(code, 4)
+    check("another chatd" in err, err)
+
+
+@seconds(60)
+def test_backup_while_running(t):
+    s = disk(t)
+    ann = fill(s, 50)
+    code, out, err = run_chatd(t, "--data", t.path("data"), "--backup", t.path("copy.db"))
+    equal(code, 0, err)
+    before = read_all(ann)
+    ann.say("general", "later")
+    os.mkdir(t.path("other"))
+    shutil.move(t.path("copy.db"), t.path("other/chatd.db"))
+    equal(run_chatd(t, "--data", t.path("other"), "--check-data")[0], 0)
+    equal(read_all(disk(t, "other").join("general", "bob")), before)
+    equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
+
+
+def kept_of(c, room="general"):
+    lines, end = c.ask_all("history", room=room, after=0, limit=1000)
+    if lines and lines[0].type == "gap":
+        equal(lines[0]["from"], 1)
+        lines.pop(0)
+    return [m.seq for m in lines]
+
+
+def stored(t, name="data"):
+    with sqlite3.connect(t.path(name + "/chatd.db")) as db:
+        return db.execute("SELECT coalesce(sum(count), 0) FROM messages").fetchone()[0]
+
+
+@seconds(60)
+def test_retention(t):
+    """By number, size and age: old ones go, the newest stay, and what is gone is a gap for who asks."""
+    for name, option in (("number", {"keep_messages": 100}), ("size", {"keep_bytes": 40_000}), ("age", {"keep_seconds": 2})):
+        s = disk(t, name, **option)
+        ann = s.join("general", "ann")
+        for n in range(20):
+            for _ in range(25):
+                ann.send("send", room="general", text="x" * 200)
+            ann.take(25)
+            if n % 4 == 0:
+                time.sleep(1.1)  # so that rows are made of it
+        wait_until(lambda: stored(t, name) < 400, f"{name}: {stored(t, name)} are still kept", timeout=15)
+        ann.close()
+        s.stop()
+        s = disk(t, name, **option)
+        bob = s.join("general", "bob")
+        kept = kept_of(bob)
+        check(len(kept) < 400 and kept == list(range(kept[0], 501)), f"{name}: {kept}")
+        if name == "number":
+            check(len(kept) >= 100, f"only {len(kept)} are kept")
+        equal(bob.say("general", "on").seq, 501)
+        bob.close()
+        s.stop()
+        equal(run_chatd(t, "--data", t.path(name), "--check-data")[0], 0)
+
+
+def test_durability_process(t):
+    s = disk(t, durability="process")
+    before = read_all(fill(s, 10))
+    kill(s)
+    equal(read_all(disk(t, durability="process").join("general", "bob")), before)
+
+
+def test_order_around_leaving(t):
+    """What one says before he leaves comes before his leaving, though it has to be kept first."""
+    s = disk(t, threads=2)
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    for n in range(20):
+        bob.send("send", id="s", room="general", text=f"m{n}")
+        bob.send("leave", id="l", room="general")
+        bob.send("join", id="j", room="general")
+        equal([bob.expect(re=r).type for r in ("s", "l", "j")], ["ack", "left", "joined"])
+        got = []
+        while len(got) < 2:
+            line = ann.next()
+            if line.type == "msg" or line.event == "leave":
+                got.append(line.type)
+        equal(got, ["msg", "presence"])
+
+
+@seconds(120)
+def test_torture(t):
+    """The short form of tests/torture."""
+    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
+    done = subprocess.run([torture, str(t.build), "8", "--senders", "20", "--listeners", "10", "--seconds", "0.5", "--term",
+                           "--data", t.path(".")], capture_output=True, text=True, timeout=100, check=False)
+    equal(done.returncode, 0, done.stdout + done.stderr)
+
+
+@seconds(120)
+def test_torture_with_a_full_disk(t):
+    if os.geteuid() != 0:
+        raise Skip("only root can mount a small file system")
+    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
+    os.mkdir(t.path("full"))
+    done = subprocess.run([torture, str(t.build), "6", "--senders", "20", "--listeners", "5", "--full", "--data", t.path("full")],
+                          capture_output=True, text=True, timeout=100, check=False)
+    if "needs to mount" in done.stderr:
+        raise Skip("a tmpfs can't be mounted here")
+    equal(done.returncode, 0, done.stdout + done.stderr)

@@ -1,0 +1,138 @@
+"""verdicts.py: what chat-trace says of forty ended connections, against what is in their capture by other code."""
+import json
+import re
+import sys
+from collections import Counter
+
+from lib import SCALE, check, equal, seconds
+from lib.trace import ACK, FIN, RST, SYN, chat_trace, connections, read_capture, record
+
+CLOSE_NOTIFY = 19  # a TLS 1.3 record of an alert, encrypted: bytes behind its head
+
+
+def is_before(a, b):
+    return (a - b) % 2**32 >= 2**31
+
+
+def last_record(data):
+    """The length of the last TLS record of that stream, or None."""
+    at, length = 0, None
+    while at + 5 <= len(data):
+        length = int.from_bytes(data[at + 3:at + 5], "big")
+        at += 5 + length
+    return length if at == len(data) else None
+
+
+class Seen:
+    """What a capture tells of one connection."""
+
+    def __init__(self, key, segments):
+        self.segments, self.client = segments, key[0]
+        self.answered = any(s.flags & (SYN | ACK) == SYN | ACK for s in segments)
+        self.resets = [s for s in segments if s.flags & RST]
+        self.fins = {}
+        for s in segments:
+            if s.flags & FIN:
+                self.fins.setdefault(s.source, s)
+        self.first = min(self.fins.values(), key=lambda s: s.time) if self.fins else None
+
+    def name(self, end):
+        return "client" if end == self.client else "server"
+
+    def stream(self, end):
+        """What that end has sent, each byte once."""
+        start, out = None, b""
+        for s in self.segments:
+            if s.source == end and s.flags & SYN:
+                start = s.seq + 1
+            elif s.source == end and s.len:
+                new = (start + len(out) - s.seq) % 2**32
+                out += s.data[new:] if new <= s.len else b""
+        return out
+
+    def fell_silent(self):
+        """Who answered nothing to the last segments, which only repeated themselves; or None."""
+        repeats, top = [], {}
+        for s in self.segments:
+            end = s.seq + s.len + bool(s.flags & (SYN | FIN))
+            repeats.append(s.source in top and end != s.seq and not is_before(top[s.source], end))
+            if s.source not in top or is_before(top[s.source], end):
+                top[s.source] = end
+        tail = [s for s, again in zip(self.segments[-2:], repeats[-2:]) if again]
+        return tail[0].target if len(tail) == 2 and tail[0].source == tail[1].source else None
+
+    def how(self):
+        if not self.answered:
+            return "REFUSED" if self.resets else "UNANSWERED"
+        if self.resets:
+            return "ABORTED"
+        if self.fell_silent():
+            return "TIMED OUT"
+        return "GRACEFUL" if len(self.fins) == 2 else "OPEN"
+
+    def bytes_after_fin(self):
+        """New bytes that the other end sent to the one that ended first, later than its FIN."""
+        total, top = 0, None
+        for s in self.segments:
+            if s.source != self.first.target:
+                continue
+            end = (s.seq + s.len + bool(s.flags & SYN)) % 2**32
+            if s.time > self.first.time and s.len and (top is None or is_before(top, end)):
+                total += (end - max(top or s.seq, s.seq)) % 2**32
+            if top is None or is_before(top, end):
+                top = end
+        return total
+
+    def teardown_length(self):
+        """3 where the second FIN is what acknowledges the first, 4 where an ACK came before it."""
+        second, = (f for f in self.fins.values() if f is not self.first)
+        end = (self.first.seq + self.first.len + 1) % 2**32
+        return 4 if any(s.source == second.source and s.flags & ACK and s.ack == end and self.first.time < s.time < second.time
+                        for s in self.segments) else 3
+
+
+def agree(seen, kind, said):
+    """Asserts that the sentence fits what was seen."""
+    how = seen.how()
+    if kind == "truncated":
+        equal(how, "GRACEFUL", "by its segments alone")
+        check(last_record(seen.stream(seen.client)) != CLOSE_NOTIFY, "the client did send close_notify")
+        how = "TRUNCATED"
+    check(said.startswith(how), f"not {how}")
+    if kind == "clean-tls":
+        equal(last_record(seen.stream(seen.client)), CLOSE_NOTIFY, "the client's last record")
+    if how in ("ABORTED", "REFUSED"):
+        check(f"The {seen.name(seen.resets[0].source)} sent RST" in said, "not by that end")
+    if how == "TIMED OUT":
+        check(f"The {seen.name(seen.fell_silent())} fell silent" in said, "not that end")
+    if how in ("GRACEFUL", "TRUNCATED"):
+        check(f"The {seen.name(seen.first.source)} closed first." in said, "not that end first")
+        after = seen.bytes_after_fin()
+        check((f" {after} byte" in said and "after its FIN" in said) or (after == 0 and "after its FIN" not in said),
+              f"{after} bytes came after the FIN")
+    if how == "GRACEFUL":
+        check(f", {seen.teardown_length()} segments." in said, f"{seen.teardown_length()} segments")
+    if kind == "half-closed":
+        check("Half-closed" in said and seen.bytes_after_fin() > 0, "not half-closed")
+
+
+@seconds(90)
+def test_forty_teardowns(t):
+    out = t.path("out")
+    record(t, out, sys.executable, "-B", __file__.replace("verdicts.py", "lib/teardowns.py"), t.build, t.dir, timeout=60 * SCALE)
+    with open(t.path("manifest.json"), encoding="ascii") as f:
+        kinds = {m["port"]: m["kind"] for m in json.load(f)}
+    verdicts = {}
+    for line in chat_trace(t, "show", "-w", 1000, "--list", out, code=None).stdout.splitlines():
+        found = re.match(r" *\d+  \S+:(\d+) > \S+  .*?< \d+  (.*)", line)
+        verdicts[int(found[1])] = found[2]
+    counts, wrong = Counter(), []
+    for key, segments in connections(read_capture(out + "/wire.pcap")).items():
+        kind, said = kinds.get(key[0][1], "clean-tls"), verdicts.get(key[0][1], "nothing")
+        counts[kind] += 1
+        try:
+            agree(Seen(key, segments), kind, said)
+        except AssertionError as why:
+            wrong.append(f"{kind}: {why}; chat-trace says: {said}")
+    check(not wrong, f"{len(wrong)} of {sum(counts.values())}\n" + "\n".join(wrong))
+    equal(sum(counts.values()), 40, str(counts))

@@ -1,0 +1,377 @@
+/* infer.c: what nobody has seen and yet must have been, by RFC 9293: the segments between two logged calls,
+ * where there is no capture, and the states between two that the kernel told. All of it is marked as
+ * inferred. See merge.h. */
+#include "trace/merge.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- segments from calls ---- */
+
+static void put(struct model *m, struct model_conn *c, int64_t time_ns, enum model_side from, uint8_t flags,
+                uint32_t len)
+{
+    model_add_segment(
+        m, c,
+        &(struct model_segment){
+            .time_ns = time_ns, .from = from, .flags = flags, .len = len, .source = MODEL_INFERRED});
+}
+
+static bool starts_with(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+static bool sends(const struct model_call *call)
+{
+    return call->err == 0 && call->result > 0 &&
+           (starts_with(call->name, "send") || starts_with(call->name, "write"));
+}
+
+static bool receives(const struct model_call *call)
+{
+    return call->err == 0 && call->result >= 0 &&
+           (starts_with(call->name, "recv") || starts_with(call->name, "read"));
+}
+
+/* What one pass over the calls finds; the events grow meanwhile, so that they are looked at by number. */
+struct pass {
+    struct model *m;
+    struct model_conn *c;
+    bool syn_sent, is_up, fin[MODEL_SIDES], rst;
+    size_t at, count; /* the event that is looked at; how many there were before any was inferred */
+    struct taken {
+        size_t at;      /* up to where its events were looked at */
+        uint64_t bytes; /* received up to there */
+        int64_t time_ns;
+    } taken[MODEL_SIDES];
+    uint64_t sent[MODEL_SIDES];
+};
+
+/* A call's time is that of its return, and the other side may have been quicker: what it received was on its
+ * way before that. When the side received the byte of that number; INT64_MAX: it did not, or has no log. */
+static int64_t time_received(struct pass *p, enum model_side side, uint64_t number)
+{
+    struct taken *t = &p->taken[side];
+
+    for (; t->bytes <= number; t->at++) {
+        const struct model_event *e = &p->c->events[t->at];
+
+        if (t->at >= p->count)
+            return INT64_MAX;
+        if (e->kind == MODEL_CALL && e->call.side == side && receives(&e->call) && e->call.result > 0) {
+            t->bytes += (uint64_t)e->call.result;
+            t->time_ns = e->time_ns;
+        }
+    }
+    return t->time_ns;
+}
+
+/* When that side's call of that name returned first, where it did so with 0 or more; INT64_MAX: never. */
+static int64_t time_of(const struct pass *p, enum model_side side, const char *name, bool only_zero)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct model_event *e = &p->c->events[i];
+
+        if (e->kind == MODEL_CALL && e->call.side == side && e->call.err == 0 &&
+            starts_with(e->call.name, name) && (!only_zero || e->call.result == 0))
+            return e->time_ns;
+    }
+    return INT64_MAX;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void come_up(struct pass *p, int64_t time_ns)
+{
+    if (p->is_up)
+        return;
+    time_ns = earlier(time_ns, time_of(p, MODEL_SERVER, "accept", false));
+    if (!p->syn_sent)
+        put(p->m, p->c, time_ns - 3, MODEL_CLIENT, MODEL_SYN, 0);
+    put(p->m, p->c, time_ns - 2, MODEL_SERVER, MODEL_SYN | MODEL_ACK, 0);
+    put(p->m, p->c, time_ns - 1, MODEL_CLIENT, MODEL_ACK, 0);
+    p->syn_sent = p->is_up = true;
+}
+
+/* On loopback connect() says EINPROGRESS and the connection is there: then the state behind the call says
+ * so. */
+static bool is_up_at_once(const struct pass *p)
+{
+    const struct model_event *next = &p->c->events[p->at + 1];
+
+    return p->at + 1 < p->c->count && next->kind == MODEL_STATE && next->state.side == MODEL_CLIENT &&
+           next->state.state == TCP_STATE_ESTABLISHED;
+}
+
+static void take_opening(struct pass *p, const struct model_call *call)
+{
+    if (starts_with(call->name, "accept") && !p->c->end[MODEL_CLIENT].has_log) {
+        come_up(p, call->time_ns);
+        return;
+    }
+    if (!starts_with(call->name, "connect") && !starts_with(call->name, "getsockopt(SO_ERROR)"))
+        return;
+    if (call->err == 0 || (call->err == EINPROGRESS && is_up_at_once(p))) {
+        come_up(p, call->time_ns);
+    } else if (!p->syn_sent) {
+        put(p->m, p->c, call->time_ns - 1, MODEL_CLIENT, MODEL_SYN, 0);
+        p->syn_sent = true;
+    }
+    if (call->err == ECONNREFUSED)
+        put(p->m, p->c, call->time_ns, MODEL_SERVER, MODEL_RST | MODEL_ACK, 0);
+}
+
+static void take_end(struct pass *p, enum model_side side, int64_t time_ns)
+{
+    if (p->fin[side] || p->rst || !p->is_up)
+        return;
+    p->fin[side] = true;
+    time_ns = earlier(time_ns, time_of(p, model_other(side), "recv", true) - 2);
+    put(p->m, p->c, time_ns, side, MODEL_FIN | MODEL_ACK, 0);
+    put(p->m, p->c, time_ns + 1, model_other(side), MODEL_ACK, 0);
+}
+
+static bool is_unread(const struct model_call *call)
+{
+    return call->detail != NULL && strstr(call->detail, "unread=") != NULL;
+}
+
+static void take_call(struct pass *p, const struct model_call *call)
+{
+    enum model_side side = call->side, other = model_other(side);
+    bool hears_both = p->c->end[other].has_log;
+
+    take_opening(p, call);
+    if ((call->err == ECONNRESET || call->err == EPIPE) && !hears_both && !p->rst) {
+        p->rst = true;
+        put(p->m, p->c, call->time_ns - 1, other, MODEL_RST | MODEL_ACK, 0);
+    }
+    if (sends(call)) {
+        put(p->m, p->c, earlier(call->time_ns, time_received(p, other, p->sent[side])) - 1, side,
+            MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
+        p->sent[side] += (uint64_t)call->result;
+    }
+    if (receives(call) && call->result > 0 && !hears_both)
+        put(p->m, p->c, call->time_ns - 1, other, MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
+    else if (receives(call) && call->result == 0 && !hears_both)
+        take_end(p, other, call->time_ns - 2);
+    else if (starts_with(call->name, "shutdown(") && call->err == 0 && strstr(call->name, "RD)") == NULL)
+        take_end(p, side, call->time_ns - 2);
+    else if (strcmp(call->name, "close") == 0 && !is_unread(call))
+        take_end(p, side, call->time_ns - 2);
+}
+
+/* "sent why" or "received why". */
+static void take_reset(struct pass *p, const struct model_note *n)
+{
+    bool ours = starts_with(n->text, "sent");
+
+    if (p->rst)
+        return;
+    p->rst = true;
+    put(p->m, p->c, n->time_ns - (ours ? 1 : 2), ours ? n->side : model_other(n->side), MODEL_RST | MODEL_ACK,
+        0);
+}
+
+/* A note of the reset is written behind close(), which would have sent FIN else. */
+static bool is_reset_soon(const struct model_conn *c, size_t at)
+{
+    for (size_t i = at + 1; i < c->count && i < at + 8; i++)
+        if (c->events[i].kind == MODEL_NOTE && strcmp(c->events[i].note.kind, "reset") == 0 &&
+            c->events[i].note.side == c->events[at].call.side && starts_with(c->events[i].note.text, "sent"))
+            return true;
+    return false;
+}
+
+static void number_segments(struct model_conn *c)
+{
+    uint32_t next[MODEL_SIDES] = {0};
+
+    for (size_t i = 0; i < c->count; i++) {
+        struct model_segment *s = &c->events[i].segment;
+
+        if (c->events[i].kind != MODEL_SEGMENT)
+            continue;
+        s->seq = next[s->from];
+        s->ack = s->flags & MODEL_ACK ? next[model_other(s->from)] : 0;
+        next[s->from] += s->len + ((s->flags & MODEL_SYN) != 0) + ((s->flags & MODEL_FIN) != 0);
+    }
+}
+
+void infer_segments(struct model *m, struct model_conn *c)
+{
+    struct pass p = {.m = m, .c = c, .count = c->count};
+    size_t count = c->count;
+
+    for (size_t i = 0; i < count; i++) {
+        struct model_event e = c->events[i];
+
+        p.at = i;
+        if (e.kind == MODEL_CALL) {
+            e.call.time_ns = e.time_ns;
+            if (strcmp(e.call.name, "close") != 0 || !is_reset_soon(c, i))
+                take_call(&p, &e.call);
+        } else if (e.kind == MODEL_NOTE && strcmp(e.note.kind, "reset") == 0) {
+            e.note.time_ns = e.time_ns;
+            take_reset(&p, &e.note);
+        }
+    }
+    merge_sort_events(c);
+    number_segments(c);
+}
+
+/* A capture may have ended before, or have lost it. */
+void infer_reset(struct model *m, struct model_conn *c)
+{
+    uint32_t next[MODEL_SIDES] = {0};
+
+    for (size_t i = 0; i < c->count; i++) {
+        const struct model_event *e = &c->events[i];
+        const struct model_segment *s = &e->segment;
+
+        if (e->kind == MODEL_SEGMENT && (s->flags & MODEL_RST))
+            return;
+        if (e->kind == MODEL_SEGMENT)
+            next[s->from] = s->seq + s->len + ((s->flags & (MODEL_SYN | MODEL_FIN)) != 0);
+        if (e->kind != MODEL_CALL || (e->call.err != ECONNRESET && e->call.err != ECONNREFUSED))
+            continue;
+        model_add_segment(m, c,
+                          &(struct model_segment){.time_ns = e->time_ns - 1,
+                                                  .from = model_other(e->call.side),
+                                                  .flags = MODEL_RST | MODEL_ACK,
+                                                  .ack = next[e->call.side],
+                                                  .seq = next[model_other(e->call.side)],
+                                                  .source = MODEL_INFERRED});
+        return;
+    }
+}
+
+/* ---- states from segments ---- */
+
+struct end_state {
+    enum tcp_state state;
+    uint32_t fin_ack; /* what acknowledges our FIN; 0: none sent */
+};
+
+static bool was_seen(const struct model_conn *c, enum model_side side, enum tcp_state state)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->events[i].kind == MODEL_STATE && c->events[i].state.side == side &&
+            c->events[i].state.state == state && c->events[i].state.source != MODEL_INFERRED)
+            return true;
+    return false;
+}
+
+static enum tcp_state after_sending(struct end_state *e, const struct model_segment *s)
+{
+    if (s->flags & MODEL_RST)
+        return TCP_STATE_CLOSED;
+    if (s->flags & MODEL_SYN)
+        return s->flags & MODEL_ACK ? TCP_STATE_SYN_RECEIVED : TCP_STATE_SYN_SENT;
+    if (!(s->flags & MODEL_FIN))
+        return e->state;
+    e->fin_ack = s->seq + s->len + 1;
+    if (e->state == TCP_STATE_CLOSE_WAIT)
+        return TCP_STATE_LAST_ACK;
+    return e->state == TCP_STATE_LAST_ACK || e->state == TCP_STATE_CLOSING ? e->state : TCP_STATE_FIN_WAIT_1;
+}
+
+static enum tcp_state after_ack(const struct end_state *e, const struct model_segment *s)
+{
+    bool of_fin = e->fin_ack != 0 && (s->flags & MODEL_ACK) && (int32_t)(s->ack - e->fin_ack) >= 0;
+
+    if (e->state == TCP_STATE_SYN_SENT && (s->flags & MODEL_SYN) && (s->flags & MODEL_ACK))
+        return TCP_STATE_ESTABLISHED;
+    if (e->state == TCP_STATE_SYN_RECEIVED && (s->flags & MODEL_ACK))
+        return TCP_STATE_ESTABLISHED;
+    if (!of_fin)
+        return e->state;
+    switch (e->state) {
+    case TCP_STATE_FIN_WAIT_1:
+        return TCP_STATE_FIN_WAIT_2;
+    case TCP_STATE_CLOSING:
+        return TCP_STATE_TIME_WAIT;
+    case TCP_STATE_LAST_ACK:
+        return TCP_STATE_CLOSED;
+    default:
+        return e->state;
+    }
+}
+
+static enum tcp_state after_receiving(struct end_state *e, const struct model_segment *s)
+{
+    if (s->flags & MODEL_RST)
+        return TCP_STATE_CLOSED;
+    if ((s->flags & MODEL_SYN) && !(s->flags & MODEL_ACK) && e->state == TCP_STATE_UNKNOWN)
+        return TCP_STATE_SYN_RECEIVED;
+    e->state = after_ack(e, s);
+    if (!(s->flags & MODEL_FIN))
+        return e->state;
+    switch (e->state) {
+    case TCP_STATE_ESTABLISHED:
+    case TCP_STATE_UNKNOWN: /* the capture began later */
+        return TCP_STATE_CLOSE_WAIT;
+    case TCP_STATE_FIN_WAIT_1:
+        return TCP_STATE_CLOSING;
+    case TCP_STATE_FIN_WAIT_2:
+        return TCP_STATE_TIME_WAIT;
+    default:
+        return e->state;
+    }
+}
+
+/* Whether a SYN or FIN went again before anything acknowledged it: then this one did not arrive. */
+static bool was_lost(const struct model_conn *c, size_t at)
+{
+    const struct model_segment *s = &c->events[at].segment;
+    uint32_t end = s->seq + s->len + 1;
+
+    if (!(s->flags & (MODEL_SYN | MODEL_FIN)))
+        return false;
+    for (size_t i = at + 1; i < c->count; i++) {
+        const struct model_segment *later = &c->events[i].segment;
+
+        if (c->events[i].kind != MODEL_SEGMENT)
+            continue;
+        if (later->from != s->from && (later->flags & MODEL_ACK) && (int32_t)(later->ack - end) >= 0)
+            return false;
+        if (later->from == s->from && later->seq == s->seq && later->flags == s->flags)
+            return true;
+    }
+    return false;
+}
+
+static void change(struct model *m, struct model_conn *c, enum model_side side, struct end_state *e,
+                   enum tcp_state to, int64_t time_ns)
+{
+    if (e->state == to)
+        return;
+    e->state = to;
+    if (!was_seen(c, side, to))
+        model_add_state(m, c, &(struct model_state){time_ns, side, to, MODEL_INFERRED, {.source = NULL}});
+}
+
+void infer_states(struct model *m, struct model_conn *c)
+{
+    struct end_state ends[MODEL_SIDES] = {{TCP_STATE_UNKNOWN, 0}, {TCP_STATE_UNKNOWN, 0}};
+    size_t count = c->count;
+
+    for (size_t i = 0; i < count; i++) {
+        struct model_segment s = c->events[i].segment;
+        int64_t at = c->events[i].time_ns + 1;
+        enum model_side to = model_other(s.from);
+        struct end_state after;
+
+        if (c->events[i].kind != MODEL_SEGMENT || s.keepalive)
+            continue;
+        change(m, c, s.from, &ends[s.from], after_sending(&ends[s.from], &s), at);
+        if (was_lost(c, i))
+            continue;
+        after = ends[to];
+        change(m, c, to, &ends[to], after_receiving(&after, &s), at);
+    }
+}

@@ -1,0 +1,280 @@
+/* record.c: see record.h.
+ *
+ * Calls and states come from chatd and chat themselves, which write their event logs where the environment's CHAT_TRACE
+ * says. Segments come from libpcap: on all interfaces where this is allowed, and then only the command's connections are
+ * kept; else in a network of the command's own, where all are. */
+#include "trace/record.h"
+
+#include "common/mem.h"
+#include "trace/capture.h"
+#include "trace/netns.h"
+#include "trace/owner.h"
+#include "trace/pcap_file.h"
+#include "trace/pcap_tcp.h"
+#include "trace/show.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LAST_SEGMENTS_MS 100 /* what comes behind the command's end */
+#define PATH_SIZE        4096
+
+static const char help[] =
+    "Usage: chat-trace record [OPTION]... -- COMMAND [ARGUMENT]...\n"
+    "Runs the command, and records its TCP connections meanwhile: segments by libpcap, calls and states of each\n"
+    "chatd and chat in it. As root, or with CAP_NET_RAW, the connections that the command has with anyone; else\n"
+    "the command gets a network of its own, in which it reaches only what it starts itself.\n"
+    "\n"
+    "  -o, --output DIR      write the capture (wire.pcap) and event logs there (default: chat-trace.out);\n"
+    "                        a name that ends in .pcap: only the capture, into that file\n"
+    "  -i, --interface NAME  capture there (default: any)\n"
+    "      --own-network     a network of its own, also for root\n"
+    "      --quiet           don't list the connections at the end\n"
+    "      --help\n"
+    "\n"
+    "chat-trace show DIR shows them. Exit code: the command's; 2 for usage, 127 where it can't be run.\n";
+
+struct recording {
+    const char *output, *interface;
+    bool own_network, quiet, is_one_file;
+    char dir[PATH_SIZE], wire[PATH_SIZE + 16], raw[PATH_SIZE + 32]; /* raw: what others send is in it, too */
+    struct capture *capture;
+    struct owner *owner; /* NULL: all of the capture is the command's */
+    unsigned unknown;    /* connections that were too short to see whose they were */
+};
+
+static void say(const char *what)
+{
+    fprintf(stderr, "chat-trace: %s\n", what);
+}
+
+/* ---- where it goes ---- */
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+
+    return n > k && strcmp(text + n - k, end) == 0;
+}
+
+static int prepare_output(struct recording *r)
+{
+    r->is_one_file = ends_in(r->output, ".pcap");
+    if (r->is_one_file) {
+        snprintf(r->wire, sizeof r->wire, "%s", r->output);
+    } else {
+        if ((mkdir(r->output, 0777) != 0 && errno != EEXIST) || realpath(r->output, r->dir) == NULL) {
+            fprintf(stderr, "chat-trace: the directory %s cannot be made: %s\n", r->output, strerror(errno));
+            return -1;
+        }
+        snprintf(r->wire, sizeof r->wire, "%s/wire.pcap", r->dir);
+        setenv("CHAT_TRACE", r->dir, 1);
+    }
+    snprintf(r->raw, sizeof r->raw, "%s.all", r->wire);
+    return 0;
+}
+
+/* ---- capturing ---- */
+
+/* In the network that there is; then others' connections are in it. */
+static bool capture_here(struct recording *r, char err[CAPTURE_ERROR_SIZE])
+{
+    if (r->own_network)
+        return false;
+    r->capture = capture_start(r->interface != NULL ? r->interface : "any", r->raw, CAPTURE_WHOLE, err);
+    if (r->capture != NULL)
+        r->owner = owner_start();
+    return r->capture != NULL;
+}
+
+static bool capture_apart(struct recording *r)
+{
+    char why[NETNS_ERROR_SIZE], err[CAPTURE_ERROR_SIZE];
+
+    if (!capture_is_built() && !r->own_network) {
+        capture_start("lo", r->wire, CAPTURE_WHOLE, err);
+        say(err);
+        return false;
+    }
+    if (netns_enter(why) != 0) {
+        say(why);
+        return false;
+    }
+    r->capture = capture_start("lo", r->wire, CAPTURE_WHOLE, err);
+    if (r->capture == NULL)
+        say(err);
+    else if (!r->own_network)
+        say("no right to capture here: the command runs in a network of its own, and reaches only what it starts itself");
+    return r->capture != NULL;
+}
+
+static void begin_capture(struct recording *r)
+{
+    char err[CAPTURE_ERROR_SIZE];
+
+    if (capture_here(r, err) || capture_apart(r))
+        return;
+    say(r->is_one_file ? "nothing can be captured; the command runs without"
+                       : "no segments are captured; calls and states are, of chatd and chat");
+}
+
+/* The client's end decides; where it was seen with nobody, the server's may; what nobody was seen with is kept. */
+static bool is_ours(struct recording *r, const struct pcaptcp_segment *s)
+{
+    enum owner_who one = owner_of(r->owner, &s->from, &s->to), other = owner_of(r->owner, &s->to, &s->from);
+
+    if (one == OWNER_OURS || other == OWNER_OURS)
+        return true;
+    if (one == OWNER_OTHERS || other == OWNER_OTHERS)
+        return false;
+    r->unknown += (s->flags & (MODEL_SYN | MODEL_ACK)) == MODEL_SYN;
+    return true;
+}
+
+/* From all that was captured to what the command had. */
+static void keep_ours(struct recording *r)
+{
+    char err[PCAPFILE_ERROR_SIZE];
+    struct pcapfile *in = pcapfile_open(r->raw, err);
+    FILE *out = fopen(r->wire, "wbe");
+    struct pcapfile_packet p;
+    struct pcaptcp_segment s;
+    bool has_head = false;
+
+    while (in != NULL && out != NULL && pcapfile_next(in, &p, err) == 1) {
+        if (!has_head)
+            pcapfile_put_head(out, p.link, CAPTURE_WHOLE);
+        has_head = true;
+        if (pcaptcp_decode(&p, &s) == PCAPTCP_SEGMENT && is_ours(r, &s))
+            pcapfile_put(out, &p);
+    }
+    if (out != NULL && !has_head)
+        pcapfile_put_head(out, PCAPFILE_ETHERNET, CAPTURE_WHOLE);
+    if (out == NULL || fclose(out) != 0)
+        fprintf(stderr, "chat-trace: %s cannot be written: %s\n", r->wire, strerror(errno));
+    pcapfile_close(in);
+    unlink(r->raw);
+    if (r->unknown > 0)
+        fprintf(
+            stderr,
+            "chat-trace: %u connections were too short to see whose they were; they are kept (--own-network"
+            " keeps others out)\n",
+            r->unknown);
+}
+
+static void end_capture(struct recording *r)
+{
+    uint64_t lost;
+
+    if (r->capture == NULL)
+        return;
+    poll(NULL, 0, LAST_SEGMENTS_MS);
+    lost = capture_stop(r->capture);
+    if (lost > 0)
+        fprintf(stderr, "chat-trace: the kernel dropped %llu packets of the capture\n",
+                (unsigned long long)lost);
+    if (r->owner != NULL) {
+        owner_stop(r->owner);
+        keep_ours(r);
+        owner_free(r->owner);
+    } else if (access(r->raw, F_OK) == 0) {
+        rename(r->raw, r->wire);
+    }
+}
+
+/* ---- the command ---- */
+
+/* Its exit code. */
+static int run_command(struct recording *r, char **argv)
+{
+    int status = 0;
+    pid_t pid;
+
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that its grandchildren stay below us */
+    pid = fork();
+    if (pid == 0) {
+        execvp(argv[0], argv);
+        fprintf(stderr, "chat-trace: %s cannot be run: %s\n", argv[0], strerror(errno));
+        _exit(127);
+    }
+    signal(SIGINT, SIG_IGN); /* it is for the command */
+    signal(SIGQUIT, SIG_IGN);
+    if (r->owner != NULL && pid > 0)
+        owner_watch(r->owner, getpid());
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void list_connections(const struct recording *r)
+{
+    const char *what = r->is_one_file ? r->wire : r->dir;
+    char *paths[] = {(char *)(uintptr_t)what};
+    struct model *m = model_new();
+    struct ladder_options o;
+
+    show_default_options(&o);
+    if (show_read(m, paths, 1) == 0) {
+        model_finish(m);
+        for (size_t i = 0; i < m->count; i++)
+            verdict_of(m->conns[i]);
+        show_list(stderr, m, o.width);
+        fprintf(stderr, "chat-trace show %s shows %s\n", r->output, m->count == 1 ? "it" : "them");
+    }
+    model_free(m);
+}
+
+static int run(struct recording *r, char **argv)
+{
+    int code;
+
+    if (prepare_output(r) != 0)
+        return 2;
+    begin_capture(r);
+    code = run_command(r, argv);
+    end_capture(r);
+    if (!r->quiet)
+        list_connections(r);
+    return code;
+}
+
+int record_main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"output", required_argument, NULL, 'o'}, {"interface", required_argument, NULL, 'i'},
+        {"own-network", no_argument, NULL, 'n'},  {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, 'h'},         {0}};
+    struct recording *r = mem_zalloc(sizeof *r);
+    int c, code = -1;
+
+    r->output = "chat-trace.out";
+    optind = 1;
+    while (code < 0 && (c = getopt_long(argc, argv, "+o:i:", options, NULL)) != -1) {
+        if (c == 'o')
+            r->output = optarg;
+        else if (c == 'i')
+            r->interface = optarg;
+        else if (c == 'n')
+            r->own_network = true;
+        else if (c == 'q')
+            r->quiet = true;
+        else
+            code = c == 'h' ? 0 : 2;
+    }
+    if (code < 0 && optind == argc)
+        code = 2;
+    if (code >= 0)
+        fputs(help, code == 0 ? stdout : stderr);
+    else
+        code = run(r, argv + optind);
+    free(r);
+    return code;
+}

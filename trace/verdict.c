@@ -1,0 +1,237 @@
+/* verdict.c: finds what verdict_text.c puts into words. See verdict.h. */
+#include "trace/verdict.h"
+
+#include "common/mem.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The segments that matter to an end; NULL: not seen. */
+struct marks {
+    const struct model_event *syn, *syn_ack, *fin[MODEL_SIDES], *fin_ack[MODEL_SIDES], *rst;
+    const struct model_event *last[MODEL_SIDES];
+};
+
+static bool acks(const struct model_segment *s, const struct model_event *fin)
+{
+    return (s->flags & MODEL_ACK) && !(s->flags & MODEL_RST) &&
+           (int32_t)(s->ack - (fin->segment.seq + fin->segment.len + 1)) >= 0;
+}
+
+static void mark(struct marks *k, const struct model_event *e)
+{
+    const struct model_segment *s = &e->segment;
+    enum model_side other = model_other(s->from);
+
+    k->last[s->from] = e;
+    if ((s->flags & MODEL_SYN) && !(s->flags & MODEL_ACK) && k->syn == NULL)
+        k->syn = e;
+    if ((s->flags & MODEL_SYN) && (s->flags & MODEL_ACK) && k->syn_ack == NULL)
+        k->syn_ack = e;
+    if ((s->flags & MODEL_FIN) && k->fin[s->from] == NULL)
+        k->fin[s->from] = e;
+    if ((s->flags & MODEL_RST) && k->rst == NULL)
+        k->rst = e;
+    if (k->fin[other] != NULL && k->fin_ack[other] == NULL && acks(s, k->fin[other]))
+        k->fin_ack[other] = e;
+}
+
+static void find_marks(const struct model_conn *c, struct marks *k)
+{
+    *k = (struct marks){0};
+    for (size_t i = 0; i < c->count; i++)
+        if (c->events[i].kind == MODEL_SEGMENT)
+            mark(k, &c->events[i]);
+}
+
+/* ---- what the application's side of it says ---- */
+
+static const struct model_event *find_note(const struct model_conn *c, const char *kind, const char *start)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->events[i].kind == MODEL_NOTE && strcmp(c->events[i].note.kind, kind) == 0 &&
+            strncmp(c->events[i].note.text, start, strlen(start)) == 0)
+            return &c->events[i];
+    return NULL;
+}
+
+static bool is_truncated(const struct model_conn *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        if (c->events[i].kind == MODEL_CALL && c->events[i].call.detail != NULL &&
+            strstr(c->events[i].call.detail, "tls=truncated") != NULL)
+            return true;
+    return find_note(c, "closed", "truncated") != NULL;
+}
+
+static bool gave_up(const struct model_conn *c, int *waiting)
+{
+    const struct model_event *note = find_note(c, "closed", "timeout");
+
+    for (size_t i = 0; i < c->count; i++)
+        if (c->events[i].kind == MODEL_CALL && c->events[i].call.err == ETIMEDOUT) {
+            *waiting = c->events[i].call.side;
+            return true;
+        }
+    if (note != NULL)
+        *waiting = note->note.side;
+    return note != NULL;
+}
+
+static uint64_t unread_at_close(const struct model_conn *c, enum model_side side)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        const struct model_call *call = &c->events[i].call;
+        const char *at;
+
+        if (c->events[i].kind != MODEL_CALL || call->side != side || call->detail == NULL)
+            continue;
+        at = strstr(call->detail, "unread=");
+        if (at != NULL)
+            return strtoull(at + 7, NULL, 10);
+    }
+    return 0;
+}
+
+/* ---- from the segments ---- */
+
+static bool same(const struct model_event *a, const struct model_event *b)
+{
+    return a != NULL && a == b;
+}
+
+static uint64_t bytes_after(const struct model_conn *c, const struct model_event *fin, enum model_side from)
+{
+    uint64_t bytes = 0;
+
+    for (const struct model_event *e = fin + 1; e < c->events + c->count; e++)
+        if (e->kind == MODEL_SEGMENT && e->segment.from == from && !e->segment.retransmission &&
+            !e->segment.keepalive)
+            bytes += e->segment.len;
+    return bytes;
+}
+
+static void look_at_fins(const struct model_conn *c, const struct marks *k, struct verdict *v)
+{
+    const struct model_event *a = k->fin[MODEL_CLIENT], *b = k->fin[MODEL_SERVER], *first, *second;
+
+    if (a == NULL && b == NULL)
+        return;
+    first = b == NULL || (a != NULL && a < b) ? a : b;
+    second = first == a ? b : a;
+    v->first = first->segment.from;
+    v->bytes_after_fin = bytes_after(c, first, model_other(first->segment.from));
+    if (second == NULL)
+        return;
+    v->half_closed_ns = second->time_ns - first->time_ns;
+    v->simultaneous = !acks(&second->segment, first);
+    if (c->has_capture) /* two FINs, and their acknowledgements as far as they are segments of their own */
+        v->segments = 2U + (k->fin_ack[v->first] != NULL && !same(k->fin_ack[v->first], second)) +
+                      (k->fin_ack[model_other((enum model_side)v->first)] != NULL);
+    if (v->simultaneous && v->bytes_after_fin == 0)
+        v->first = -1;
+}
+
+/* A socket that resets its connection acknowledges in the same segment. One without ACK answers a segment
+ * for which there is no socket any more (RFC 9293, section 3.10.7.1). */
+static enum verdict_rst_why why_reset(const struct model_conn *c, const struct marks *k, struct verdict *v)
+{
+    const struct model_event *sent = find_note(c, "reset", "sent");
+    enum model_side by = k->rst->segment.from;
+
+    if (k->syn_ack == NULL && k->syn != NULL && by == MODEL_SERVER)
+        return VERDICT_RST_NO_LISTENER;
+    v->unread = unread_at_close(c, by);
+    if (v->unread > 0)
+        return VERDICT_RST_UNREAD;
+    if (sent != NULL && sent->note.side == by)
+        return VERDICT_RST_ON_PURPOSE;
+    if ((k->fin[by] != NULL && k->fin[by] < k->rst) || !(k->rst->segment.flags & MODEL_ACK))
+        return VERDICT_RST_LATE;
+    return VERDICT_RST_UNKNOWN;
+}
+
+static void count_repeats(const struct model_conn *c, struct verdict *v)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->events[i].kind != MODEL_SEGMENT)
+            continue;
+        v->retransmissions += c->events[i].segment.retransmission && !c->events[i].segment.keepalive;
+        v->probes += c->events[i].segment.keepalive;
+    }
+}
+
+/* Whether the capture ends with one side saying the same again and nobody answering. */
+static int who_fell_silent(const struct model_conn *c, const struct marks *k)
+{
+    unsigned repeats[MODEL_SIDES] = {0};
+
+    if (k->rst != NULL)
+        return -1;
+    for (size_t i = c->count; i-- > 0;) {
+        const struct model_segment *s = &c->events[i].segment;
+
+        if (c->events[i].kind != MODEL_SEGMENT)
+            continue;
+        if (!s->retransmission && !s->keepalive)
+            break;
+        repeats[s->from]++;
+    }
+    if (repeats[MODEL_CLIENT] >= 2 && repeats[MODEL_SERVER] == 0)
+        return MODEL_SERVER;
+    return repeats[MODEL_SERVER] >= 2 && repeats[MODEL_CLIENT] == 0 ? MODEL_CLIENT : -1;
+}
+
+static enum verdict_how how_it_ended(const struct model_conn *c, const struct marks *k, struct verdict *v)
+{
+    int waiting = -1;
+    bool timed_out = gave_up(c, &waiting);
+
+    v->lost_side = who_fell_silent(c, k);
+    if (timed_out && v->lost_side < 0)
+        v->lost_side = model_other((enum model_side)waiting);
+    if (k->syn != NULL && k->syn_ack == NULL && k->rst == NULL)
+        return VERDICT_UNANSWERED;
+    if (k->rst != NULL && !timed_out)
+        return v->why == VERDICT_RST_NO_LISTENER ? VERDICT_REFUSED : VERDICT_ABORTED;
+    if (timed_out || v->lost_side >= 0)
+        return VERDICT_TIMED_OUT;
+    if (is_truncated(c))
+        return VERDICT_TRUNCATED;
+    if (k->fin[MODEL_CLIENT] != NULL && k->fin[MODEL_SERVER] != NULL)
+        return VERDICT_GRACEFUL;
+    return k->fin[MODEL_CLIENT] != NULL || k->fin[MODEL_SERVER] != NULL ? VERDICT_UNFINISHED : VERDICT_OPEN;
+}
+
+const struct verdict *verdict_of(struct model_conn *c)
+{
+    struct verdict *v = c->verdict;
+    struct marks k;
+
+    if (v != NULL)
+        return v;
+    v = c->verdict = mem_zalloc(sizeof *v);
+    v->first = v->rst_by = v->lost_side = -1;
+    find_marks(c, &k);
+    look_at_fins(c, &k, v);
+    count_repeats(c, v);
+    if (k.rst != NULL) {
+        v->rst_by = k.rst->segment.from;
+        v->why = why_reset(c, &k, v);
+    }
+    v->how = how_it_ended(c, &k, v);
+    if (v->how == VERDICT_GRACEFUL && k.rst != NULL)
+        v->segments = 0;
+    verdict_write(c, v);
+    return v;
+}
+
+void verdict_free(struct verdict *v)
+{
+    if (v == NULL)
+        return;
+    free(v->sentence);
+    free(v->evidence);
+    free(v);
+}
