@@ -28,7 +28,8 @@ static int complain(int exit_code, const char *what, const char *why)
     return exit_code;
 }
 
-void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect, bool passes)
+void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect,
+                      bool passes)
 {
     const struct options *o = &chat->options;
     struct client_config config = {
@@ -49,7 +50,8 @@ void chat_init_client(struct chat *chat, const struct client_view *view, void *v
 
     client_init(&chat->client, chat->base, &config, view, view_arg);
     for (size_t i = 0; i < o->room_count; i++)
-        client_want_room(&chat->client, o->rooms[i]);
+        if (options_is_room(o->rooms[i])) /* a direct conversation needs no join */
+            client_want_room(&chat->client, o->rooms[i]);
 }
 
 void chat_run(struct chat *chat)
@@ -67,7 +69,8 @@ void chat_over(struct chat *chat, int exit_code, const char *why)
     event_base_loopbreak(chat->base);
 }
 
-/* poll(2) and not epoll: it takes regular files and /dev/null as input too, and there are few descriptors here. */
+/* poll(2) and not epoll: it takes regular files and /dev/null as input too, and there are few descriptors
+ * here. */
 static struct event_base *new_base(void)
 {
     struct event_config *config = event_config_new();

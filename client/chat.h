@@ -18,13 +18,15 @@ struct chat {
 /* The whole program; the exit code. */
 int chat_main(int argc, char **argv);
 
-/* The views: each runs until it is over, with its exit code in chat->exit_code. The client is started by chat_run. */
+/* The views: each runs until it is over, with its exit code in chat->exit_code. The client is started by
+ * chat_run. */
 void view_pipe_run(struct chat *chat);
 void view_json_run(struct chat *chat);
 void view_line_run(struct chat *chat);
 
 /* Makes the client with that view, wants the rooms, starts, and runs the event loop until `over`. */
-void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect, bool passes);
+void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect,
+                      bool passes);
 void chat_run(struct chat *chat);
 
 /* For a view's `over`. why: for stderr, or NULL. */

@@ -1,5 +1,6 @@
-/* client.c: the state of a user's connection: opening, trusting, losing it, coming back, leaving; see client.h. The
- * thread of its event_base. One timer serves every wait: to connect again, and to find out whether the server lives. */
+/* client.c: the state of a user's connection: opening, trusting, losing it, coming back, leaving; see
+ * client.h. The thread of its event_base. One timer serves every wait: to connect again, and to find out
+ * whether the server lives. */
 #include "client/client.h"
 
 #include "client/explain.h"
@@ -16,16 +17,17 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define WELCOME_MS 10000  /* for the answer to hello */
-#define ANSWER_END_MS 5000 /* for the server's FIN once it has said bye */
-#define TICK_MS 1000
-#define PATIENCE_S 15     /* for the answer to our ping */
+#define WELCOME_MS    10000 /* for the answer to hello */
+#define ANSWER_END_MS 5000  /* for the server's FIN once it has said bye */
+#define TICK_MS       1000
+#define PATIENCE_S    15 /* for the answer to our ping */
 #define PENDING_LINES 1000
 #define PENDING_BYTES (1024 * 1024)
-#define KEEPALIVE_S 30
-#define PING "{\"type\":\"ping\",\"id\":\"chat.ping\"}\n"
-#define BYE "{\"type\":\"bye\",\"id\":\"chat.bye\"}\n"
-#define OLD_ENOUGH_US 5000000 /* a connection that lived that long was a good one: the next wait is short again */
+#define KEEPALIVE_S   30
+#define PING          "{\"type\":\"ping\",\"id\":\"chat.ping\"}\n"
+#define BYE           "{\"type\":\"bye\",\"id\":\"chat.bye\"}\n"
+#define OLD_ENOUGH_US                                                                                        \
+    5000000 /* a connection that lived that long was a good one: the next wait is short again */
 
 static void open_link(struct client *c);
 
@@ -93,12 +95,13 @@ static void on_up(struct link *l, void *owner)
 
 static bool refuse_changed(struct client *c, const char *known, const char *now)
 {
-    client_give_up(c, EXIT_DISTRUSTED,
-                   "%s shows another certificate than before\n"
-                   "kept: %s\nnow:  %s\n"
-                   "Somebody may be between you and the server. If its certificate was changed on purpose (ask who runs it),\n"
-                   "take the line of %s out of %s and connect again.",
-                   c->config.server, known, now, c->config.server, c->config.known_hosts);
+    client_give_up(
+        c, EXIT_DISTRUSTED,
+        "%s shows another certificate than before\n"
+        "kept: %s\nnow:  %s\n"
+        "Somebody may be between you and the server. If its certificate was changed on purpose (ask who\n"
+        "runs it), take the line of %s out of %s and connect again.",
+        c->config.server, known, now, c->config.server, c->config.known_hosts);
     return false;
 }
 
@@ -116,7 +119,8 @@ static bool trust_by_file(struct client *c, const struct link_certificate *cert)
     if (ret == TRUST_NEW)
         ret = trust_add(file, server, cert->fingerprint);
     if (ret < 0) {
-        client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s can't be checked: %s: %s", server, file, strerror(-ret));
+        client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s can't be checked: %s: %s", server, file,
+                       strerror(-ret));
         return false;
     }
     client_tell(c, CLIENT_CERTIFICATE, "first time at %s: its certificate is kept in %s\n%s", server, file,
@@ -133,8 +137,8 @@ static bool on_trust(struct link *l, const struct link_certificate *cert, void *
         return true;
     if (!c->config.ca_given && c->config.known_hosts != NULL)
         return trust_by_file(c, cert);
-    client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s could not be verified: %s\nit is %s", c->config.server,
-                   cert->why, cert->fingerprint);
+    client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s could not be verified: %s\nit is %s",
+                   c->config.server, cert->why, cert->fingerprint);
     return false;
 }
 
@@ -202,8 +206,8 @@ static void wait_to_connect(struct client *c, bool was_on, const struct link_ver
     if (was_on)
         client_tell(c, CLIENT_LOST, "%s; connecting again in %s", why, wait);
     else
-        client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s", c->config.server, explain_briefly(v),
-                    wait);
+        client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s", c->config.server,
+                    explain_briefly(v), wait);
     start_timer(c, ms);
 }
 
@@ -273,8 +277,8 @@ static void open_link(struct client *c)
     link_open(c->link, &o);
 }
 
-/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we do not, we
- * ask ourselves, and take silence for a loss. */
+/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we do
+ * not, we ask ourselves, and take silence for a loss. */
 static void check_silence(struct client *c)
 {
     uint64_t silent = (clock_mono_us() - c->heard_us) / 1000000;
@@ -285,7 +289,8 @@ static void check_silence(struct client *c)
         link_send(c->link, PING, sizeof PING - 1);
         c->ping_sent = true;
     } else if (silent >= c->ping_s + 2 * PATIENCE_S) {
-        client_tell(c, CLIENT_PROBLEM, "%s has not been heard of for %u s", c->config.server, (unsigned)silent);
+        client_tell(c, CLIENT_PROBLEM, "%s has not been heard of for %u s", c->config.server,
+                    (unsigned)silent);
         client_reconnect(c);
     }
 }
@@ -369,7 +374,8 @@ int client_request(struct client *c, const char *line, size_t len)
 
 bool client_is_full(const struct client *c)
 {
-    return link_is_full(c->link) || c->model.line_count >= PENDING_LINES || c->model.line_bytes >= PENDING_BYTES;
+    return link_is_full(c->link) || c->model.line_count >= PENDING_LINES ||
+           c->model.line_bytes >= PENDING_BYTES;
 }
 
 void client_end(struct client *c)

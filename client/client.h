@@ -1,8 +1,9 @@
 /* client.h: a user's connection to a server over all its losses: hello, rooms, own lines, and coming back.
  *
- * It holds a link (the connection of the moment) and a model (what outlives it). On each connection it says hello, with
- * the resume token of the last one, joins the wanted rooms after what was seen there, and sends the pending lines again
- * under their keys. A view is told what happens and says what the user wants. One thread, that of the event_base. */
+ * It holds a link (the connection of the moment) and a model (what outlives it). On each connection it says
+ * hello, with the resume token of the last one, joins the wanted rooms after what was seen there, and sends
+ * the pending lines again under their keys. A view is told what happens and says what the user wants. One
+ * thread, that of the event_base. */
 #ifndef CLIENT_CLIENT_H
 #define CLIENT_CLIENT_H
 
@@ -15,7 +16,7 @@
 /* The exit codes of chat; the man page has them too. */
 enum exit_code {
     EXIT_CLEAN = 0,
-    EXIT_FAILED = 1,     /* the server answered with an error, or a line was not sent */
+    EXIT_FAILED = 1, /* the server answered with an error, or a line was not sent */
     EXIT_USAGE = 2,
     EXIT_NOT_CONNECTED = 3,
     EXIT_LOST = 4,       /* the connection was lost and not got back */
@@ -27,8 +28,8 @@ enum client_state {
     CLIENT_OFF,        /* before client_start, and after the end */
     CLIENT_CONNECTING, /* to welcome */
     CLIENT_ON,
-    CLIENT_ENDING,     /* our side is ended; the server still delivers */
-    CLIENT_WAITING,    /* to connect again */
+    CLIENT_ENDING,  /* our side is ended; the server still delivers */
+    CLIENT_WAITING, /* to connect again */
 };
 
 enum client_news {
@@ -43,39 +44,41 @@ enum client_news {
     CLIENT_GAP,
     CLIENT_BYE,
     CLIENT_PROBLEM,
-    CLIENT_OVER,     /* the connection ended in good order; not by /quit */
+    CLIENT_OVER, /* the connection ended in good order; not by /quit */
 };
 
 enum line_news { LINE_PENDING, LINE_SENT, LINE_FAILED };
 
 struct client;
 
-/* What a view can be told. Texts are sentences without an end mark, already fit for a terminal. Any may be NULL. */
+/* What a view can be told. Texts are sentences without an end mark, already fit for a terminal. Any may be
+ * NULL. */
 struct client_view {
-    void (*raw)(void *view, const char *line, size_t len);       /* each line of the server, before it is taken in */
-    void (*message)(void *view, const struct message *m);        /* the same, decoded; no message is told twice */
+    void (*raw)(void *view, const char *line,
+                size_t len);                              /* each line of the server, before it is taken in */
+    void (*message)(void *view, const struct message *m); /* the same, decoded; no message is told twice */
     void (*news)(void *view, enum client_news what, const char *text);
     void (*own_line)(void *view, const struct model_line *line, enum line_news what, const char *why);
     void (*room)(void *view, struct model_room *r, bool joined); /* now in it, or not any more */
     void (*watch)(void *view, enum link_event e);
-    void (*may_say)(void *view);                                 /* connected, and client_is_full is false */
-    void (*over)(void *view, int exit_code, const char *why);    /* the end; why is NULL where all went well */
+    void (*may_say)(void *view);                              /* connected, and client_is_full is false */
+    void (*over)(void *view, int exit_code, const char *why); /* the end; why is NULL where all went well */
 };
 
 struct client_config {
     const char *host;
-    const char *server;      /* HOST:PORT, for people and known_hosts */
+    const char *server; /* HOST:PORT, for people and known_hosts */
     const char *nick;
     const char *known_hosts; /* NULL: certificates have to be verified */
     SSL_CTX *tls;            /* NULL: plain */
     uint16_t port;
-    bool ca_given;           /* then known_hosts is not asked */
-    bool stay;               /* on_eof: stay */
+    bool ca_given; /* then known_hosts is not asked */
+    bool stay;     /* on_eof: stay */
     bool reconnect;
-    bool other_nick;         /* nick_ will do where nick is taken */
+    bool other_nick; /* nick_ will do where nick is taken */
     bool is_loopback;
-    bool quiet;              /* no lifecycle log */
-    bool passes_requests;    /* the user's requests are his own: the model is left alone */
+    bool quiet;           /* no lifecycle log */
+    bool passes_requests; /* the user's requests are his own: the model is left alone */
 };
 
 struct client {
@@ -110,19 +113,20 @@ void client_want_room(struct client *c, const char *name); /* before start or af
 void client_leave_room(struct client *c, struct model_room *r);
 void client_start(struct client *c);
 
-/* Says a line in a room or to @nick, now or when there is a connection again. 0; -EMSGSIZE; -EILSEQ where it is no UTF-8;
- * -EPIPE after the end of our side. */
+/* Says a line in a room or to @nick, now or when there is a connection again. 0; -EMSGSIZE; -EILSEQ where it
+ * is no UTF-8; -EPIPE after the end of our side. */
 int client_say(struct client *c, const char *room, const char *text, size_t len);
 
 /* Any other request, as it is, with its LF. -ENOTCONN while there is no welcome. */
 int client_request(struct client *c, const char *line, size_t len);
 bool client_is_full(const struct client *c); /* wait for may_say */
 
-/* The end of our side: what was said is still sent, on the next connection if need be; `over` comes when the server has
- * ended too. */
+/* The end of our side: what was said is still sent, on the next connection if need be; `over` comes when the
+ * server has ended too. */
 void client_end(struct client *c);
 
-/* The same by hand: when the server has ended too there is news (CLIENT_OVER), and client_reconnect still works. */
+/* The same by hand: when the server has ended too there is news (CLIENT_OVER), and client_reconnect still
+ * works. */
 void client_half_close(struct client *c);
 
 /* Leaves with `bye`, for at most ms; then `over`. */
@@ -136,8 +140,10 @@ void client_send_pending(struct client *c);
 void client_join(struct client *c, struct model_room *r);
 
 /* For both files. */
-void client_tell(struct client *c, enum client_news what, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void client_give_up(struct client *c, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void client_tell(struct client *c, enum client_news what, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void client_give_up(struct client *c, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void client_came_on(struct client *c);
 
 #endif

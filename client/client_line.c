@@ -1,4 +1,5 @@
-/* client_line.c: what a line of the server means to the model, and the requests that follow from it; see client.h. */
+/* client_line.c: what a line of the server means to the model, and the requests that follow from it; see
+ * client.h. */
 #include "client/client.h"
 
 #include "client/explain.h"
@@ -15,8 +16,8 @@
 #define CHAT_VERSION "0.1.0"
 #endif
 
-#define HELLO_ID "chat.hello"
-#define JOIN_ID "chat.join." /* and the room's name, as far as it fits into an id */
+#define HELLO_ID   "chat.hello"
+#define JOIN_ID    "chat.join." /* and the room's name, as far as it fits into an id */
 #define NICK_TRIES 4
 
 static void copy(char *out, size_t size, const struct value *v)
@@ -111,7 +112,8 @@ void client_send_pending(struct client *c)
     struct model_line *line;
     struct buf b = {0};
 
-    TAILQ_FOREACH (line, &c->model.lines, link) {
+    TAILQ_FOREACH(line, &c->model.lines, link)
+    {
         if (line->on_wire && (line->retry_us == 0 || now < line->retry_us))
             continue;
         line->on_wire = true;
@@ -175,9 +177,9 @@ static void take_welcome(struct client *c, const struct message *m)
     c->ping_s = find_limit(m, "ping_s", 0);
     c->nick_tries = 0;
     client_came_on(c);
-    TAILQ_FOREACH (r, &c->model.rooms, link)
-        if (r->wanted)
-            client_join(c, r);
+    TAILQ_FOREACH(r, &c->model.rooms, link)
+    if (r->wanted)
+        client_join(c, r);
     model_forget_wire(&c->model);
     client_send_pending(c);
     if (c->user_ended)
@@ -224,24 +226,27 @@ static void hello_failed(struct client *c, const struct message *m)
     if (is_text(code, "nick_in_use")) {
         nick_in_use(c);
     } else if (is_text(code, "bad_version")) {
-        client_give_up(c, EXIT_PROTOCOL,
-                       "%s speaks version %llu%s%.0llu of the protocol, this chat version %d: the %s is too old",
-                       c->config.server, (unsigned long long)min, max > min ? " to " : "",
-                       (unsigned long long)(max > min ? max : 0), PROTOCOL_VERSION,
-                       min > PROTOCOL_VERSION ? "chat" : "server");
+        client_give_up(
+            c, EXIT_PROTOCOL,
+            "%s speaks version %llu%s%.0llu of the protocol, this chat version %d: the %s is too old",
+            c->config.server, (unsigned long long)min, max > min ? " to " : "",
+            (unsigned long long)(max > min ? max : 0), PROTOCOL_VERSION,
+            min > PROTOCOL_VERSION ? "chat" : "server");
     } else if (is_text(code, "plain_refused")) {
-        client_give_up(c, EXIT_PROTOCOL, "%s takes no plain connections from here: use --tls", c->config.server);
+        client_give_up(c, EXIT_PROTOCOL, "%s takes no plain connections from here: use --tls",
+                       c->config.server);
     } else {
-        client_give_up(c, is_text(code, "bad_nick") ? EXIT_USAGE : EXIT_NOT_CONNECTED, "%s does not let you in as %s: %.*s",
-                       c->config.server, c->nick, text != NULL ? (int)text->len : 0, text != NULL ? text->text : "");
+        client_give_up(c, is_text(code, "bad_nick") ? EXIT_USAGE : EXIT_NOT_CONNECTED,
+                       "%s does not let you in as %s: %.*s", c->config.server, c->nick,
+                       text != NULL ? (int)text->len : 0, text != NULL ? text->text : "");
     }
 }
 
 static void tell_joined(struct client *c, struct model_room *r)
 {
     if (model_caught_up(r) && r->missed > 0)
-        client_tell(c, CLIENT_CAUGHT_UP, "caught up in %s: %llu message%s", r->name, (unsigned long long)r->missed,
-                    r->missed == 1 ? "" : "s");
+        client_tell(c, CLIENT_CAUGHT_UP, "caught up in %s: %llu message%s", r->name,
+                    (unsigned long long)r->missed, r->missed == 1 ? "" : "s");
 }
 
 static void take_joined(struct client *c, const struct message *m, struct model_room *r)
@@ -253,7 +258,8 @@ static void take_joined(struct client *c, const struct message *m, struct model_
     how = model_joined(r, get_uint(m, FIELD_EPOCH), get_uint(m, FIELD_SEQ), get_uint(m, FIELD_MEMBERS));
     r->wanted = true;
     if (how == MODEL_START_OVER) {
-        client_tell(c, CLIENT_STARTED_OVER, "%s was begun anew by the server: its numbers start at 1 again", r->name);
+        client_tell(c, CLIENT_STARTED_OVER, "%s was begun anew by the server: its numbers start at 1 again",
+                    r->name);
         client_join(c, r);
         return;
     }
@@ -287,8 +293,8 @@ static void take_gap(struct client *c, const struct message *m, struct model_roo
 
     if (message_get(m, FIELD_RE) == NULL)
         model_take_gap(r, to);
-    client_tell(c, CLIENT_GAP, "messages %llu to %llu of %s are no longer kept by the server", (unsigned long long)from,
-                (unsigned long long)to, r->name);
+    client_tell(c, CLIENT_GAP, "messages %llu to %llu of %s are no longer kept by the server",
+                (unsigned long long)from, (unsigned long long)to, r->name);
 }
 
 static void take_presence(const struct message *m, struct model_room *r)
@@ -343,7 +349,8 @@ static void take_error(struct client *c, const struct message *m)
     const struct value *re = get_string(m, FIELD_RE), *code = get_string(m, FIELD_CODE);
     struct model_line *line = re != NULL ? model_find_line(&c->model, re->text, re->len) : NULL;
 
-    if (is_text(re, HELLO_ID) || (c->state == CLIENT_CONNECTING && (re == NULL || is_text(code, "plain_refused"))))
+    if (is_text(re, HELLO_ID) ||
+        (c->state == CLIENT_CONNECTING && (re == NULL || is_text(code, "plain_refused"))))
         hello_failed(c, m);
     else if (line != NULL)
         line_failed(c, m, line);
@@ -359,12 +366,12 @@ static void forget_wanted(struct client *c, const struct message *m)
 
     if (re == NULL || re->len <= sizeof JOIN_ID - 1 || memcmp(re->text, JOIN_ID, sizeof JOIN_ID - 1) != 0)
         return;
-    TAILQ_FOREACH (r, &c->model.rooms, link)
-        if (!r->joined && strncmp(r->name, re->text + sizeof JOIN_ID - 1, re->len - sizeof JOIN_ID + 1) == 0) {
-            r->wanted = false;
-            if (c->view->room != NULL)
-                c->view->room(c->view_arg, r, false);
-        }
+    TAILQ_FOREACH(r, &c->model.rooms, link)
+    if (!r->joined && strncmp(r->name, re->text + sizeof JOIN_ID - 1, re->len - sizeof JOIN_ID + 1) == 0) {
+        r->wanted = false;
+        if (c->view->room != NULL)
+            c->view->room(c->view_arg, r, false);
+    }
 }
 
 static void take_bye(struct client *c, const struct message *m)
@@ -471,6 +478,6 @@ void client_take_line(struct client *c, char *line, size_t len)
     if (c->state == CLIENT_CONNECTING)
         client_give_up(c, EXIT_PROTOCOL, "%s is no chat server: it says \"%s\"", c->config.server, head);
     else
-        client_give_up(c, EXIT_PROTOCOL, "%s sent a line that is not of the protocol (%s): \"%s\"", c->config.server,
-                       where != NULL ? where : "", head);
+        client_give_up(c, EXIT_PROTOCOL, "%s sent a line that is not of the protocol (%s): \"%s\"",
+                       c->config.server, where != NULL ? where : "", head);
 }

@@ -27,11 +27,6 @@ static char *next_word(char **rest)
     return word;
 }
 
-static bool is_direct(const char *name)
-{
-    return name[0] == '@' && utf8_is_nick(name + 1, strlen(name + 1));
-}
-
 static bool check_room(struct line_view *v, const char *name)
 {
     if (options_is_room(name))
@@ -83,9 +78,9 @@ static void list_own_rooms(struct line_view *v)
 {
     struct model_room *r;
 
-    TAILQ_FOREACH (r, &v->chat->client.model.rooms, link)
-        if (r->joined || model_is_direct(r))
-            line_notice(v, "·", "%s%s", r->name, strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
+    TAILQ_FOREACH(r, &v->chat->client.model.rooms, link)
+    if (r->joined || model_is_direct(r))
+        line_notice(v, "·", "%s%s", r->name, strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
 }
 
 static void run_room(struct line_view *v, char *args)
@@ -95,7 +90,7 @@ static void run_room(struct line_view *v, char *args)
 
     if (name[0] == '\0')
         list_own_rooms(v);
-    else if (is_direct(name) || (r != NULL && r->joined))
+    else if (options_is_direct(name) || (r != NULL && r->joined))
         line_look_at(v, name);
     else
         line_notice(v, "!", "you are not in %s: /join %s", name, name);
@@ -179,8 +174,10 @@ static void run_history(struct line_view *v, char *args)
 static void run_nick(struct line_view *v, char *args)
 {
     (void)args;
-    line_notice(v, "·", "you are %s here. A nick belongs to a connection: to be somebody else, /quit and start chat -n NICK",
-                v->chat->client.nick);
+    line_notice(
+        v, "·",
+        "you are %s here. A nick belongs to a connection: to be somebody else, /quit and start chat -n NICK",
+        v->chat->client.nick);
 }
 
 static void run_tcp(struct line_view *v, char *args)
@@ -244,8 +241,9 @@ static void run_help(struct line_view *v, char *args)
     (void)args;
     for (const struct command *c = commands; c->name != NULL; c++)
         buf_putf(&v->out, "  %-10s %-18s %s\n", c->name, c->takes, c->help);
-    buf_puts(&v->out, "  Anything else is said in the current room; a line that begins with // with one slash.\n"
-                      "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");
+    buf_puts(&v->out,
+             "  Anything else is said in the current room; a line that begins with // with one slash.\n"
+             "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");
     line_flush(v);
 }
 

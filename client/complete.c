@@ -46,8 +46,8 @@ static void offer_rooms(struct offer *o, const struct model *m)
 {
     const struct model_room *r;
 
-    TAILQ_FOREACH (r, &m->rooms, link)
-        offer(o, "", r->name, " ");
+    TAILQ_FOREACH(r, &m->rooms, link)
+    offer(o, "", r->name, " ");
 }
 
 static bool begins_with(const char *line, const char *command)
@@ -55,7 +55,8 @@ static bool begins_with(const char *line, const char *command)
     return strncmp(line, command, strlen(command)) == 0;
 }
 
-char **complete_word(const struct model *m, const char *room, const char *line, size_t start, const char *word)
+char **complete_word(const struct model *m, const char *room, const char *line, size_t start,
+                     const char *word)
 {
     struct offer o = {.word = word, .word_len = strlen(word)};
     const struct model_room *r = model_find(m, room, strlen(room));

@@ -181,8 +181,8 @@ static const char *event_words(enum link_event e)
 /* The kernel forgets a socket that it keeps in TIME_WAIT, and says CLOSED; whoever ended first is there. */
 static bool is_time_wait(const struct lifecycle *life, const struct tcp_facts *f)
 {
-    return f->state == TCP_STATE_CLOSED && life->self_ended && life->ended_first == LIFECYCLE_SELF && !life->was_reset &&
-           !life->timed_out;
+    return f->state == TCP_STATE_CLOSED && life->self_ended && life->ended_first == LIFECYCLE_SELF &&
+           !life->was_reset && !life->timed_out;
 }
 
 void explain_event(struct buf *b, const struct link *l, enum link_event e)
@@ -204,7 +204,8 @@ void explain_event(struct buf *b, const struct link *l, enum link_event e)
     if (e == LINK_CONNECTED || e == LINK_CONNECTING) {
         buf_puts(b, ": ");
         put_ends(b, l);
-    } else if ((e == LINK_FIN_SENT || e == LINK_FIN_RECEIVED || e == LINK_RST_RECEIVED) && meaning[0] != '\0') {
+    } else if ((e == LINK_FIN_SENT || e == LINK_FIN_RECEIVED || e == LINK_RST_RECEIVED) &&
+               meaning[0] != '\0') {
         buf_putf(b, ": %s", meaning);
     }
 }

@@ -1,5 +1,5 @@
-/* feed.h: standard input as lines, for the views that are not a terminal. It reads only while it is asked to, so that
- * what the server can't take yet stays where it comes from. The event loop's thread. */
+/* feed.h: standard input as lines, for the views that are not a terminal. It reads only while it is asked to,
+ * so that what the server can't take yet stays where it comes from. The event loop's thread. */
 #ifndef CLIENT_FEED_H
 #define CLIENT_FEED_H
 

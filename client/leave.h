@@ -1,5 +1,5 @@
-/* leave.h: SIGINT, SIGTERM and SIGHUP for the views without a terminal: the first one says bye, the second ends at
- * once. */
+/* leave.h: SIGINT, SIGTERM and SIGHUP for the views without a terminal: the first one says bye, the second
+ * ends at once. */
 #ifndef CLIENT_LEAVE_H
 #define CLIENT_LEAVE_H
 

@@ -1,4 +1,5 @@
-/* line.h: chat on a terminal, as its two halves share it: view_line.c shows what comes, command.c does what is typed. */
+/* line.h: chat on a terminal, as its two halves share it: view_line.c shows what comes, command.c does what
+ * is typed. */
 #ifndef CLIENT_LINE_H
 #define CLIENT_LINE_H
 
@@ -17,7 +18,8 @@ struct line_view {
 };
 
 /* view_line.c */
-void line_notice(struct line_view *v, const char *mark, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void line_notice(struct line_view *v, const char *mark, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void line_flush(struct line_view *v); /* what is in out goes to the terminal */
 void line_look_at(struct line_view *v, const char *room);
 void line_say(struct line_view *v, const char *room, const char *text, size_t len);
@@ -29,7 +31,8 @@ void command_run(struct line_view *v, char *line);
 void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit);
 
 /* complete.c: see term.h. */
-char **complete_word(const struct model *m, const char *room, const char *line, size_t start, const char *word);
+char **complete_word(const struct model *m, const char *room, const char *line, size_t start,
+                     const char *word);
 
 /* Command number i with its slash, or NULL behind the last one. */
 const char *command_name(size_t i);

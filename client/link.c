@@ -1,7 +1,8 @@
-/* link.c: the life of a link: its one setter, its one way to close, what the event loop is asked for; see link.h.
- * The thread of its event_base.
+/* link.c: the life of a link: its one setter, its one way to close, what the event loop is asked for; see
+ * link.h. The thread of its event_base.
  *
- * There is one struct event a link; what it waits for (read, write, time) follows from the state after each turn. */
+ * There is one struct event a link; what it waits for (read, write, time) follows from the state after each
+ * turn. */
 #include "client/link_private.h"
 
 #include "client/resolve.h"
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MAX_LINE (1024 * 1024)
+#define MAX_LINE   (1024 * 1024)
 #define RUDE_DRAIN 8 /* reads after a failed write, for what the server still said */
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -218,7 +219,8 @@ static void update_interest(struct link *l)
     if (want == l->interest && at == 0 && !event_pending(&l->event, EV_TIMEOUT, NULL))
         return;
     event_del(&l->event);
-    event_assign(&l->event, l->base, want != 0 ? l->fd : -1, (short)(want | (at == 0 ? EV_PERSIST : 0)), on_event, l);
+    event_assign(&l->event, l->base, want != 0 ? l->fd : -1, (short)(want | (at == 0 ? EV_PERSIST : 0)),
+                 on_event, l);
     l->interest = at == 0 ? want : 0; /* one that times out is added anew each turn */
     if (at != 0) {
         now = clock_mono_us();
@@ -235,7 +237,8 @@ static void update_interest(struct link *l)
 /* After a turn: tells what has ended, as the last thing that is done with the link. */
 static void settle(struct link *l)
 {
-    struct link_verdict v = {.how = l->how, .was_up = l->was_up, .error = l->error, .why = l->why, .peer = l->life.peer};
+    struct link_verdict v = {
+        .how = l->how, .was_up = l->was_up, .error = l->error, .why = l->why, .peer = l->life.peer};
 
     l->busy = false;
     if (l->state != LINK_STATE_CLOSED) {
@@ -308,7 +311,8 @@ int link_open(struct link *l, const struct link_options *o)
     l->reason = l->why = NULL;
     l->error = 0;
     l->was_full = l->was_up = l->tell_closed = false;
-    l->shutdown_wanted = l->notify_sent = l->fin_sent = l->fin_received = l->end_told = l->end_waits = l->in_waits = false;
+    l->shutdown_wanted = l->notify_sent = l->fin_sent = l->fin_received = l->end_told = l->end_waits =
+        l->in_waits = false;
     l->deadline_us = t->deadline_us;
     l->life = (struct lifecycle){0};
     link_set_state(l, LINK_STATE_STARTING);

@@ -1,5 +1,5 @@
-/* link_connect.c: opening a link: the name, one address after the other, the TLS handshake and its verdict; see link.h.
- * The thread of its event_base.
+/* link_connect.c: opening a link: the name, one address after the other, the TLS handshake and its verdict;
+ * see link.h. The thread of its event_base.
  *
  * Each address that is tried is a connection of its own in the lifecycle log, with its own close line. */
 #include "client/link_private.h"
@@ -13,10 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CONNECT_MS 10000
-#define PATIENCE_US 2000000 /* for one address while there are others to try */
+#define CONNECT_MS           10000
+#define PATIENCE_US          2000000 /* for one address while there are others to try */
 #define KEEPALIVE_INTERVAL_S 10
-#define KEEPALIVE_PROBES 3
+#define KEEPALIVE_PROBES     3
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -74,7 +74,8 @@ static enum link_how how_of(int error)
     return error == ECONNREFUSED ? LINK_REFUSED : error == ETIMEDOUT ? LINK_TIMED_OUT : LINK_UNREACHABLE;
 }
 
-/* The port is left to connect(): one source address has about 28,000 of them for each destination that way. */
+/* The port is left to connect(): one source address has about 28,000 of them for each destination that
+ * way. */
 static int bind_source(int fd, const struct tcp_addr *source)
 {
     struct sockaddr_storage from;
@@ -102,9 +103,11 @@ static int try_address(struct link *l, const struct tcp_addr *a)
     const struct tcp_addr *source = &l->target->source;
     struct sockaddr_storage to;
     socklen_t len = tcp_addr_to(a, &to);
+    uint32_t queued = l->life.msgs_out; /* said before there was a connection */
     int ret = tcp_socket(a->family);
 
     lifecycle_begin(&l->life, l->quiet);
+    l->life.msgs_out = queued;
     l->life.peer = *a;
     if (ret < 0) {
         l->life.id = 0; /* no socket, no life */
@@ -242,11 +245,12 @@ static void read_certificate(struct link *l, struct link_certificate *c)
     long verdict = SSL_get_verify_result(ssl);
     X509 *cert = SSL_get0_peer_certificate(ssl);
 
-    *c = (struct link_certificate){.verified = cert != NULL && verdict == X509_V_OK && l->target->host != NULL};
+    *c = (struct link_certificate){.verified =
+                                       cert != NULL && verdict == X509_V_OK && l->target->host != NULL};
     if (!c->verified)
-        c->why = cert == NULL                 ? "it sent no certificate"
+        c->why = cert == NULL              ? "it sent no certificate"
                  : l->target->host == NULL ? "no name was given to check it against"
-                                              : X509_verify_cert_error_string(verdict);
+                                           : X509_verify_cert_error_string(verdict);
     if (cert != NULL)
         tls_fingerprint(cert, c->fingerprint);
 }
@@ -261,9 +265,9 @@ static void secured(struct link *l)
 
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
     read_certificate(l, &c);
-    snprintf(more, sizeof more, "version=%s cipher=%s alpn=%.*s verified=%s fingerprint=%s", SSL_get_version(ssl),
-             SSL_get_cipher_name(ssl), alpn_len > 0 ? (int)alpn_len : 4, alpn_len > 0 ? (const char *)alpn : "none",
-             c.verified ? "yes" : "no", c.fingerprint);
+    snprintf(more, sizeof more, "version=%s cipher=%s alpn=%.*s verified=%s fingerprint=%s",
+             SSL_get_version(ssl), SSL_get_cipher_name(ssl), alpn_len > 0 ? (int)alpn_len : 4,
+             alpn_len > 0 ? (const char *)alpn : "none", c.verified ? "yes" : "no", c.fingerprint);
     lifecycle_handshake(&l->life, l->fd, 1, more);
     link_watch(l, LINK_SECURED);
     if (l->handler->trust != NULL ? l->handler->trust(l, &c, l->owner) : c.verified)

@@ -1,4 +1,5 @@
-/* link_io.c: bytes of a link: the socket's to lines, lines to the socket's; see link.h. The thread of its event_base.
+/* link_io.c: bytes of a link: the socket's to lines, lines to the socket's; see link.h. The thread of its
+ * event_base.
  *
  * All links of a thread read into one buffer; a link keeps only the unfinished line. */
 #include "client/link_private.h"
@@ -7,9 +8,9 @@
 
 #include <errno.h>
 
-#define READ_SIZE (64 * 1024)
+#define READ_SIZE       (64 * 1024)
 #define RECORDS_AT_ONCE (64 * 1024) /* bytes of lines that are encrypted before what came of it is written */
-#define COMPACT_FROM (64 * 1024)
+#define COMPACT_FROM    (64 * 1024)
 
 static _Thread_local char raw[READ_SIZE], clear[READ_SIZE];
 
@@ -115,7 +116,8 @@ void link_decrypt(struct link *l)
 {
     ssize_t n;
 
-    while (l->state == LINK_STATE_OPEN && (n = transport_read(l->transport, clear, sizeof clear)) != -EAGAIN) {
+    while (l->state == LINK_STATE_OPEN &&
+           (n = transport_read(l->transport, clear, sizeof clear)) != -EAGAIN) {
         if (n < 0) {
             link_finish(l, LINK_TLS_FAILED, EPROTO, transport_error(l->transport));
         } else if (n == 0) {

@@ -1,4 +1,5 @@
-/* link_private.h: what link.c (its life), link_connect.c (opening) and link_io.c (bytes) share. Nobody else. */
+/* link_private.h: what link.c (its life), link_connect.c (opening) and link_io.c (bytes) share. Nobody
+ * else. */
 #ifndef CLIENT_LINK_PRIVATE_H
 #define CLIENT_LINK_PRIVATE_H
 
@@ -10,7 +11,7 @@
 
 enum link_state {
     LINK_STATE_CLOSED,
-    LINK_STATE_STARTING,   /* link_open was called; the event loop goes on */
+    LINK_STATE_STARTING, /* link_open was called; the event loop goes on */
     LINK_STATE_RESOLVING,
     LINK_STATE_CONNECTING,
     LINK_STATE_HANDSHAKE,
@@ -55,14 +56,16 @@ struct link {
     uint8_t state;
     bool quiet : 1, busy : 1, woken : 1, doomed : 1, tell_closed : 1;
     bool paused : 1, was_full : 1, was_up : 1;
-    bool shutdown_wanted : 1, notify_sent : 1, fin_sent : 1, fin_received : 1, end_told : 1, end_waits : 1, in_waits : 1;
+    bool shutdown_wanted : 1, notify_sent : 1, fin_sent : 1, fin_received : 1, end_told : 1, end_waits : 1,
+        in_waits : 1;
 };
 
 /* link.c */
 void link_set_state(struct link *l, enum link_state to);
-void link_finish(struct link *l, enum link_how how, int error, const char *why); /* closes; `closed` will be told */
-void link_wake(struct link *l);                                                  /* lets the event loop look again */
-void link_unwatch_socket(struct link *l);                                        /* before its descriptor is closed */
+void link_finish(struct link *l, enum link_how how, int error,
+                 const char *why);        /* closes; `closed` will be told */
+void link_wake(struct link *l);           /* lets the event loop look again */
+void link_unwatch_socket(struct link *l); /* before its descriptor is closed */
 void link_watch(struct link *l, enum link_event e);
 void link_broken(struct link *l, const char *call, int err);
 

@@ -33,9 +33,9 @@ struct model_room *model_find(const struct model *m, const char *name, size_t le
 {
     struct model_room *r;
 
-    TAILQ_FOREACH (r, &m->rooms, link)
-        if (strlen(r->name) == len && memcmp(r->name, name, len) == 0)
-            return r;
+    TAILQ_FOREACH(r, &m->rooms, link)
+    if (strlen(r->name) == len && memcmp(r->name, name, len) == 0)
+        return r;
     return NULL;
 }
 
@@ -64,7 +64,8 @@ void model_detach(struct model *m)
 {
     struct model_room *r;
 
-    TAILQ_FOREACH (r, &m->rooms, link) {
+    TAILQ_FOREACH(r, &m->rooms, link)
+    {
         r->joined = r->starting_over = false;
         r->target = 0;
         if (model_is_direct(r))
@@ -189,9 +190,9 @@ struct model_line *model_find_line(const struct model *m, const char *key, size_
 {
     struct model_line *line;
 
-    TAILQ_FOREACH (line, &m->lines, link) /* acks come in order: it is the first one, nearly always */
-        if (strlen(line->key) == len && memcmp(line->key, key, len) == 0)
-            return line;
+    TAILQ_FOREACH(line, &m->lines, link) /* acks come in order: it is the first one, nearly always */
+    if (strlen(line->key) == len && memcmp(line->key, key, len) == 0)
+        return line;
     return NULL;
 }
 
@@ -208,8 +209,8 @@ void model_forget_wire(struct model *m)
 {
     struct model_line *line;
 
-    TAILQ_FOREACH (line, &m->lines, link)
-        line->on_wire = false;
+    TAILQ_FOREACH(line, &m->lines, link)
+    line->on_wire = false;
 }
 
 void model_put_send(struct buf *b, const struct model_line *line)

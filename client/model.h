@@ -1,8 +1,9 @@
-/* model.h: what a user has: the rooms he is in and how far he has seen each, and the lines he said that are not yet
- * acknowledged. It knows the protocol's promises and no socket; client.h tells it what came.
+/* model.h: what a user has: the rooms he is in and how far he has seen each, and the lines he said that are
+ * not yet acknowledged. It knows the protocol's promises and no socket; client.h tells it what came.
  *
- * What always holds: a room's seq is that of the last message that was taken, and messages are taken in the order of
- * their seq, each once; a line is in the list from when it was said until its ack, its error, or the end. One thread. */
+ * What always holds: a room's seq is that of the last message that was taken, and messages are taken in the
+ * order of their seq, each once; a line is in the list from when it was said until its ack, its error, or the
+ * end. One thread. */
 #ifndef CLIENT_MODEL_H
 #define CLIENT_MODEL_H
 
@@ -14,7 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define MODEL_NICKS 256 /* remembered of each room, for completion; those that were heard of last */
+#define MODEL_NICKS    256 /* remembered of each room, for completion; those that were heard of last */
 #define MODEL_KEY_SIZE 40
 
 struct model_room {
@@ -22,13 +23,13 @@ struct model_room {
     char name[PROTOCOL_MAX_ROOM + 1]; /* or @nick: a direct conversation */
     char **nicks;                     /* the newest first */
     size_t nick_count;
-    uint64_t epoch; /* 0: not known yet */
-    uint64_t seq;   /* of the last message taken */
-    uint64_t target;   /* catching up until seq is that; 0: not */
-    uint64_t missed;   /* how many that were, when it began */
+    uint64_t epoch;  /* 0: not known yet */
+    uint64_t seq;    /* of the last message taken */
+    uint64_t target; /* catching up until seq is that; 0: not */
+    uint64_t missed; /* how many that were, when it began */
     uint64_t members;
-    bool wanted; /* to be joined again after a reconnect */
-    bool joined; /* on this connection */
+    bool wanted;        /* to be joined again after a reconnect */
+    bool joined;        /* on this connection */
     bool starting_over; /* its order was lost: everything is ignored until the answer to a join from 0 */
 };
 
@@ -60,7 +61,7 @@ void model_init(struct model *m);
 void model_deinit(struct model *m);
 
 struct model_room *model_find(const struct model *m, const char *name, size_t len); /* or NULL */
-struct model_room *model_get(struct model *m, const char *name, size_t len);        /* made where there is none */
+struct model_room *model_get(struct model *m, const char *name, size_t len); /* made where there is none */
 void model_remove(struct model *m, struct model_room *r);
 static inline bool model_is_direct(const struct model_room *r)
 {
@@ -71,8 +72,8 @@ static inline bool model_is_direct(const struct model_room *r)
 void model_detach(struct model *m);
 
 enum model_join {
-    MODEL_FRESH,     /* the first time */
-    MODEL_RESUMED,   /* goes on after seq; room->missed says how many are coming */
+    MODEL_FRESH,      /* the first time */
+    MODEL_RESUMED,    /* goes on after seq; room->missed says how many are coming */
     MODEL_START_OVER, /* another order than before: join again after 0 */
 };
 
@@ -80,8 +81,8 @@ enum model_join model_joined(struct model_room *r, uint64_t epoch, uint64_t seq,
 
 enum model_take {
     MODEL_NEW,
-    MODEL_SEEN,  /* it was there before: not to be shown again */
-    MODEL_HOLE,  /* new, but those from *hole to seq-1 never came and no gap stood for them */
+    MODEL_SEEN, /* it was there before: not to be shown again */
+    MODEL_HOLE, /* new, but those from *hole to seq-1 never came and no gap stood for them */
 };
 
 enum model_take model_take(struct model_room *r, uint64_t seq, uint64_t *hole);

@@ -1,12 +1,12 @@
 /* options.c: see options.h. */
 #include "client/options.h"
 
+#include "client/resolve.h"
 #include "client/trust.h"
 #include "common/buf.h"
 #include "common/mem.h"
 #include "common/tcp.h"
 #include "common/utf8.h"
-#include "client/resolve.h"
 #include "protocol/message.h"
 
 #include <getopt.h>
@@ -36,8 +36,8 @@ static const char help[] =
     "\n"
     "Who and where\n"
     "  -n, --nick NAME        the nick to be known by (default: your login name)\n"
-    "  -r, --room ROOM        a room to be in; may be given several times, the first one is talked to\n"
-    "                         (default: general)\n"
+    "  -r, --room ROOM        a room to be in, or @NICK; may be given several times, the first one is\n"
+    "                         talked to (default: general)\n"
     "The connection\n"
     "      --tls              speak TLS (default where the server is another machine)\n"
     "      --plain            speak plain TCP (default on this machine)\n"
@@ -81,6 +81,11 @@ bool options_is_room(const char *name)
            strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == len;
 }
 
+bool options_is_direct(const char *name)
+{
+    return name[0] == '@' && utf8_is_nick(name + 1, strlen(name + 1));
+}
+
 static bool parse_port(const char *text, uint16_t *port)
 {
     char *end;
@@ -109,7 +114,7 @@ static enum options_result parse_server(struct options *o, const char *text)
         end = colon;
     }
     if (colon != NULL && !parse_port(colon + 1, &o->port))
-        return wrong("%s is no port: a number from 1 to 65535 is expected", colon + 1);
+        return wrong("%s: behind the colon a port is expected, 1 to 65535", text);
     o->host = end > text ? mem_strndup(text, (size_t)(end - text)) : mem_strdup(DEFAULT_HOST);
     o->is_loopback = resolve_literal(o->host, o->port, &literal) ? tcp_addr_is_loopback(&literal)
                                                                  : strcasecmp(o->host, "localhost") == 0;
@@ -143,7 +148,8 @@ static void choose_nick(struct options *o)
 static enum options_result take_nick(struct options *o, const char *name)
 {
     if (!utf8_is_nick(name, strlen(name)))
-        return wrong("%s can't be a nick: 1 to %d bytes of letters, digits, _ - and . are", name, UTF8_NICK_MAX);
+        return wrong("%s can't be a nick: 1 to %d bytes of letters, digits, _ - and . are", name,
+                     UTF8_NICK_MAX);
     free(o->nick);
     o->nick = mem_strdup(name);
     o->nick_given = true;
@@ -152,8 +158,9 @@ static enum options_result take_nick(struct options *o, const char *name)
 
 static enum options_result take_room(struct options *o, const char *name)
 {
-    if (!options_is_room(name))
-        return wrong("%s can't be a room: 1 to %d of a-z 0-9 . _ and - are", name, PROTOCOL_MAX_ROOM);
+    if (!options_is_room(name) && !options_is_direct(name))
+        return wrong("%s can't be a room: 1 to %d of a-z 0-9 . _ and - are, or @ and a nick", name,
+                     PROTOCOL_MAX_ROOM);
     if (o->room_count == OPTIONS_ROOMS)
         return wrong("these are more than %d rooms", OPTIONS_ROOMS);
     o->rooms[o->room_count++] = name;
@@ -281,7 +288,8 @@ static enum options_result take(struct options *o, int option, char **argv)
     case '?':
         if (optopt > 0 && optopt < 256)
             return wrong("there is no option -%c: chat --help lists them", optopt);
-        return wrong("%s: there is no such option, or it takes no value: chat --help lists them", argv[optind - 1]);
+        return wrong("%s: there is no such option, or it takes no value: chat --help lists them",
+                     argv[optind - 1]);
     default:
         return take_flag(o, option);
     }
@@ -305,7 +313,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
         return ret;
     format_server(o);
     if (o->ca != NULL && !options_want_tls(o))
-        return wrong("--ca is about TLS, and this connection is plain: add --tls");
+        return wrong("--ca and --plain exclude each other: the issuers are those of TLS certificates");
     if (o->nick == NULL)
         choose_nick(o);
     if (o->room_count == 0 && !o->json)
@@ -323,5 +331,5 @@ void options_deinit(struct options *o)
 
 bool options_want_tls(const struct options *o)
 {
-    return o->tls != OPTIONS_AUTO ? o->tls == OPTIONS_YES : !o->is_loopback;
+    return o->tls != OPTIONS_AUTO ? o->tls == OPTIONS_YES : o->ca != NULL || !o->is_loopback;
 }

@@ -33,9 +33,10 @@ enum options_result {
 enum options_result options_parse(struct options *o, int argc, char **argv);
 void options_deinit(struct options *o);
 
-/* Whether to speak TLS: as asked for, else wherever the server is on another machine. */
+/* Whether to speak TLS: as asked for (--ca asks too), else wherever the server is on another machine. */
 bool options_want_tls(const struct options *o);
 
-bool options_is_room(const char *name); /* a room, not @nick */
+bool options_is_room(const char *name);   /* a room, not @nick */
+bool options_is_direct(const char *name); /* @nick */
 
 #endif

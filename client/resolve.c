@@ -1,5 +1,5 @@
-/* resolve.c: see resolve.h. The job is shared by the look-up's thread and the event loop; the last one of them frees it.
- * The thread says that it is done by closing its end of a pipe. */
+/* resolve.c: see resolve.h. The job is shared by the look-up's thread and the event loop; the last one of
+ * them frees it. The thread says that it is done by closing its end of a pipe. */
 #include "client/resolve.h"
 
 #include "common/mem.h"
@@ -18,6 +18,7 @@
 
 struct resolve {
     atomic_int refs;
+    atomic_bool is_found; /* what the thread wrote may be read */
     struct event *done_event;
     resolve_fn *done;
     void *arg;
@@ -66,6 +67,7 @@ static void *look_up(void *arg)
             tcp_addr_from(&r->found[r->count++], at->ai_addr);
     if (list != NULL)
         freeaddrinfo(list);
+    atomic_store(&r->is_found, true);
     close(r->write_fd);
     unref(r);
     return NULL;
@@ -82,7 +84,7 @@ static void on_done(evutil_socket_t fd, short what, void *arg)
 {
     struct resolve *r = arg;
     struct tcp_addr found[RESOLVE_MAX];
-    size_t count = r->count;
+    size_t count = atomic_load(&r->is_found) ? r->count : 0;
     const char *why = r->why != NULL ? r->why : "the name has no address";
     resolve_fn *done = r->done;
     void *owner = r->arg;
@@ -111,7 +113,8 @@ static int start_thread(struct resolve *r)
     return -err;
 }
 
-struct resolve *resolve_start(struct event_base *base, const char *host, uint16_t port, resolve_fn *done, void *arg)
+struct resolve *resolve_start(struct event_base *base, const char *host, uint16_t port, resolve_fn *done,
+                              void *arg)
 {
     struct resolve *r;
     int ends[2];

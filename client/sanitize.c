@@ -11,7 +11,11 @@
 static size_t decode(const char *p, size_t len, uint32_t *c)
 {
     unsigned char lead = (unsigned char)p[0];
-    size_t n = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : lead >= 0xf0 ? 4 : 0;
+    size_t n = lead < 0x80                   ? 1
+               : lead >= 0xc2 && lead < 0xe0 ? 2
+               : (lead & 0xf0) == 0xe0       ? 3
+               : lead >= 0xf0                ? 4
+                                             : 0;
 
     if (n == 0 || n > len || !utf8_is_valid(p, n))
         return 0;

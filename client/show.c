@@ -7,15 +7,16 @@
 #include <time.h>
 #include <utf8proc.h>
 
-#define NARROW 24 /* below that many columns wrapping does more harm than good */
+#define NARROW            24 /* below that many columns wrapping does more harm than good */
 #define ZERO_WIDTH_JOINER 0x200d
 
-#define DIM "\x1b[2m"
+#define DIM   "\x1b[2m"
 #define PLAIN "\x1b[0m"
 
 /* Readable on dark and on light ground; the last is no color at all where there are none. */
-static const char *const nick_colors[] = {"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m", "\x1b[35m", "\x1b[36m",
-                                          "\x1b[91m", "\x1b[92m", "\x1b[94m", "\x1b[95m", "\x1b[96m"};
+static const char *const nick_colors[] = {"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m",
+                                          "\x1b[35m", "\x1b[36m", "\x1b[91m", "\x1b[92m",
+                                          "\x1b[94m", "\x1b[95m", "\x1b[96m"};
 
 static void put_style(struct buf *b, const struct show_style *s, const char *code)
 {
@@ -67,8 +68,8 @@ int show_text_width(const char *text, size_t len)
     return width;
 }
 
-/* How many bytes of text fit into so many columns: up to the last space that does where there is one, but no less than
- * one character. */
+/* How many bytes of text fit into so many columns: up to the last space that does where there is one, but no
+ * less than one character. */
 static size_t fit(const char *text, size_t len, int columns)
 {
     utf8proc_int32_t c, before = 0;
@@ -95,7 +96,8 @@ static void put_indent(struct buf *b, int indent)
     buf_putf(b, "\n%*s", indent, "");
 }
 
-static void put_wrapped_line(struct buf *b, const struct show_style *s, const char *text, size_t len, int at, int indent)
+static void put_wrapped_line(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
+                             int indent)
 {
     if (s->width < NARROW) {
         buf_put(b, text, len);
@@ -119,7 +121,8 @@ static void put_wrapped_line(struct buf *b, const struct show_style *s, const ch
     }
 }
 
-void show_put_wrapped(struct buf *b, const struct show_style *s, const char *text, size_t len, int at, int indent)
+void show_put_wrapped(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
+                      int indent)
 {
     const char *lf;
 
@@ -141,8 +144,8 @@ static int put_time(struct buf *b, const struct show_style *s, uint64_t time_ms,
 
     localtime_r(&then, &at);
     localtime_r(&now, &today);
-    strftime(text, sizeof text, at.tm_yday == today.tm_yday && at.tm_year == today.tm_year ? "%H:%M " : "%b %d %H:%M ",
-             &at);
+    strftime(text, sizeof text,
+             at.tm_yday == today.tm_yday && at.tm_year == today.tm_year ? "%H:%M " : "%b %d %H:%M ", &at);
     put_style(b, s, DIM);
     buf_puts(b, text);
     put_style(b, s, PLAIN);
@@ -158,7 +161,8 @@ static int put_name(struct buf *b, const char *name, size_t len)
     return show_text_width(b->data + from, b->len - from);
 }
 
-void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m, uint64_t now_ms)
+void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
+                      uint64_t now_ms)
 {
     int indent = put_time(b, s, m->time_ms, now_ms), at = indent;
     struct buf text = {0};

@@ -1,5 +1,6 @@
-/* show.h: what the terminal shows, as text: messages with time, nick and colour, wrapped to its width, and the state of
- * the connection. Everything of others goes through sanitize.h here. No state; one thread (localtime). */
+/* show.h: what the terminal shows, as text: messages with time, nick and colour, wrapped to its width, and
+ * the state of the connection. Everything of others goes through sanitize.h here. No state; one thread
+ * (localtime). */
 #ifndef CLIENT_SHOW_H
 #define CLIENT_SHOW_H
 
@@ -22,14 +23,17 @@ struct show_message {
 };
 
 /* "19:02 ann: text", with the day where it is not today. */
-void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m, uint64_t now_ms);
+void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
+                      uint64_t now_ms);
 
 /* A line of chat's own: a mark ("·", "!", "✗"), then the text, which must be fit for a terminal. */
 void show_put_notice(struct buf *b, const struct show_style *s, const char *mark, const char *text);
 
-/* Appends text (fit for a terminal, LF kept) so that no line is wider than the style's, the first one beginning at
- * column `at`, and every further one with indent spaces: nothing that wraps can pass for a line of its own. */
-void show_put_wrapped(struct buf *b, const struct show_style *s, const char *text, size_t len, int at, int indent);
+/* Appends text (fit for a terminal, LF kept) so that no line is wider than the style's, the first one
+ * beginning at column `at`, and every further one with indent spaces: nothing that wraps can pass for a line
+ * of its own. */
+void show_put_wrapped(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
+                      int indent);
 int show_text_width(const char *text, size_t len);
 
 /* The connection of the moment, or the last one: `/tcp`. */

@@ -1,4 +1,5 @@
-/* show_tcp.c: the connection as `/tcp` shows it; see show.h. What the kernel says comes from TCP_INFO at that moment. */
+/* show_tcp.c: the connection as `/tcp` shows it; see show.h. What the kernel says comes from TCP_INFO at that
+ * moment. */
 #include "client/show.h"
 
 #include "client/explain.h"
@@ -28,15 +29,16 @@ static void put_bytes(struct buf *b, uint64_t n)
 static void put_head(struct buf *b, const struct lifecycle *life, const struct tcp_facts *f)
 {
     if (f->retransmits > 0)
-        buf_putf(b, "▲ STALLED %s  unacknowledged %u  sent again %u times  next in %ums", tcp_state_name(f->state), f->unacked,
-                 f->retransmits, f->rto_us / 1000);
+        buf_putf(b, "▲ STALLED %s  unacknowledged %u  sent again %u times  next in %ums",
+                 tcp_state_name(f->state), f->unacked, f->retransmits, f->rto_us / 1000);
     else if (life->self_ended || life->peer_ended)
         buf_putf(b, "◐ HALF-CLOSED %s", tcp_state_name(f->state));
     else
         buf_putf(b, "● %s", tcp_state_name(f->state));
 }
 
-static void put_flow(struct buf *b, const struct client *c, const struct lifecycle *life, const struct tcp_facts *f)
+static void put_flow(struct buf *b, const struct client *c, const struct lifecycle *life,
+                     const struct tcp_facts *f)
 {
     buf_putf(b, "  rtt %uµs  ↑", f->rtt_us);
     put_bytes(b, life->bytes_out);
@@ -46,7 +48,9 @@ static void put_flow(struct buf *b, const struct client *c, const struct lifecyc
     put_bytes(b, life->bytes_in);
     buf_puts(b, "  unsent ");
     put_bytes(b, f->unsent + link_unsent(c->link));
-    buf_puts(b, life->self_ended ? "  you ✕← server" : life->peer_ended ? "  you →✕ server" : "  you ⇄ server");
+    buf_puts(b, life->self_ended   ? "  you ✕← server"
+                : life->peer_ended ? "  you →✕ server"
+                                   : "  you ⇄ server");
 }
 
 static void put_ends(struct buf *b, const struct client *c, const struct lifecycle *life)
@@ -64,7 +68,8 @@ static void put_end_of(struct buf *b, const char *whose, bool ended, bool notify
     if (!ended && !notify)
         buf_putf(b, "%s side: open", whose);
     else if (is_tls)
-        buf_putf(b, "%s side: ended (%s, %s)", whose, notify ? "close_notify" : "no close_notify", ended ? "FIN" : "FIN to come");
+        buf_putf(b, "%s side: ended (%s, %s)", whose, notify ? "close_notify" : "no close_notify",
+                 ended ? "FIN" : "FIN to come");
     else
         buf_putf(b, "%s side: ended (FIN)", whose);
 }
@@ -86,9 +91,10 @@ static void put_no_connection(struct buf *b, const struct show_style *s, const s
     const struct lifecycle *life = link_life(c->link);
     struct buf text = {0};
 
-    show_put_notice(b, s, "✖", c->state == CLIENT_WAITING   ? "no connection; waiting to connect again"
-                               : c->state == CLIENT_CONNECTING ? "no connection yet; connecting"
-                                                             : "no connection; /reconnect makes one");
+    show_put_notice(b, s, "✖",
+                    c->state == CLIENT_WAITING      ? "no connection; waiting to connect again"
+                    : c->state == CLIENT_CONNECTING ? "no connection yet; connecting"
+                                                    : "no connection; /reconnect makes one");
     if (!life->established)
         return;
     buf_puts(&text, "the last one: ");

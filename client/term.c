@@ -17,7 +17,7 @@
 #include <readline/readline.h>
 
 #define AGAIN_US 2000000 /* within that time a second ^C leaves */
-#define HINT "· ^C once more, or /quit, leaves\n"
+#define HINT     "· ^C once more, or /quit, leaves\n"
 
 enum { SIGNALS = 6 };
 
@@ -69,7 +69,8 @@ static void drop_typed(void)
     draw_again();
 }
 
-/* Enter. The typed line is taken off the screen: it comes back as a message, or as a notice of why it did not. */
+/* Enter. The typed line is taken off the screen: it comes back as a message, or as a notice of why it did
+ * not. */
 static int accept_line(int count, int key)
 {
     char *text = mem_strdup(rl_line_buffer);
@@ -187,7 +188,7 @@ static void set_up_readline(void)
     rl_readline_name = "chat";
     rl_catch_signals = rl_catch_sigwinch = 0;
     rl_completion_query_items = -1; /* that question would hold up everything */
-    rl_completer_word_break_characters = (char *)(uintptr_t)" \t\n";
+    rl_completer_word_break_characters = (char *)(uintptr_t) " \t\n";
     rl_attempted_completion_function = complete;
     rl_initialize();
     rl_variable_bind("page-completions", "off");
@@ -250,12 +251,7 @@ void term_set_prompt(const char *prompt)
 
 int term_width(void)
 {
-    int rows = 0, columns = 0;
-    struct winsize size;
+    struct winsize size; /* readline learns of a new one a moment later */
 
-    if (ready)
-        rl_get_screen_size(&rows, &columns);
-    else if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
-        columns = size.ws_col;
-    return columns;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }

@@ -1,8 +1,8 @@
 /* term.h: the terminal: a line that is being typed at the bottom, and what is printed above it.
  *
- * GNU readline's callback interface on the event loop: nothing blocks but a paste that is still coming in. What is
- * printed during one turn of the loop is written at its end, at once, and the typed line is drawn again below it.
- * There is one terminal, so this is a module and no object. */
+ * GNU readline's callback interface on the event loop: nothing blocks but a paste that is still coming in.
+ * What is printed during one turn of the loop is written at its end, at once, and the typed line is drawn
+ * again below it. There is one terminal, so this is a module and no object. */
 #ifndef CLIENT_TERM_H
 #define CLIENT_TERM_H
 
@@ -11,11 +11,12 @@
 #include <stddef.h>
 
 struct term_handler {
-    void (*line)(void *owner, const char *text); /* Enter. What was pasted may have several lines, with LF between */
-    void (*end)(void *owner);                    /* ^D on an empty line, ^C twice, SIGTERM, a terminal that went away */
+    void (*line)(void *owner,
+                 const char *text); /* Enter. What was pasted may have several lines, with LF between */
+    void (*end)(void *owner);       /* ^D on an empty line, ^C twice, SIGTERM, a terminal that went away */
 
-    /* The words that the one from start to the cursor can become, for TAB: an array that ends with NULL, of strings;
-     * both are taken over and freed. NULL: none. */
+    /* The words that the one from start to the cursor can become, for TAB: an array that ends with NULL, of
+     * strings; both are taken over and freed. NULL: none. */
     char **(*complete)(void *owner, const char *line, size_t start, const char *word);
 };
 
@@ -26,6 +27,6 @@ void term_deinit(void); /* the terminal is as it was; once or more */
 void term_print(const char *text, size_t len);
 
 void term_set_prompt(const char *prompt); /* colours in \001 \002, as readline wants it */
-int term_width(void);                     /* columns */
+int term_width(void);                     /* columns; 0 where that is not known */
 
 #endif

@@ -28,7 +28,8 @@ static bool split(char *line, char **server, char **fingerprint)
     return *server != NULL && *fingerprint != NULL;
 }
 
-int trust_look_up(const char *file, const char *server, const char *fingerprint, char known[TLS_FINGERPRINT_SIZE])
+int trust_look_up(const char *file, const char *server, const char *fingerprint,
+                  char known[TLS_FINGERPRINT_SIZE])
 {
     char line[LINE_SIZE], *name, *kept;
     int answer = TRUST_NEW;

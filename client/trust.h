@@ -1,7 +1,7 @@
 /* trust.h: the known-hosts file: which certificate each server had when it was first met.
  *
- * A line is `HOST:PORT SHA256:…`; lines that begin with # are remarks. The file is made with mode 0600, its directory
- * with 0700; a server is added by one append, so that two chats at once cannot tear it. */
+ * A line is `HOST:PORT SHA256:…`; lines that begin with # are remarks. The file is made with mode 0600, its
+ * directory with 0700; a server is added by one append, so that two chats at once cannot tear it. */
 #ifndef CLIENT_TRUST_H
 #define CLIENT_TRUST_H
 
@@ -13,14 +13,16 @@ enum trust_answer {
     TRUST_CHANGED, /* another one was kept */
 };
 
-/* An enum trust_answer, or -errno where the file is there and can't be read. known gets the fingerprint that was kept
- * where it changed. */
-int trust_look_up(const char *file, const char *server, const char *fingerprint, char known[TLS_FINGERPRINT_SIZE]);
+/* An enum trust_answer, or -errno where the file is there and can't be read. known gets the fingerprint that
+ * was kept where it changed. */
+int trust_look_up(const char *file, const char *server, const char *fingerprint,
+                  char known[TLS_FINGERPRINT_SIZE]);
 
 /* 0 or -errno. */
 int trust_add(const char *file, const char *server, const char *fingerprint);
 
-/* $XDG_CONFIG_HOME/chat/known_hosts, else ~/.config/chat/known_hosts; NULL where there is no home. The caller frees. */
+/* $XDG_CONFIG_HOME/chat/known_hosts, else ~/.config/chat/known_hosts; NULL where there is no home. The caller
+ * frees. */
 char *trust_default_file(void);
 
 #endif

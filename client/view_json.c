@@ -1,6 +1,6 @@
-/* view_json.c: chat for scripts: requests of the protocol as lines on standard input, every line of the server and some
- * events of chat's own on standard output. chat(1) describes both. One connection: what comes after a loss is the
- * script's to decide. */
+/* view_json.c: chat for scripts: requests of the protocol as lines on standard input, every line of the
+ * server and some events of chat's own on standard output. chat(1) describes both. One connection: what comes
+ * after a loss is the script's to decide. */
 #include "client/chat.h"
 #include "client/feed.h"
 #include "client/leave.h"
@@ -37,7 +37,8 @@ static void raw(void *view, const char *line, size_t len)
     struct buf copy = {0};
 
     buf_put(&copy, line, len);
-    if (codec_decode(copy.data, len, &m, &where) == CODEC_OK) { /* else it is no line of the protocol: over says so */
+    if (codec_decode(copy.data, len, &m, &where) ==
+        CODEC_OK) { /* else it is no line of the protocol: over says so */
         sanitize_put_json(&v->out, line, len);
         buf_put_literal(&v->out, "\n");
         write_out(v);
@@ -79,11 +80,16 @@ static void add_connection(struct json_view *v)
 static const char *event_name(enum link_event e)
 {
     static const char *const names[] = {
-        [LINK_RESOLVING] = "resolve",        [LINK_CONNECTING] = "connect",
-        [LINK_CONNECTED] = "connected",      [LINK_SECURED] = "tls-handshake",
-        [LINK_NOTIFY_SENT] = "send-close-notify", [LINK_FIN_SENT] = "shutdown",
-        [LINK_NOTIFY_RECEIVED] = "recv-close-notify", [LINK_FIN_RECEIVED] = "recv-fin",
-        [LINK_RST_RECEIVED] = "recv-rst",    [LINK_CLOSING] = "close",
+        [LINK_RESOLVING] = "resolve",
+        [LINK_CONNECTING] = "connect",
+        [LINK_CONNECTED] = "connected",
+        [LINK_SECURED] = "tls-handshake",
+        [LINK_NOTIFY_SENT] = "send-close-notify",
+        [LINK_FIN_SENT] = "shutdown",
+        [LINK_NOTIFY_RECEIVED] = "recv-close-notify",
+        [LINK_FIN_RECEIVED] = "recv-fin",
+        [LINK_RST_RECEIVED] = "recv-rst",
+        [LINK_CLOSING] = "close",
     };
 
     return names[e];
@@ -153,7 +159,8 @@ static void refuse(struct json_view *v, const char *why)
     end_event(v);
 }
 
-/* NULL where the line may go to the server. Types and fields are the server's to judge: it may know more than this chat. */
+/* NULL where the line may go to the server. Types and fields are the server's to judge: it may know more than
+ * this chat. */
 static const char *find_fault(const char *line, size_t len)
 {
     struct buf copy = {0};
@@ -170,7 +177,9 @@ static const char *find_fault(const char *line, size_t len)
         return "hello is said by chat itself: see --nick and --on-eof";
     if (ret == CODEC_OK)
         return NULL;
-    return ret == CODEC_TWICE ? "a field stands twice" : where != NULL ? where : "this is not one JSON object";
+    return ret == CODEC_TWICE ? "a field stands twice"
+           : where != NULL    ? where
+                              : "this is not one JSON object";
 }
 
 static void feed_line(void *owner, const char *line, size_t len)

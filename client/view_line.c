@@ -1,13 +1,14 @@
 /* view_line.c: chat on a terminal: what is shown of what comes, and where what is typed goes. See line.h.
  *
- * A line that was typed is taken off the screen and comes back as the room's message, in its place in the room's order;
- * one that waits longer than a moment is shown as pending, one that fails as not sent. */
+ * A line that was typed is taken off the screen and comes back as the room's message, in its place in the
+ * room's order; one that waits longer than a moment is shown as pending, one that fails as not sent. */
 #include "client/line.h"
 
 #include "client/explain.h"
 #include "client/sanitize.h"
 #include "client/term.h"
 #include "common/clock.h"
+#include "protocol/codec.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -15,10 +16,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define FIRST_LINES 10       /* of a room's history, on going in */
-#define PATIENCE_US 1500000  /* after which a line is shown as pending */
-#define QUIT_MS 3000
-#define RE_PREFIX "line."
+#define FIRST_LINES 10      /* of a room's history, on going in */
+#define PATIENCE_US 1500000 /* after which a line is shown as pending */
+#define QUIT_MS     3000
+#define RE_PREFIX   "line."
 
 void line_flush(struct line_view *v)
 {
@@ -75,7 +76,8 @@ void line_say(struct line_view *v, const char *room, const char *text, size_t le
     else if (ret == -EILSEQ)
         line_notice(v, "✗", "not sent: it is not text in UTF-8");
     else if (ret == -EPIPE)
-        line_notice(v, "✗", "not sent: you have ended your side of the connection; /reconnect makes a new one");
+        line_notice(v, "✗",
+                    "not sent: you have ended your side of the connection; /reconnect makes a new one");
 }
 
 /* One line of what was typed or pasted. */
@@ -181,8 +183,8 @@ static void show_topic(struct line_view *v, const struct message *m, const struc
     const struct value *nick = get_string(m, FIELD_NICK), *text = get_string(m, FIELD_TEXT);
 
     if (nick != NULL && text != NULL)
-        line_notice(v, "·", "%.*s has set the topic of %.*s: %.*s", (int)nick->len, nick->text, (int)room->len, room->text,
-                    (int)text->len, text->text);
+        line_notice(v, "·", "%.*s has set the topic of %.*s: %.*s", (int)nick->len, nick->text,
+                    (int)room->len, room->text, (int)text->len, text->text);
 }
 
 static void show_room(struct line_view *v, const struct message *m, const struct value *room)
@@ -195,11 +197,20 @@ static void show_room(struct line_view *v, const struct message *m, const struct
                 topic != NULL ? topic->text : "");
 }
 
+/* Whether a line answers a command that was typed. */
+static bool is_asked(const struct message *m)
+{
+    const struct value *re = get_string(m, FIELD_RE);
+
+    return re != NULL && re->len > sizeof RE_PREFIX - 1 &&
+           memcmp(re->text, RE_PREFIX, sizeof RE_PREFIX - 1) == 0;
+}
+
 static void collect_member(struct line_view *v, const struct message *m)
 {
     const struct value *nick = get_string(m, FIELD_NICK);
 
-    if (nick == NULL)
+    if (nick == NULL || !is_asked(m))
         return;
     if (v->names.len > 0)
         buf_puts(&v->names, ", ");
@@ -209,7 +220,7 @@ static void collect_member(struct line_view *v, const struct message *m)
 /* The end of an answer: of `who`, where names were gathered. */
 static void show_end(struct line_view *v, const struct message *m)
 {
-    if (v->names.len == 0)
+    if (v->names.len == 0 || !is_asked(m))
         return;
     buf_put(&v->names, "", 1);
     buf_putf(&v->out, "· %llu here: ", (unsigned long long)get_uint(m, FIELD_COUNT));
@@ -225,8 +236,7 @@ static void show_error(struct line_view *v, const struct message *m)
     const struct value *text = get_string(m, FIELD_TEXT), *re = get_string(m, FIELD_RE);
 
     /* What is about a line said is shown with that line. */
-    if (text != NULL && (re == NULL || (re->len > 5 && (memcmp(re->text, RE_PREFIX, 5) == 0 ||
-                                                        memcmp(re->text, "chat.", 5) == 0))))
+    if (text != NULL && (re == NULL || is_asked(m) || (re->len > 5 && memcmp(re->text, "chat.", 5) == 0)))
         line_notice(v, "!", "%.*s", (int)text->len, text->text);
 }
 
@@ -251,9 +261,23 @@ static void on_message(void *view, const struct message *m)
         show_topic(v, m, room);
     else if (m->type == MESSAGE_ROOM)
         show_room(v, m, room);
-    else if (m->type == MESSAGE_JOINED && get_string(m, FIELD_TOPIC) != NULL && get_string(m, FIELD_TOPIC)->len > 0)
-        line_notice(v, "·", "%.*s is about: %.*s", (int)room->len, room->text, (int)get_string(m, FIELD_TOPIC)->len,
-                    get_string(m, FIELD_TOPIC)->text);
+    else if (m->type == MESSAGE_JOINED && get_string(m, FIELD_TOPIC) != NULL &&
+             get_string(m, FIELD_TOPIC)->len > 0)
+        line_notice(v, "·", "%.*s is about: %.*s", (int)room->len, room->text,
+                    (int)get_string(m, FIELD_TOPIC)->len, get_string(m, FIELD_TOPIC)->text);
+}
+
+/* Who is here, for completion: the answer is heard by the model and not shown. */
+static void ask_names(struct line_view *v, const struct model_room *r)
+{
+    struct buf b = {0};
+
+    codec_begin(&b, MESSAGE_WHO);
+    codec_add_text(&b, FIELD_ROOM, r->name);
+    codec_add_text(&b, FIELD_ID, "chat.names");
+    codec_end(&b);
+    client_request(&v->chat->client, b.data, b.len);
+    buf_deinit(&b);
 }
 
 static void on_room(void *view, struct model_room *r, bool joined)
@@ -271,6 +295,8 @@ static void on_room(void *view, struct model_room *r, bool joined)
     else
         line_notice(v, "·", "you are in %s, with %llu other%s", r->name, (unsigned long long)(r->members - 1),
                     r->members == 2 ? "" : "s");
+    if (r->members > 1 && r->members <= MODEL_NICKS)
+        ask_names(v, r);
     if (r->seq > 0)
         command_ask_history(v, r->name, r->seq + 1, FIRST_LINES);
 }
@@ -292,8 +318,8 @@ static void greet(struct line_view *v, const char *text)
 static void on_news(void *view, enum client_news what, const char *text)
 {
     struct line_view *v = view;
-    bool is_trouble = what == CLIENT_LOST || what == CLIENT_RETRYING || what == CLIENT_NICK || what == CLIENT_GAP ||
-                      what == CLIENT_PROBLEM || what == CLIENT_STARTED_OVER;
+    bool is_trouble = what == CLIENT_LOST || what == CLIENT_RETRYING || what == CLIENT_NICK ||
+                      what == CLIENT_GAP || what == CLIENT_PROBLEM || what == CLIENT_STARTED_OVER;
 
     if (what == CLIENT_CONNECTED)
         greet(v, text);
@@ -330,7 +356,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct model_line *line;
 
     (void)fd, (void)what;
-    TAILQ_FOREACH (line, &v->chat->client.model.lines, link) {
+    TAILQ_FOREACH(line, &v->chat->client.model.lines, link)
+    {
         if (now - line->said_us < PATIENCE_US)
             break;
         if (!line->shown)
@@ -370,7 +397,8 @@ static bool want_color(const struct options *o)
 
     if (o->color != OPTIONS_AUTO)
         return o->color == OPTIONS_YES;
-    return (no == NULL || no[0] == '\0') && isatty(STDOUT_FILENO) && kind != NULL && strcmp(kind, "dumb") != 0;
+    return (no == NULL || no[0] == '\0') && isatty(STDOUT_FILENO) && kind != NULL &&
+           strcmp(kind, "dumb") != 0;
 }
 
 void view_line_run(struct chat *chat)

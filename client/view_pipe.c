@@ -1,5 +1,6 @@
-/* view_pipe.c: chat with its input from a pipe or a file: each line is said in the first room, what is said by others
- * and oneself is printed as `nick: text`. At the end of input it ends its side and waits for the server's end. */
+/* view_pipe.c: chat with its input from a pipe or a file: each line is said in the first room, what is said
+ * by others and oneself is printed as `nick: text`. At the end of input it ends its side and waits for the
+ * server's end. */
 #include "client/chat.h"
 #include "client/explain.h"
 #include "client/feed.h"
@@ -60,8 +61,8 @@ static void print_message(void *view, const struct message *m)
 static void complain_news(void *view, enum client_news what, const char *text)
 {
     struct pipe_view *v = view;
-    bool is_trouble = what == CLIENT_LOST || what == CLIENT_RETRYING || what == CLIENT_NICK || what == CLIENT_GAP ||
-                      what == CLIENT_CERTIFICATE || what == CLIENT_PROBLEM;
+    bool is_trouble = what == CLIENT_LOST || what == CLIENT_RETRYING || what == CLIENT_NICK ||
+                      what == CLIENT_GAP || what == CLIENT_CERTIFICATE || what == CLIENT_PROBLEM;
 
     if (is_trouble || v->chat->options.verbose)
         chat_complain(text);

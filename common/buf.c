@@ -28,19 +28,21 @@ char *buf_reserve(struct buf *b, size_t more)
 
 void buf_putf(struct buf *b, const char *format, ...)
 {
+    char *at = buf_reserve(b, 128);
+    size_t size = b->cap - b->len;
     va_list args;
     int n;
 
     va_start(args, format);
-    n = vsnprintf(NULL, 0, format, args);
+    n = vsnprintf(at, size, format, args);
     va_end(args);
-    if (n <= 0)
-        return;
-    buf_reserve(b, (size_t)n + 1);
-    va_start(args, format);
-    vsnprintf(b->data + b->len, (size_t)n + 1, format, args);
-    va_end(args);
-    b->len += (size_t)n;
+    if (n > 0 && (size_t)n >= size) {
+        at = buf_reserve(b, (size_t)n + 1);
+        va_start(args, format);
+        vsnprintf(at, (size_t)n + 1, format, args);
+        va_end(args);
+    }
+    b->len += n > 0 ? (size_t)n : 0;
 }
 
 void buf_put_uint(struct buf *b, uint64_t value)

@@ -52,9 +52,9 @@ void clock_format_duration(uint64_t us, char *out, size_t size)
     if (us < 1000)
         snprintf(out, size, "%uus", (unsigned)us);
     else if (us < 1000000)
-        snprintf(out, size, "%.1fms", (double)us / 1e3);
+        snprintf(out, size, "%u.%ums", (unsigned)(us / 1000), (unsigned)(us / 100 % 10));
     else if (us < 60000000)
-        snprintf(out, size, "%.1fs", (double)us / 1e6);
+        snprintf(out, size, "%u.%us", (unsigned)(us / 1000000), (unsigned)(us / 100000 % 10));
     else if (us < 3600000000U)
         snprintf(out, size, "%um%02us", (unsigned)(us / 60000000U), (unsigned)(us / 1000000U % 60));
     else

@@ -18,15 +18,24 @@ static const char *side_name = "server";
 static char id_prefix[16];
 static atomic_uint_fast64_t last_id;
 
-void lifecycle_set_side(const char *side)
+static size_t put_digits(uint64_t number, size_t n)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    uint64_t at = clock_wall_us() / 100000 << 22 | ((uint64_t)getpid() & 0x3fffff); /* no two programs have the same */
-    size_t n = 0;
+
+    for (; number > 0 && n < sizeof id_prefix - 1; number /= 36)
+        id_prefix[n++] = digits[number % 36];
+    return n;
+}
+
+/* The time in tenths of a second: a restart gets another prefix. Clients that append to one log may have been started in
+ * the same one: what tells them apart is the process. */
+void lifecycle_set_side(const char *side)
+{
+    size_t n = put_digits(clock_wall_us() / 100000, 0);
 
     side_name = side;
-    for (; at > 0 && n < sizeof id_prefix - 1; at /= 36)
-        id_prefix[n++] = digits[at % 36];
+    if (strcmp(side, "client") == 0)
+        n = put_digits((uint64_t)getpid(), n);
     id_prefix[n] = '\0';
 }
 
@@ -231,8 +240,9 @@ static void note_end(struct lifecycle *l, enum lifecycle_end who)
         l->ended_first = (uint8_t)who;
         l->first_end_us = now;
         l->msgs_at_first_end = who == LIFECYCLE_PEER ? l->msgs_out : l->msgs_in;
-    } else if (l->second_end_us == 0 && l->ended_first != who) {
-        l->second_end_us = now;
+    } else if (!l->both_ended && l->ended_first != who) {
+        l->both_ended = true;
+        l->first_end_us = now - l->first_end_us;
     }
 }
 
@@ -258,7 +268,7 @@ void lifecycle_recv_fin(struct lifecycle *l, int fd)
         return;
     tcp_get_facts(fd, &facts);
     lifecycle_trace_call(l, "recv", 0, &facts, more);
-    if (l->self_ended && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
+    if (l->self_ended && !l->passive && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
         put_event(l, "recv-fin", "recv", 0, "TIME_WAIT", "inferred", more);
     else
         put_event(l, "recv-fin", "recv", 0, tcp_state_name(facts.state), facts.source, more);
@@ -285,7 +295,8 @@ void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
         return;
     tcp_get_facts(fd, &facts);
     lifecycle_trace_call(l, "shutdown(WR)", ret, &facts, NULL);
-    if (ret == 0 && l->peer_ended && facts.state == TCP_STATE_CLOSED)
+    l->passive = ret == 0 && (l->peer_ended || facts.state == TCP_STATE_CLOSED); /* its FIN may wait to be read */
+    if (l->passive && facts.state == TCP_STATE_CLOSED)
         put_event(l, "shutdown", "shutdown", ret, "LAST_ACK", "inferred", "how=SHUT_WR then=CLOSED");
     else
         put_event(l, "shutdown", "shutdown", ret, tcp_state_name(facts.state), facts.source, "how=SHUT_WR");
@@ -327,7 +338,7 @@ static const char *how_it_ended(const struct lifecycle *l, bool abort, uint64_t 
 
 static uint64_t half_closed_us(const struct lifecycle *l)
 {
-    return l->second_end_us > 0 ? l->second_end_us - l->first_end_us : 0;
+    return l->both_ended ? l->first_end_us : 0;
 }
 
 static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, long ret, const char *how,

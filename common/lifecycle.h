@@ -26,14 +26,15 @@ enum lifecycle_end { LIFECYCLE_NONE, LIFECYCLE_SELF, LIFECYCLE_PEER };
 struct lifecycle {
     uint64_t id;       /* 0 before lifecycle_begin and after the close line */
     uint64_t began_us; /* monotonic, as all below */
-    uint64_t first_end_us, second_end_us;
+    uint64_t first_end_us; /* when the first side ended; once both have, how long it was half-closed */
     uint64_t bytes_in, bytes_out; /* of the application: what TLS carried, not its records */
     uint32_t msgs_in, msgs_out;   /* lines */
     uint32_t msgs_at_first_end;   /* in the direction that stayed open */
     struct tcp_addr peer;
     uint8_t ended_first;  /* enum lifecycle_end */
     uint8_t traced_state; /* enum tcp_state: the last one in the event log */
-    bool is_tls : 1, self_ended : 1, peer_ended : 1; /* by FIN */
+    bool is_tls : 1, both_ended : 1, passive : 1; /* passive: by TCP, the peer closed first */
+    bool self_ended : 1, peer_ended : 1; /* by FIN */
     bool got_notify : 1, sent_notify : 1;            /* TLS close_notify (RFC 8446, section 6.1) */
     bool was_reset : 1, was_truncated : 1, was_refused : 1, timed_out : 1, established : 1, quiet : 1;
     bool traced_ends : 1;

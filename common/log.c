@@ -4,6 +4,7 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define BATCH_MAX (256 * 1024) /* bytes that a thread gathers before it writes early */
@@ -187,20 +189,48 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     log_line(line, (size_t)n);
 }
 
+/* The length of the character at value, of which there are len > 0 bytes, where a log may hold it; 0 for a control
+ * character, also one of U+0080 to U+009F, and for what is no UTF-8. */
+static size_t printable_len(const char *value, size_t len)
+{
+    const unsigned char *p = (const unsigned char *)value;
+    size_t n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+
+    if (p[0] < 0x80)
+        return p[0] >= ' ' && p[0] != 0x7f;
+    return n <= len && utf8_is_valid(value, n) && !(p[0] == 0xc2 && p[1] < 0xa0) ? n : 0;
+}
+
 static bool is_plain(const char *value, size_t len)
 {
+    size_t n;
+
     if (len == 0 || len >= LOG_QUOTED_SIZE)
         return false;
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)value[i] <= ' ' || value[i] == '"' || value[i] == '=' || value[i] == '\\' ||
-            value[i] == 0x7f)
+    for (size_t i = 0; i < len; i += n) {
+        n = printable_len(value + i, len - i);
+        if (n == 0 || value[i] == ' ' || value[i] == '"' || value[i] == '=' || value[i] == '\\')
             return false;
+    }
     return true;
+}
+
+/* Appends the character of n bytes at value, or one byte in hexadecimal where n is 0; says how many bytes it made. */
+static size_t put_quoted(char *out, const char *value, size_t n)
+{
+    size_t made = 0;
+
+    if (n == 0)
+        return (size_t)snprintf(out, 5, "\\x%02x", (unsigned char)*value);
+    if (*value == '"' || *value == '\\')
+        out[made++] = '\\';
+    memcpy(out + made, value, n);
+    return made + n;
 }
 
 const char *log_quote(const char *value, size_t len, char out[LOG_QUOTED_SIZE])
 {
-    size_t n = 0;
+    size_t n = 0, taken;
 
     if (is_plain(value, len)) {
         memcpy(out, value, len);
@@ -208,16 +238,9 @@ const char *log_quote(const char *value, size_t len, char out[LOG_QUOTED_SIZE])
         return out;
     }
     out[n++] = '"';
-    for (size_t i = 0; i < len && n < LOG_QUOTED_SIZE - 8; i++) {
-        unsigned char c = (unsigned char)value[i];
-
-        if (c < ' ' || c == 0x7f) {
-            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
-        } else {
-            if (c == '"' || c == '\\')
-                out[n++] = '\\';
-            out[n++] = (char)c;
-        }
+    for (size_t i = 0; i < len && n < LOG_QUOTED_SIZE - 8; i += taken > 0 ? taken : 1) {
+        taken = printable_len(value + i, len - i);
+        n += put_quoted(out + n, value + i, taken);
     }
     out[n++] = '"';
     out[n] = '\0';

@@ -36,8 +36,8 @@ void log_line(const char *line, size_t len);
 
 #define LOG_QUOTED_SIZE 400
 
-/* Makes value fit for a line: as it is where it is a plain word, else in double quotes, with `"`, `\` and control
- * characters escaped; cut where it is longer than out. Returns out. */
+/* Makes value fit for a line: as it is where it is a plain word, else in double quotes, with `"`, `\`, control
+ * characters and what is no UTF-8 escaped; cut, between characters, where it is longer than out. Returns out. */
 const char *log_quote(const char *value, size_t len, char out[LOG_QUOTED_SIZE]);
 const char *log_quote_text(const char *value, char out[LOG_QUOTED_SIZE]);
 

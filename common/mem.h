@@ -14,4 +14,7 @@ void *mem_realloc(void *old, size_t size);
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 
+/* Gives freed pages back to the system, some ms of work: after a burst that has left many holes. Platform file. */
+void mem_trim(void);
+
 #endif

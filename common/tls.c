@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #define SELF_SIGNED_DAYS 3650
-#define PATH_SIZE 4096
+#define PATH_SIZE        4096
+#define HELLO_LIST_MAX   512 /* bytes of one list in a ClientHello */
 
 static const unsigned char alpn[] = "\006chat/1";
 
@@ -38,6 +39,41 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outle
                    OPENSSL_NPN_NEGOTIATED
                ? SSL_TLSEXT_ERR_OK
                : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* OpenSSL keeps the client's lists for the life of the connection, as long as they are: what no client needs is refused. */
+static int check_hello(SSL *ssl, int *alert, void *arg)
+{
+    const unsigned char *data;
+    size_t count = 0, len;
+    int *types = NULL, ok = 1;
+
+    (void)arg;
+    if (SSL_client_hello_get0_ciphers(ssl, &data) > HELLO_LIST_MAX ||
+        SSL_client_hello_get1_extensions_present(ssl, &types, &count) != 1)
+        ok = 0;
+    for (size_t i = 0; ok && i < count; i++)
+        if (types[i] != TLSEXT_TYPE_key_share && types[i] != TLSEXT_TYPE_padding && types[i] != TLSEXT_TYPE_psk &&
+            SSL_client_hello_get0_ext(ssl, (unsigned)types[i], &data, &len) == 1 && len > HELLO_LIST_MAX)
+            ok = 0;
+    OPENSSL_free(types);
+    if (!ok)
+        *alert = SSL_AD_DECODE_ERROR;
+    return ok ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
+}
+
+/* Of what both sides can do, what holds the least memory and takes the least time: one key exchange that is quick and one that
+ * everybody has, and the suite whose keys and transcript are the shortest first. */
+static void prefer_small(SSL_CTX *ctx)
+{
+    const EVP_PKEY *key = SSL_CTX_get0_privatekey(ctx);
+
+    SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION);
+    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384");
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set1_groups_list(ctx, "X25519:P-256");
+    if (key != NULL && EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_bits(key) == 256)
+        SSL_CTX_set1_sigalgs_list(ctx, "ECDSA+SHA256");
 }
 
 static SSL_CTX *new_context(const SSL_METHOD *with, char err[TLS_ERROR_SIZE])
@@ -78,7 +114,7 @@ static X509 *make_certificate(EVP_PKEY *key)
     if (cert == NULL || RAND_bytes(serial, sizeof serial) != 1)
         abort();
     gethostname(host, sizeof host - 1);
-    serial[0] &= 0x7f;
+    serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and no leading zero byte: DER has the shortest form only */
     X509_set_version(cert, 2);
     ASN1_STRING_set(X509_get_serialNumber(cert), serial, sizeof serial);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
@@ -169,6 +205,8 @@ SSL_CTX *tls_new_server(const char *cert, const char *key, const char *dir, unsi
         SSL_CTX_free(ctx);
         return NULL;
     }
+    prefer_small(ctx);
+    SSL_CTX_set_client_hello_cb(ctx, check_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
     SSL_CTX_set_num_tickets(ctx, tickets);
     if (tickets == 0)

@@ -1,12 +1,13 @@
 /* transport.c: see transport.h. The thread that owns the connection.
  *
- * An SSL reads from and writes to a BIO of our own: reading takes from the bytes that were fed, writing appends to a
- * buffer that all transports of a thread share, because a turn encrypts for one connection, writes, and goes on to the
- * next one. Only what the kernel refuses is moved to memory of the connection's own. */
+ * The SSLs of a thread read from and write to one BIO of our own: reading takes from the bytes that were fed, writing
+ * appends to a buffer; `current` says for whom. All that is shared because a turn works for one connection, writes, and goes
+ * on to the next one: only what the kernel refuses is moved to memory of the connection's own. */
 #include "common/transport.h"
 
 #include "common/buf.h"
 #include "common/mem.h"
+#include "common/tls.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -17,12 +18,16 @@
 
 struct transport {
     SSL *ssl;
-    const char *in; /* what was fed and not yet taken */
-    size_t in_len;
     char *parked; /* output of an earlier turn, or NULL */
-    size_t parked_len, parked_at;
+    uint32_t parked_len, parked_at;
     const char *error; /* static text, or NULL */
 };
+
+/* Of the thread: the one BIO of all its connections, whom OpenSSL is working for, and what was fed and is not taken yet. */
+static _Thread_local BIO *shared_bio;
+static _Thread_local struct transport *current, *fed;
+static _Thread_local const char *input;
+static _Thread_local size_t input_len;
 
 static _Thread_local struct buf shared;
 static _Thread_local struct transport *shared_owner;
@@ -33,29 +38,28 @@ static pthread_once_t method_once = PTHREAD_ONCE_INIT;
 
 static int bio_read(BIO *bio, char *to, int size)
 {
-    struct transport *t = BIO_get_data(bio);
-    size_t n = t->in_len < (size_t)size ? t->in_len : (size_t)size;
+    size_t n = fed != current ? 0 : input_len < (size_t)size ? input_len : (size_t)size;
 
     BIO_clear_retry_flags(bio);
     if (n == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
-    memcpy(to, t->in, n);
-    t->in += n;
-    t->in_len -= n;
+    memcpy(to, input, n);
+    input += n;
+    input_len -= n;
     return (int)n;
 }
 
 static int bio_write(BIO *bio, const char *from, int len)
 {
-    struct transport *t = BIO_get_data(bio);
+    struct transport *t = current;
 
     BIO_clear_retry_flags(bio);
     if (t->parked != NULL) {
         t->parked = mem_realloc(t->parked, t->parked_len + (size_t)len);
         memcpy(t->parked + t->parked_len, from, (size_t)len);
-        t->parked_len += (size_t)len;
+        t->parked_len += (uint32_t)len;
         return len;
     }
     if (shared_owner != t) {
@@ -83,19 +87,28 @@ static void make_method(void)
     BIO_meth_set_ctrl(method, bio_ctrl);
 }
 
+static BIO *get_shared_bio(void)
+{
+    pthread_once(&method_once, make_method);
+    if (shared_bio == NULL) {
+        shared_bio = BIO_new(method);
+        if (shared_bio == NULL)
+            abort(); /* OpenSSL is out of memory: see mem.h */
+        BIO_set_init(shared_bio, 1);
+    }
+    BIO_up_ref(shared_bio);
+    return shared_bio;
+}
+
 struct transport *transport_new(SSL_CTX *ctx, bool is_server)
 {
     struct transport *t = mem_zalloc(sizeof *t);
-    BIO *bio;
 
-    pthread_once(&method_once, make_method);
     t->ssl = SSL_new(ctx);
-    bio = BIO_new(method);
-    if (t->ssl == NULL || bio == NULL)
-        abort(); /* OpenSSL is out of memory: see mem.h */
-    BIO_set_data(bio, t);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(t->ssl, bio, bio);
+    if (t->ssl == NULL)
+        abort();
+    SSL_set0_rbio(t->ssl, get_shared_bio());
+    SSL_set0_wbio(t->ssl, get_shared_bio());
     if (is_server)
         SSL_set_accept_state(t->ssl);
     else
@@ -109,6 +122,9 @@ void transport_free(struct transport *t)
         return;
     if (shared_owner == t)
         shared_owner = NULL;
+    if (fed == t)
+        fed = NULL;
+    current = t;
     SSL_free(t->ssl);
     free(t->parked);
     free(t);
@@ -121,8 +137,9 @@ SSL *transport_ssl(struct transport *t)
 
 void transport_feed(struct transport *t, const void *raw, size_t len)
 {
-    t->in = raw;
-    t->in_len = len;
+    fed = t;
+    input = raw;
+    input_len = len;
 }
 
 /* What OpenSSL's error queue says, in our words where a person would not understand its own. */
@@ -176,10 +193,14 @@ int transport_handshake(struct transport *t)
 {
     int n, ret;
 
+    current = t;
     ERR_clear_error();
     n = SSL_do_handshake(t->ssl);
-    if (n == 1)
+    if (n == 1) {
+        if (SSL_is_server(t->ssl))
+            tls_slim(t->ssl);
         return 1;
+    }
     ret = try_again(t, n);
     return ret == -EAGAIN ? 0 : ret;
 }
@@ -193,6 +214,7 @@ ssize_t transport_read(struct transport *t, void *to, size_t size)
 {
     size_t got;
 
+    current = t;
     ERR_clear_error();
     if (SSL_read_ex(t->ssl, to, size, &got) == 1)
         return (ssize_t)got;
@@ -205,6 +227,7 @@ int transport_write(struct transport *t, const void *from, size_t len)
 {
     const char *at = from;
 
+    current = t;
     while (len > 0) {
         size_t done;
 
@@ -219,8 +242,12 @@ int transport_write(struct transport *t, const void *from, size_t len)
 
 int transport_close_notify(struct transport *t)
 {
+    current = t;
     ERR_clear_error();
-    return SSL_shutdown(t->ssl) >= 0 ? 0 : failed(t);
+    if (SSL_shutdown(t->ssl) < 0)
+        return failed(t);
+    SSL_free_buffers(t->ssl); /* SSL_MODE_RELEASE_BUFFERS does not, here */
+    return 0;
 }
 
 size_t transport_output(const struct transport *t, const char **data)
@@ -238,7 +265,7 @@ size_t transport_output(const struct transport *t, const char **data)
 void transport_output_done(struct transport *t, size_t len)
 {
     if (t->parked != NULL) {
-        t->parked_at += len;
+        t->parked_at += (uint32_t)len;
         if (t->parked_at == t->parked_len) {
             free(t->parked);
             t->parked = NULL;
@@ -254,7 +281,7 @@ void transport_park(struct transport *t)
 {
     if (shared_owner != t)
         return;
-    t->parked_len = shared.len - shared_at;
+    t->parked_len = (uint32_t)(shared.len - shared_at);
     t->parked_at = 0;
     t->parked = mem_alloc(t->parked_len);
     memcpy(t->parked, shared.data + shared_at, t->parked_len);
@@ -265,6 +292,9 @@ void transport_end_thread(void)
 {
     shared_owner = NULL;
     buf_deinit(&shared);
+    BIO_free(shared_bio);
+    shared_bio = NULL;
+    tls_slim_end_thread();
 }
 
 const char *transport_error(const struct transport *t)

@@ -13,7 +13,7 @@ enum codec_result {
     CODEC_BAD_JSON,
     CODEC_BAD_UTF8,
     CODEC_TOO_DEEP,
-    CODEC_TWICE, /* a known field stands twice; m->type_value names it. The rest of m is usable */
+    CODEC_TWICE, /* a known field stands twice; m->twice says which. The rest of m is usable */
 };
 
 /* line has no LF. m->type is MESSAGE_UNKNOWN where "type" is missing, no string, or no type that exists. where: a static

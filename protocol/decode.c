@@ -35,7 +35,7 @@ struct scan {
 
 static bool fail(struct scan *s, enum codec_result result, const char *where)
 {
-    if (s->result == CODEC_OK) {
+    if (s->result == CODEC_OK || s->result == CODEC_TWICE) {
         s->result = result;
         s->where = where;
     }
@@ -345,7 +345,7 @@ static bool take_member(struct scan *s, struct message *m)
     if (!take_value(s, &m->fields[field]))
         return false;
     if (m->present >> field & 1) {
-        m->type_value = name;
+        m->twice |= UINT64_C(1) << field;
         s->result = CODEC_TWICE;
         s->where = "a field stands twice";
     }
@@ -379,23 +379,22 @@ enum codec_result codec_decode(char *line, size_t len, struct message *m, const 
     const struct value *type;
     int found = -1;
 
-    m->present = 0;
+    m->present = m->twice = 0;
     m->type = MESSAGE_UNKNOWN;
     if (!utf8_is_valid(line, len)) {
         *where = "the line is not UTF-8";
         return CODEC_BAD_UTF8;
     }
-    if (!take_object(&s, m) && s.result == CODEC_TWICE) {
-        s.result = CODEC_BAD_JSON;
-        s.where = "the line is no JSON object";
-    }
+    take_object(&s, m);
     *where = s.where;
     if (s.result != CODEC_OK && s.result != CODEC_TWICE)
         return s.result;
-    type = message_get_kind(m, FIELD_TYPE, VALUE_STRING);
-    if (type != NULL)
+    type = message_get(m, FIELD_TYPE);
+    if (type != NULL && type->kind == VALUE_STRING)
         found = find_name(types, COUNT(types), type->text, type->len);
     if (found >= 0)
         m->type = (enum message_type)(found + 1);
+    else
+        m->type_value = type != NULL ? *type : (struct value){.text = "", .kind = VALUE_NULL};
     return s.result;
 }

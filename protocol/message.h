@@ -116,8 +116,9 @@ struct value {
 struct message {
     enum message_type type;
     uint64_t present; /* a bit a field */
+    uint64_t twice;   /* a bit a field that stands more than once: its value is the last one */
     struct value fields[MESSAGE_FIELD_COUNT];
-    struct value type_value; /* what "type" said, where the type is unknown */
+    struct value type_value; /* where the type is unknown: what "type" said; VALUE_NULL where it is not there */
 };
 
 static inline const struct value *message_get(const struct message *m, enum message_field f)

@@ -95,6 +95,7 @@ struct config {
     uint64_t max_out;             /* bytes that wait to be written to one connection */
     uint32_t history;             /* messages kept of one room in memory */
     uint64_t history_bytes;       /* bytes kept of one room in memory */
+    uint64_t history_total;       /* bytes kept of all rooms in memory */
     uint32_t requests_per_second; /* of one connection that is not trusted */
     uint32_t presence_max;        /* members up to which a room tells who comes and goes */
     struct config_networks trusted;

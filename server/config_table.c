@@ -87,6 +87,8 @@ const struct config_option config_options[] = {
     COUNT("history", history, CONFIG_G_LIMITS, 0, "65536", 1, 10000000, "messages of a room kept in memory"),
     SIZE("history-bytes", history_bytes, CONFIG_G_LIMITS, 0, "16M", 16 << 10, UINT64_C(64) << 30,
          "memory that the kept messages of a room may take"),
+    SIZE("history-total", history_total, CONFIG_G_LIMITS, RUNTIME, "256M", 64 << 10, UINT64_C(1) << 40,
+         "memory that the kept messages of all rooms may take; beyond it the rooms that were silent longest lose theirs"),
     COUNT("requests-per-second", requests_per_second, CONFIG_G_LIMITS, RUNTIME, "50", 1, 1000000,
           "requests taken from one connection that is not trusted; beyond it they wait"),
     COUNT("presence-max", presence_max, CONFIG_G_LIMITS, RUNTIME, "200", 0, 1000000,

@@ -87,6 +87,7 @@ static struct chat_limits chat_limits_of(const struct config *c)
         .max_members = c->max_members,
         .history = c->history,
         .history_bytes = c->history_bytes,
+        .history_total = c->history_total,
         .presence_max = c->presence_max,
     };
 }

@@ -16,6 +16,7 @@ struct chat *chat_new(struct chat_shared *shared, struct reactor *r, const struc
     chat->reactor = r;
     chat->shared = shared;
     chat->limits = *limits;
+    TAILQ_INIT(&chat->remembered);
     r->upper = chat;
     return chat;
 }
@@ -56,6 +57,7 @@ static void drain_one(struct conn *c, void *arg)
         return;
     }
     s->is_stopped = true;
+    member_await_all(s);
     conn_pause(c, CONN_PAUSE_BUSY);
     session_consider_finish(s);
 }
@@ -64,7 +66,7 @@ void chat_drain(struct chat *chat)
 {
     room_flush_all(chat);
     reactor_each(chat->reactor, drain_one, NULL);
-    chat->reactor->stopping = true;
+    reactor_stop(chat->reactor);
 }
 
 static void cut_one(struct conn *c, void *arg)
@@ -75,6 +77,6 @@ static void cut_one(struct conn *c, void *arg)
 
 void chat_cut(struct chat *chat)
 {
-    chat->reactor->stopping = true;
+    reactor_stop(chat->reactor);
     reactor_each(chat->reactor, cut_one, NULL);
 }

@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct room;
 struct session;
@@ -22,6 +23,7 @@ struct chat_limits {
     uint32_t max_members;              /* of a room */
     uint32_t history;                  /* messages kept a room */
     uint64_t history_bytes;            /* bytes kept a room */
+    uint64_t history_total;            /* bytes kept of all rooms */
     uint32_t presence_max;             /* members of a room up to which each coming and going is told */
 };
 
@@ -30,7 +32,10 @@ struct chat_shared {
     const char *server; /* "chatd 0.1.0" */
     struct directory directory;
     atomic_uint rooms;
+    atomic_uint_fast64_t history_bytes; /* kept of all rooms */
 };
+
+TAILQ_HEAD(room_queue, room);
 
 struct chat {
     struct reactor *reactor;
@@ -41,6 +46,7 @@ struct chat {
     struct table pairs;     /* direct conversations at home here */
     struct pair *pairs_oldest, *pairs_newest;
     struct room *dirty_rooms;
+    struct room_queue remembered; /* rooms at home here that keep messages, the longest silent one first */
     struct room *telling; /* rooms that have presence to tell */
     struct event *tell_timer;
     struct session *finishing;

@@ -108,14 +108,19 @@ bool command_take_uint(struct session *s, const struct message *m, const struct 
     return false;
 }
 
-static bool check_id(struct session *s, const struct message *m, const struct value **id, bool twice)
+static bool is_twice(const struct message *m, enum message_field f)
+{
+    return m->twice >> f & 1;
+}
+
+static bool check_id(struct session *s, const struct message *m, const struct value **id)
 {
     const struct value *v = message_get(m, FIELD_ID);
 
     *id = NULL;
     if (v == NULL)
         return true;
-    if (v->kind != VALUE_STRING || v->len < 1 || v->len > PROTOCOL_MAX_ID || twice) {
+    if (v->kind != VALUE_STRING || v->len < 1 || v->len > PROTOCOL_MAX_ID || is_twice(m, FIELD_ID)) {
         session_error_field(s, NULL, "bad_request", "id", 0, "id takes a string of 1 to %d bytes, once", PROTOCOL_MAX_ID);
         return false;
     }
@@ -123,11 +128,16 @@ static bool check_id(struct session *s, const struct message *m, const struct va
     return true;
 }
 
-static bool names_field(const struct message *m, enum message_field f)
+/* Says which of the fields that stand twice comes first in the list of fields. */
+static void refuse_twice(struct session *s, const struct message *m, const struct value *id)
 {
-    const char *name = message_field_name(f);
+    int f = 0;
+    const char *name;
 
-    return m->type_value.len == strlen(name) && memcmp(m->type_value.text, name, m->type_value.len) == 0;
+    while (!is_twice(m, (enum message_field)f))
+        f++;
+    name = message_field_name((enum message_field)f);
+    session_error_field(s, id, "bad_request", name, 0, "%s stands twice", name);
 }
 
 static const struct command *find_command(struct session *s, const struct message *m, const struct value *id)
@@ -145,15 +155,15 @@ static const struct command *find_command(struct session *s, const struct messag
     return NULL;
 }
 
-static void run(struct session *s, const struct message *m, bool twice)
+static void run(struct session *s, const struct message *m)
 {
     const struct command *c;
     const struct value *id;
 
-    if (!check_id(s, m, &id, twice && names_field(m, FIELD_ID)))
+    if (!check_id(s, m, &id))
         return;
-    if (twice && names_field(m, FIELD_TYPE)) {
-        session_error_field(s, id, "bad_request", "type", 0, "type stands twice");
+    if (is_twice(m, FIELD_TYPE)) {
+        refuse_twice(s, m, id);
         return;
     }
     c = find_command(s, m, id);
@@ -163,12 +173,8 @@ static void run(struct session *s, const struct message *m, bool twice)
         session_error(s, id, "hello_first", "say hello first: {\"type\":\"hello\",\"version\":%d,\"nick\":\"…\"}", PROTOCOL_VERSION);
         return;
     }
-    if (twice) {
-        char name[33];
-
-        memcpy(name, m->type_value.text, m->type_value.len < 32 ? m->type_value.len : 32);
-        name[m->type_value.len < 32 ? m->type_value.len : 32] = '\0';
-        session_error_field(s, id, "bad_request", name, 0, "%s stands twice", name);
+    if (m->twice != 0) {
+        refuse_twice(s, m, id);
         return;
     }
     c->run(s, m, id);
@@ -186,7 +192,7 @@ void command_run(struct session *s, char *line, size_t len)
     }
     result = codec_decode(line, len, &m, &where);
     if (result == CODEC_OK || result == CODEC_TWICE)
-        run(s, &m, result == CODEC_TWICE);
+        run(s, &m);
     else
         tell_decode(s, result, where);
 }

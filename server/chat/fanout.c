@@ -189,14 +189,22 @@ void member_remove(struct member *m, const char *event)
 
 void member_fall_behind(struct member *m, uint64_t cursor)
 {
-    struct session *s = m->session;
-    char id[LIFECYCLE_ID_SIZE];
-
     m->cursor = cursor;
     m->state = MEMBER_BEHIND;
-    s->behind++;
-    log_event(LOG_INFO, "behind", "conn=%s room=%.*s after=%llu queued=%u", lifecycle_format_id(&s->conn.life, id),
-              m->audience->name_len, m->audience->name, (unsigned long long)cursor, s->conn.out.bytes);
+    m->session->behind++;
+}
+
+/* Told when one reading has not brought it to the head: many fall behind for a moment only. */
+static void tell_standing(struct member *m, bool at_head)
+{
+    char id[LIFECYCLE_ID_SIZE];
+
+    if (m->is_told == !at_head)
+        return;
+    m->is_told = !at_head;
+    log_event(LOG_INFO, at_head ? "caught-up" : "behind", "conn=%s room=%.*s after=%llu queued=%u",
+              lifecycle_format_id(&m->session->conn.life, id), m->audience->name_len, m->audience->name,
+              (unsigned long long)m->cursor, m->session->conn.out.bytes);
 }
 
 /* The home has read on from the cursor. */
@@ -205,7 +213,6 @@ static void on_fed(struct reactor *r, struct post *p)
     struct ask *a = (struct ask *)p;
     struct member *m = a->member;
     struct audience *audience = a->audience;
-    char id[LIFECYCLE_ID_SIZE];
 
     (void)r;
     if (m->session != NULL && m->state == MEMBER_FEEDING) {
@@ -213,10 +220,9 @@ static void on_fed(struct reactor *r, struct post *p)
         m->cursor = a->seq;
         m->until = a->until;
         m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
+        tell_standing(m, a->at_head);
         if (a->at_head) {
             m->session->behind--;
-            log_event(LOG_INFO, "caught-up", "conn=%s room=%.*s seq=%llu", lifecycle_format_id(&m->session->conn.life, id),
-                      audience->name_len, audience->name, (unsigned long long)a->seq);
         } else if (m->session->conn.out.bytes == 0) {
             member_feed(m);
         }
@@ -252,4 +258,23 @@ void member_feed_all(struct session *s)
         next = m->next;
         member_feed(m);
     }
+}
+
+static void on_awaited(struct reactor *r, struct post *p)
+{
+    (void)r;
+    ask_free((struct ask *)p);
+}
+
+/* At home nothing need be done: posts arrive in order, and so this one behind all that was handed out before. */
+static void room_on_await(struct reactor *r, struct post *p)
+{
+    ask_return((struct ask *)p, r);
+}
+
+void member_await_all(struct session *s)
+{
+    for (struct member *m = s->members; m != NULL; m = m->next)
+        if (m->audience->home != s->conn.reactor)
+            ask_send(ask_new(s->conn.reactor, s, NULL, room_on_await, on_awaited), m->audience->home);
 }

@@ -11,7 +11,7 @@ static struct chunk *chunk_at(const struct history *h, uint32_t i)
     return h->ring[(h->first + i) & (h->cap - 1)];
 }
 
-static void drop_oldest(struct history *h)
+void history_drop_oldest(struct history *h)
 {
     struct chunk *c = chunk_at(h, 0);
 
@@ -25,7 +25,7 @@ static void drop_oldest(struct history *h)
 void history_deinit(struct history *h)
 {
     while (h->count > 0)
-        drop_oldest(h);
+        history_drop_oldest(h);
     free(h->ring);
     *h = (struct history){0};
 }
@@ -51,7 +51,7 @@ void history_append(struct history *h, struct chunk *chunk, uint64_t most_messag
     h->messages += chunk->count;
     h->bytes += chunk->len + sizeof *chunk;
     while (h->count > 1 && (h->messages - chunk_at(h, 0)->count >= most_messages || h->bytes > most_bytes))
-        drop_oldest(h);
+        history_drop_oldest(h);
 }
 
 uint64_t history_oldest(const struct history *h, uint64_t next)

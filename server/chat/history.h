@@ -24,6 +24,8 @@ struct slice {
 void history_deinit(struct history *h);
 void history_append(struct history *h, struct chunk *chunk, uint64_t most_messages, uint64_t most_bytes); /* own reference */
 
+void history_drop_oldest(struct history *h); /* its oldest chunk; there must be one */
+
 /* The seq of the oldest message kept; next where there is none (next: what the next message will get). */
 uint64_t history_oldest(const struct history *h, uint64_t next);
 

@@ -77,6 +77,10 @@ void room_free(struct room *room)
 {
     struct chat *chat = room->chat;
 
+    if (room->history.bytes > 0) {
+        atomic_fetch_sub(&chat->shared->history_bytes, room->history.bytes);
+        TAILQ_REMOVE(&chat->remembered, room, remembered);
+    }
     table_remove(&chat->rooms, &room->link);
     atomic_fetch_sub(&chat->shared->rooms, 1);
     presence_deinit(room);
@@ -177,22 +181,61 @@ void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence)
     buf_clear(&room->ack_lines);
 }
 
-void room_flush(struct room *room)
+/* Counts what a room keeps, before against now, and puts it behind the others that keep anything. */
+static void remember(struct room *room, uint64_t before)
+{
+    struct chat *chat = room->chat;
+
+    atomic_fetch_add(&chat->shared->history_bytes, room->history.bytes - before);
+    if (before > 0)
+        TAILQ_REMOVE(&chat->remembered, room, remembered);
+    if (room->history.bytes > 0)
+        TAILQ_INSERT_TAIL(&chat->remembered, room, remembered);
+}
+
+/* While all rooms keep too much, those of this home that were silent longest lose their oldest messages. */
+static void forget_the_silent(struct chat *chat)
+{
+    struct room *room;
+
+    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) > chat->limits.history_total &&
+           (room = TAILQ_FIRST(&chat->remembered)) != NULL) {
+        uint64_t before = room->history.bytes;
+
+        history_drop_oldest(&room->history);
+        keys_forget(&room->keys, history_oldest(&room->history, room->seq + 1));
+        atomic_fetch_sub(&chat->shared->history_bytes, before - room->history.bytes);
+        if (room->history.bytes == 0)
+            TAILQ_REMOVE(&chat->remembered, room, remembered);
+    }
+}
+
+static struct chunk *keep_lines(struct room *room)
 {
     const struct chat_limits *limits = &room->chat->limits;
+    struct chunk *chunk = chunk_new_copy(room->lines.data, room->lines.len);
+    uint64_t before = room->history.bytes;
+
+    chunk->first_seq = room->first_seq;
+    chunk->count = room->count;
+    history_append(&room->history, chunk, limits->history, limits->history_bytes);
+    remember(room, before);
+    forget_the_silent(room->chat);
+    keys_forget(&room->keys, history_oldest(&room->history, room->seq + 1));
+    room->count = 0;
+    buf_clear(&room->lines);
+    if (room->lines.cap > 65536)
+        buf_deinit(&room->lines);
+    return chunk;
+}
+
+void room_flush(struct room *room)
+{
     struct chunk *chunk = NULL;
 
     if (room->count > 0) {
         presence_flush(room);
-        chunk = chunk_new_copy(room->lines.data, room->lines.len);
-        chunk->first_seq = room->first_seq;
-        chunk->count = room->count;
-        history_append(&room->history, chunk, limits->history, limits->history_bytes);
-        keys_forget(&room->keys, history_oldest(&room->history, room->seq + 1));
-        room->count = 0;
-        buf_clear(&room->lines);
-        if (room->lines.cap > 65536)
-            buf_deinit(&room->lines);
+        chunk = keep_lines(room);
     }
     if (chunk != NULL || room->ack_count > 0)
         room_hand_out(room, chunk, false);

@@ -44,6 +44,7 @@ struct room {
     uint32_t ack_count, ack_cap;
     struct buf ack_lines;
     struct room *next_dirty;
+    TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
     bool is_dirty;
 
     uint8_t name_len;

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ASKED_MOST 1024 /* requests of one session under way: a disk that stalls must not make them pile up */
+
 void session_send(struct session *s, const struct buf *line)
 {
     s->conn.life.msgs_out++;
@@ -62,13 +64,29 @@ void session_error_field(struct session *s, const struct value *id, const char *
 void session_hold(struct session *s)
 {
     conn_hold(&s->conn);
+    if (s->conn.held >= ASKED_MOST)
+        conn_pause(&s->conn, CONN_PAUSE_ASKED);
 }
 
 void session_unhold(struct session *s)
 {
     conn_unhold(&s->conn);
-    if (s->conn.state != CONN_CLOSED)
-        session_consider_finish(s);
+    if (s->conn.state == CONN_CLOSED)
+        return;
+    if (s->conn.held <= ASKED_MOST / 2)
+        conn_resume(&s->conn, CONN_PAUSE_ASKED);
+    session_consider_finish(s);
+}
+
+void session_wait(struct session *s)
+{
+    conn_pause(&s->conn, CONN_PAUSE_BUSY);
+}
+
+void session_go_on(struct session *s)
+{
+    if (!s->is_stopped)
+        conn_resume(&s->conn, CONN_PAUSE_BUSY);
 }
 
 void session_bye(struct session *s, const char *code, const char *text, const char *re, size_t re_len)
@@ -159,6 +177,8 @@ static void on_eof(struct conn *c, size_t unfinished)
     if (unfinished > 0)
         session_error(s, NULL, "incomplete", "the input ended inside a line: its %zu bytes are not carried out", unfinished);
     s->at_eof = true;
+    if (!s->stays)
+        member_await_all(s);
     session_consider_finish(s);
 }
 

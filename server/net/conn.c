@@ -11,11 +11,6 @@
 static const char *const state_names[] = {"new",    "handshake",  "open",     "peer-ended",
                                           "ending", "self-ended", "last-ack", "closed"};
 
-int conn_fd(const struct conn *c)
-{
-    return event_get_fd(&c->event);
-}
-
 void conn_set_state(struct conn *c, enum conn_state to)
 {
     if (log_wants(LOG_DEBUG)) {
@@ -28,19 +23,15 @@ void conn_set_state(struct conn *c, enum conn_state to)
 }
 
 /* After the peer's FIN a level-triggered interest would fire for ever: then only changes are asked for. */
-void conn_watch(struct conn *c, short events)
+void conn_watch(struct conn *c, int interest)
 {
+    int failed;
+
     if (c->life.peer_ended)
-        events |= EV_READ | EV_ET;
-    if (c->watch == (uint8_t)events)
-        return;
-    if (c->watch != 0)
-        event_del(&c->event);
-    c->watch = (uint8_t)events;
-    if (events == 0)
-        return;
-    event_assign(&c->event, c->reactor->base, conn_fd(c), events | EV_PERSIST, conn_on_event, c);
-    event_add(&c->event, NULL);
+        interest |= POLLER_READ | POLLER_EDGE;
+    failed = poller_watch(c->reactor->poller, &c->slot, interest);
+    if (failed < 0)
+        conn_broken(c, "epoll_ctl", -failed);
 }
 
 struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bool trusted, bool counted)
@@ -51,29 +42,14 @@ struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bo
     c->timer = TIMER_COUNT;
     c->trusted = trusted;
     c->counted = counted;
-    c->watch = EV_READ;
+    c->slot.fd = fd;
     c->last_in_ms = (uint32_t)(reactor_now(r) / 1000);
     tcp_set_nodelay(fd);
     lifecycle_begin(&c->life, false);
     lifecycle_accept(&c->life, fd, peer);
-    r->connections++;
-    event_assign(&c->event, r->base, fd, EV_READ | EV_PERSIST, conn_on_event, c);
-    if (event_add(&c->event, NULL) != 0) {
-        c->watch = 0;
-        conn_close(c, "no-event");
-        return NULL;
-    }
     reactor_set_timer(r, c, TIMER_LOGIN);
-    return c;
-}
-
-static void mark_dirty(struct conn *c)
-{
-    if (c->is_dirty)
-        return;
-    c->is_dirty = true;
-    c->next_dirty = c->reactor->dirty;
-    c->reactor->dirty = c;
+    conn_watch(c, POLLER_READ);
+    return c->state != CONN_CLOSED ? c : NULL;
 }
 
 void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len)
@@ -82,7 +58,7 @@ void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len)
         return;
     outq_push(&c->out, &c->reactor->pool, chunk, at, len);
     if (!c->is_blocked)
-        mark_dirty(c);
+        reactor_add_dirty(c->reactor, c);
 }
 
 void conn_answer(struct conn *c, const void *data, size_t len)
@@ -91,7 +67,7 @@ void conn_answer(struct conn *c, const void *data, size_t len)
         return;
     outq_append(&c->out, &c->reactor->pool, data, len);
     if (!c->is_blocked)
-        mark_dirty(c);
+        reactor_add_dirty(c->reactor, c);
     if (c->out.own > c->reactor->limits.max_answers && c->state == CONN_OPEN)
         conn_pause(c, CONN_PAUSE_ANSWERS);
 }
@@ -110,33 +86,7 @@ void conn_end(struct conn *c, const char *reason)
     c->reason = reason;
     conn_set_state(c, CONN_ENDING);
     c->partial_len = 0;
-    mark_dirty(c);
-}
-
-static void mark_dead(struct conn *c)
-{
-    if (c->is_dirty) { /* it is in the list of the dirty: out of it first, the link is used again */
-        struct conn **at = &c->reactor->dirty;
-
-        while (*at != NULL && *at != c)
-            at = &(*at)->next_dirty;
-        if (*at != NULL)
-            *at = c->next_dirty;
-        c->is_dirty = false;
-    }
-    c->next_dirty = c->reactor->dead;
-    c->reactor->dead = c;
-}
-
-static void unlist_resumed(struct conn *c)
-{
-    struct conn **at = &c->reactor->resumed;
-
-    while (c->is_resumed && *at != NULL && *at != c)
-        at = &(*at)->next_resumed;
-    if (c->is_resumed && *at != NULL)
-        *at = c->next_resumed;
-    c->is_resumed = false;
+    reactor_add_dirty(c->reactor, c);
 }
 
 static void finish(struct conn *c, bool abort, const char *reason)
@@ -145,11 +95,8 @@ static void finish(struct conn *c, bool abort, const char *reason)
 
     if (c->state == CONN_CLOSED)
         return;
-    if (c->watch != 0)
-        event_del(&c->event);
-    c->watch = 0;
+    poller_drop(r->poller, &c->slot);
     reactor_drop_timer(r, c);
-    unlist_resumed(c);
     transport_free(c->transport);
     c->transport = NULL;
     outq_clear(&c->out, &r->pool);
@@ -158,12 +105,12 @@ static void finish(struct conn *c, bool abort, const char *reason)
     c->partial_len = c->partial_cap = 0;
     lifecycle_close(&c->life, conn_fd(c), abort, c->reason != NULL ? c->reason : reason);
     conn_set_state(c, CONN_CLOSED);
+    conn_hold(c); /* what the layer above lets go of now must not free it yet */
     r->net->ops->closed(c);
-    r->connections--;
     atomic_fetch_sub(c->counted ? &r->net->connections : &r->net->refused, 1);
     r->net->conn_gone(&c->life.peer, c->trusted || !c->counted);
-    if (c->held == 0)
-        mark_dead(c);
+    reactor_conn_gone(r);
+    conn_unhold(c);
 }
 
 void conn_close(struct conn *c, const char *reason)
@@ -190,7 +137,7 @@ void conn_hold(struct conn *c)
 void conn_unhold(struct conn *c)
 {
     if (--c->held == 0 && c->state == CONN_CLOSED)
-        mark_dead(c);
+        reactor_add_dead(c->reactor, c);
 }
 
 void conn_pause(struct conn *c, enum conn_pause why)
@@ -203,11 +150,8 @@ void conn_resume(struct conn *c, enum conn_pause why)
     if (!(c->paused & why))
         return;
     c->paused &= (uint8_t)~why;
-    if (c->paused != 0 || c->is_resumed || c->state == CONN_CLOSED)
-        return;
-    c->is_resumed = true;
-    c->next_resumed = c->reactor->resumed;
-    c->reactor->resumed = c;
+    if (c->paused == 0 && c->state != CONN_CLOSED)
+        reactor_add_resumed(c->reactor, c);
 }
 
 void conn_greet(struct conn *c)
@@ -240,11 +184,12 @@ void conn_on_drained(struct conn *c)
         return;
     }
     conn_set_state(c, c->life.peer_ended ? CONN_LAST_ACK : CONN_SELF_ENDED);
+    c->lingered = 0;
     reactor_set_timer(r, c, TIMER_LINGER);
     c->paused = 0;
-    conn_watch(c, EV_READ);
+    conn_watch(c, POLLER_READ);
     if (c->state == CONN_LAST_ACK)
-        conn_on_event(conn_fd(c), EV_READ, c); /* the acknowledgement may have come within the call */
+        conn_on_ready(&c->slot, POLLER_READ); /* the acknowledgement may have come within the call */
 }
 
 static void ping_or_wait(struct conn *c)

@@ -7,10 +7,8 @@
 
 #include "common/lifecycle.h"
 #include "server/net/outq.h"
+#include "server/net/poller.h"
 #include "server/net/reactor.h"
-
-#include <event2/event.h>
-#include <event2/event_struct.h>
 
 struct transport;
 
@@ -30,29 +28,32 @@ enum conn_pause {
     CONN_PAUSE_PACE = 1,    /* more requests than it may ask in a second */
     CONN_PAUSE_ANSWERS = 2, /* it does not read its answers */
     CONN_PAUSE_BUSY = 4,    /* the layer above waits for something before the next line makes sense */
+    CONN_PAUSE_ASKED = 8,   /* as many of its requests as may be are under way */
 };
 
 struct conn {
-    struct event event;
+    struct poller_slot slot; /* first: the poller hands it back */
     struct lifecycle life;
     struct reactor *reactor;
     struct transport *transport; /* NULL: plain, or not known yet */
     struct outq out;
-    struct conn *next_dirty, *next_resumed;
     TAILQ_ENTRY(conn) timer_link;
     char *partial; /* input that waits: the start of a line, or more while paused */
-    uint32_t partial_len, partial_cap;
+    uint32_t partial_len;
+    union {
+        uint32_t partial_cap;
+        uint32_t lingered; /* once our FIN is out: bytes thrown away since */
+    };
     uint32_t deadline_ms;
     uint32_t last_in_ms;
-    uint32_t lingered;   /* bytes thrown away after our FIN */
     uint64_t paced_us;   /* where its requests stand against requests_per_s */
     const char *reason;  /* a static text; why it ends, once that is decided */
     uint16_t held;
-    uint8_t state, timer, paused, watch;
+    uint8_t state, timer, paused;
     bool is_dirty : 1, is_resumed : 1, skipping : 1, trusted : 1, is_blocked : 1, counted : 1, greeted : 1;
 };
 
-/* Takes over an accepted descriptor. NULL when the event could not be added (and fd is closed). */
+/* Takes over an accepted descriptor. NULL when it could not be watched (and fd is closed). */
 struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bool trusted, bool counted);
 
 /* Queues bytes for it: a slice of a chunk that others share, or an answer of its own. Nothing happens in a state in which
@@ -90,10 +91,13 @@ void conn_timeout(struct conn *c);
 
 /* Within net/: the setter, and what conn.c and conn_io.c call of each other. */
 void conn_set_state(struct conn *c, enum conn_state to);
-void conn_watch(struct conn *c, short events);
-void conn_on_event(evutil_socket_t fd, short what, void *arg);
+void conn_watch(struct conn *c, int interest);
+void conn_on_ready(struct poller_slot *slot, int ready);
 void conn_on_drained(struct conn *c);
 void conn_broken(struct conn *c, const char *call, long err);
-int conn_fd(const struct conn *c);
+static inline int conn_fd(const struct conn *c)
+{
+    return c->slot.fd;
+}
 
 #endif

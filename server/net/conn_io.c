@@ -157,7 +157,7 @@ static void on_fin(struct conn *c)
         break;
     }
     if (c->state != CONN_CLOSED)
-        conn_watch(c, c->is_blocked ? EV_WRITE : 0);
+        conn_watch(c, c->is_blocked ? POLLER_WRITE : 0);
 }
 
 /* ---- reading ---- */
@@ -215,6 +215,7 @@ static void handshake_on(struct conn *c)
     }
     snprintf(more, sizeof more, "version=%s cipher=%s", SSL_get_version(ssl), SSL_get_cipher_name(ssl));
     lifecycle_handshake(&c->life, conn_fd(c), 1, more);
+    reactor_count_handshake(c->reactor);
     conn_set_state(c, CONN_OPEN);
     c->reactor->net->ops->opened(c);
     conn_flush(c);
@@ -307,23 +308,22 @@ static void changed(struct conn *c)
 
 static void update_watch(struct conn *c)
 {
-    short events = c->is_blocked ? EV_WRITE : 0;
+    int interest = c->is_blocked ? POLLER_WRITE : 0;
 
     if (c->state == CONN_CLOSED)
         return;
     if (c->paused == 0 || c->state == CONN_SELF_ENDED || c->state == CONN_ENDING)
-        events |= EV_READ;
-    conn_watch(c, events);
+        interest |= POLLER_READ;
+    conn_watch(c, interest);
 }
 
-void conn_on_event(evutil_socket_t fd, short what, void *arg)
+void conn_on_ready(struct poller_slot *slot, int ready)
 {
-    struct conn *c = arg;
+    struct conn *c = (struct conn *)(void *)slot;
 
-    (void)fd;
-    if (what & EV_WRITE)
+    if ((ready & POLLER_WRITE) && c->is_blocked)
         conn_flush(c);
-    if (c->state == CONN_CLOSED || !(what & EV_READ))
+    if (c->state == CONN_CLOSED || !(ready & POLLER_READ))
         return;
     if (c->life.peer_ended)
         changed(c);

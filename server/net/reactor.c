@@ -14,8 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRACE_MS 100 /* how old an event may get before it is written */
-#define PACE_MS 100 /* how long one who asks too much is not read */
+#define TRACE_MS        100  /* how old an event may get before it is written */
+#define PACE_MS         100  /* how long one who asks too much is not read */
+#define TRIM_HANDSHAKES 1024 /* each leaves a hole of 33 KB among what lives on: trimmed after that many, */
+#define TRIM_FEWEST     64
+#define TRIM_MS         100  /* or after fewer, when for so long no more have come */
 
 uint64_t reactor_now(struct reactor *r)
 {
@@ -107,6 +110,31 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         arm_tick(r, (uint32_t)next + 1);
 }
 
+static void on_trim(evutil_socket_t fd, short what, void *arg)
+{
+    struct reactor *r = arg;
+    struct timeval later = {.tv_usec = TRIM_MS * 1000};
+
+    (void)fd, (void)what;
+    if (r->handshakes < TRIM_HANDSHAKES && r->handshakes != r->handshakes_seen) {
+        r->handshakes_seen = r->handshakes;
+        evtimer_add(r->trim, &later);
+        return;
+    }
+    r->handshakes = r->handshakes_seen = 0;
+    mem_trim();
+}
+
+void reactor_count_handshake(struct reactor *r)
+{
+    struct timeval later = {.tv_usec = TRIM_MS * 1000};
+
+    if (++r->handshakes == TRIM_FEWEST)
+        evtimer_add(r->trim, &later);
+    else if (r->handshakes == TRIM_HANDSHAKES)
+        event_active(r->trim, EV_TIMEOUT, 0);
+}
+
 static void on_mail(evutil_socket_t fd, short what, void *arg)
 {
     struct reactor *r = arg;
@@ -150,39 +178,93 @@ static void send_posts(struct reactor *r)
     }
 }
 
+static void list_add(struct conn_list *l, struct conn *c)
+{
+    if (l->n == l->cap) {
+        l->cap = l->cap > 0 ? l->cap * 2 : 64;
+        l->v = mem_realloc(l->v, l->cap * sizeof(struct conn *));
+    }
+    l->v[l->n++] = c;
+}
+
+void reactor_add_dirty(struct reactor *r, struct conn *c)
+{
+    if (!c->is_dirty)
+        list_add(&r->dirty, c);
+    c->is_dirty = true;
+}
+
+void reactor_add_resumed(struct reactor *r, struct conn *c)
+{
+    if (!c->is_resumed)
+        list_add(&r->resumed, c);
+    c->is_resumed = true;
+}
+
+void reactor_add_dead(struct reactor *r, struct conn *c)
+{
+    list_add(&r->dead, c);
+}
+
+/* Hands out a list whole, so that what is added meanwhile waits for the next round. */
+static struct conn_list take_list(struct reactor *r, struct conn_list *from)
+{
+    struct conn_list all = *from;
+
+    *from = r->spare;
+    from->n = 0;
+    r->spare = (struct conn_list){0};
+    return all;
+}
+
+static void give_back(struct reactor *r, struct conn_list *l)
+{
+    free(r->spare.v);
+    r->spare = *l;
+}
+
 static void flush_dirty(struct reactor *r)
 {
-    struct conn *c = r->dirty, *next;
+    struct conn_list all = take_list(r, &r->dirty);
 
-    r->dirty = NULL;
-    for (; c != NULL; c = next) {
-        next = c->next_dirty;
-        c->is_dirty = false;
-        conn_flush(c);
+    for (uint32_t i = 0; i < all.n; i++) {
+        all.v[i]->is_dirty = false;
+        conn_flush(all.v[i]);
     }
+    give_back(r, &all);
 }
 
 static void resume_paused(struct reactor *r)
 {
-    struct conn *c = r->resumed, *next;
+    struct conn_list all = take_list(r, &r->resumed);
 
-    r->resumed = NULL;
-    for (; c != NULL; c = next) {
-        next = c->next_resumed;
-        c->is_resumed = false;
-        conn_read_on(c);
+    for (uint32_t i = 0; i < all.n; i++) {
+        all.v[i]->is_resumed = false;
+        conn_read_on(all.v[i]);
     }
+    give_back(r, &all);
 }
 
+/* One that still is in another list waits for the next turn. */
 static void free_dead(struct reactor *r)
 {
-    struct conn *c = r->dead, *next;
+    struct conn_list all = take_list(r, &r->dead);
 
-    r->dead = NULL;
-    for (; c != NULL; c = next) {
-        next = c->next_dirty;
-        free(c);
+    for (uint32_t i = 0; i < all.n; i++) {
+        if (all.v[i]->is_dirty || all.v[i]->is_resumed)
+            list_add(&r->dead, all.v[i]);
+        else
+            free(all.v[i]);
     }
+    give_back(r, &all);
+}
+
+static void free_lists(struct reactor *r)
+{
+    struct conn_list *lists[] = {&r->dirty, &r->dead, &r->resumed, &r->spare};
+
+    for (int i = 0; i < 4; i++)
+        free(lists[i]->v);
 }
 
 static void on_trace_due(evutil_socket_t fd, short what, void *arg)
@@ -210,8 +292,8 @@ static void end_turn(struct reactor *r)
         resume_paused(r);
         r->net->ops->turn_end(r);
         flush_dirty(r);
-    } while ((r->dirty != NULL || r->resumed != NULL) && ++rounds < 8);
-    if (r->dirty != NULL || r->resumed != NULL)
+    } while ((r->dirty.n > 0 || r->resumed.n > 0) && ++rounds < 8);
+    if (r->dirty.n > 0 || r->resumed.n > 0)
         event_active(r->mail, EV_TIMEOUT, 0);
     send_posts(r);
     free_dead(r);
@@ -222,12 +304,36 @@ static void end_turn(struct reactor *r)
     r->turns++;
 }
 
+static bool is_over(const struct reactor *r)
+{
+    struct net *net = r->net;
+
+    return r->stopping && atomic_load(&net->stopping) == net->count && atomic_load(&net->connections) == 0 &&
+           atomic_load(&net->refused) == 0;
+}
+
+void reactor_conn_gone(struct reactor *r)
+{
+    if (!is_over(r))
+        return;
+    for (unsigned i = 0; i < r->net->count; i++)
+        mailbox_wake(&r->net->reactors[i]->box);
+}
+
+void reactor_stop(struct reactor *r)
+{
+    if (!r->stopping)
+        atomic_fetch_add(&r->net->stopping, 1);
+    r->stopping = true;
+    reactor_conn_gone(r);
+}
+
 static void *run(void *arg)
 {
     struct reactor *r = arg;
 
     log_batch(true);
-    while (!r->stopping || r->connections > 0) {
+    while (!is_over(r)) {
         if (event_base_loop(r->base, EVLOOP_ONCE) < 0) {
             log_event(LOG_ERROR, "reactor", "index=%u why=\"event_base_loop failed\"", r->index);
             break;
@@ -267,9 +373,13 @@ struct reactor *reactor_new(struct net *net, unsigned index, const struct net_li
         TAILQ_INIT(&r->timers[i]);
     r->raw = mem_alloc(REACTOR_READ);
     r->plain = mem_alloc(REACTOR_READ);
+    r->poller = poller_new(r->base, conn_on_ready);
+    if (r->poller == NULL)
+        abort();
     r->mail = event_new(r->base, r->box.wake_fd, EV_READ | EV_PERSIST, on_mail, r);
     r->tick = evtimer_new(r->base, on_tick, r);
     r->trace_due = evtimer_new(r->base, on_trace_due, NULL);
+    r->trim = evtimer_new(r->base, on_trim, r);
     event_add(r->mail, NULL);
     return r;
 }
@@ -317,9 +427,12 @@ void reactor_free(struct reactor *r)
 {
     if (r == NULL)
         return;
+    free_lists(r);
+    poller_free(r->poller);
     event_free(r->mail);
     event_free(r->tick);
     event_free(r->trace_due);
+    event_free(r->trim);
     event_base_free(r->base);
     mailbox_deinit(&r->box);
     outq_pool_deinit(&r->pool);

@@ -22,6 +22,7 @@ struct conn;
 struct listener;
 struct event;
 struct event_base;
+struct poller;
 
 #define REACTOR_MAX  64
 #define REACTOR_READ 65536 /* bytes read from one connection at a time */
@@ -68,12 +69,18 @@ struct conn_ops {
 
 TAILQ_HEAD(conn_queue, conn);
 
+struct conn_list {
+    struct conn **v;
+    uint32_t n, cap;
+};
+
 struct net {
     unsigned count;
     struct reactor *reactors[REACTOR_MAX];
     const struct conn_ops *ops;
     atomic_uint connections;
     atomic_uint refused; /* connections beyond a limit, which are only told so */
+    atomic_uint stopping; /* reactors that are */
     bool (*is_trusted)(const struct tcp_addr *peer);  /* exempt from the limits per address and per second */
     bool (*may_connect)(const struct tcp_addr *peer); /* counts it; false: its address has enough. Any thread, as all here */
     void (*conn_gone)(const struct tcp_addr *peer, bool trusted); /* a place and a descriptor are free */
@@ -84,6 +91,7 @@ struct reactor {
     unsigned index;
     struct event_base *base;
     struct event *mail, *tick, *trace_due;
+    struct poller *poller; /* of the connections */
     pthread_t thread;
     void *upper; /* the layer above's */
     struct net_limits limits;
@@ -91,15 +99,16 @@ struct reactor {
     struct listener *listener; /* the first reactor's */
 
     uint64_t now_us, wall_ms; /* of this turn; see reactor_now */
-    struct conn *dirty, *dead, *resumed;
+    struct conn_list dirty, dead, resumed, spare;
     struct conn_queue timers[TIMER_COUNT];
     struct outq_pool pool;
     struct mailbox box;
     struct post *outgoing[REACTOR_MAX], *outgoing_oldest[REACTOR_MAX];
     char *raw, *plain; /* REACTOR_READ bytes each */
     struct buf scratch; /* for lines being made; whoever uses it clears it first and is done within one call */
-    unsigned connections;
-    bool stopping; /* ends when its last connection is closed */
+    unsigned handshakes, handshakes_seen; /* TLS, since memory was last trimmed; and when that was last looked at */
+    struct event *trim;
+    bool stopping; /* see reactor_stop */
     uint64_t turns;
 };
 
@@ -107,6 +116,11 @@ struct reactor *reactor_new(struct net *net, unsigned index, const struct net_li
                             size_t err_size);
 int reactor_start(struct reactor *r); /* its thread; 0 or -errno */
 void reactor_join(struct reactor *r);
+/* r's thread: it takes no new connection in, and ends when all reactors are stopping and none has a connection left: until
+ * then the others may need what is at home here. */
+void reactor_stop(struct reactor *r);
+void reactor_conn_gone(struct reactor *r); /* one has just been closed and is not counted any more */
+
 /* When all threads are joined: runs what was still under way, so that it is undone by its own hand. Whether there was any;
  * to be called for all reactors in turn until there is none. */
 bool reactor_settle(struct reactor *r);
@@ -122,6 +136,14 @@ uint64_t reactor_now(struct reactor *r);
 
 /* For every connection of r that is not closed; fn may close it. */
 void reactor_each(struct reactor *r, void (*fn)(struct conn *c, void *arg), void *arg);
+
+/* Lists of this turn: who has something to write, whose waiting input is to be handled, and who is to be freed. */
+void reactor_add_dirty(struct reactor *r, struct conn *c);
+void reactor_add_resumed(struct reactor *r, struct conn *c);
+void reactor_add_dead(struct reactor *r, struct conn *c);
+
+/* A TLS handshake is done: a burst of them leaves holes in memory, which are given back when it is over. */
+void reactor_count_handshake(struct reactor *r);
 
 /* Timers. A connection that is in a queue leaves it. */
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind);

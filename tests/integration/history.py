@@ -157,3 +157,25 @@ def test_a_long_answer(t):
         seqs += [m.seq for m in lines]
         equal(end.more, len(seqs) < 1000)
     equal(seqs, span(1, 1000))
+
+
+def test_all_rooms_together(t):
+    """Each room may keep much; all rooms together are bounded, and the one that was silent longest pays."""
+    s = t.server(history_total="256k", threads=1)
+    c = s.join("silent", "ann")
+    c.ask("join", room="busy")
+    for room, count in (("silent", 100), ("busy", 200)):
+        for _ in range(count):
+            c.ask("send", room=room, text="x" * 1000)
+    lines, end = c.ask_all("history", room="busy", limit=1000)
+    kept_busy = len([m for m in lines if m.type == "msg"])
+    lines, end = c.ask_all("history", room="silent", limit=1000)
+    kept_silent = len([m for m in lines if m.type == "msg"])
+    equal(kept_busy, 200)
+    check(kept_silent < 60, f"the silent room keeps {kept_silent}")
+    before = s.rss()
+    for i in range(50):
+        c.ask("join", room=f"r{i}")
+        for _ in range(40):
+            c.ask("send", room=f"r{i}", text="y" * 1000)
+    check(s.rss() - before < 2 << 20, f"50 rooms cost {s.rss() - before} bytes")

@@ -1,0 +1,142 @@
+/* chatbot.c: from the command line to a run, and from a run to its reports; see chatbot.h. */
+#include "bots/chatbot.h"
+
+#include "bots/library.h"
+#include "bots/options.h"
+#include "bots/report.h"
+#include "bots/run.h"
+#include "bots/script.h"
+#include "common/lifecycle.h"
+#include "common/mem.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* HOST:PORT, [ADDRESS6]:PORT. Looked up once, before anything runs. */
+static int add_host(struct run *r, const char *text)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+    const char *colon = strrchr(text, ':');
+    char *host;
+    size_t len;
+    int ret;
+
+    if (colon == NULL || colon == text || colon[1] == '\0') {
+        fprintf(stderr, "chatbot: --host %s: HOST:PORT is expected\n", text);
+        return -1;
+    }
+    len = (size_t)(colon - text);
+    host = text[0] == '[' && colon[-1] == ']' ? mem_strndup(text + 1, len - 2) : mem_strndup(text, len);
+    ret = getaddrinfo(host, colon + 1, &hints, &found);
+    free(host);
+    if (ret != 0) {
+        fprintf(stderr, "chatbot: --host %s: %s\n", text, gai_strerror(ret));
+        return -1;
+    }
+    tcp_addr_from(&r->hosts[r->host_count].addr, found->ai_addr);
+    r->hosts[r->host_count++].name = mem_strdup(text);
+    freeaddrinfo(found);
+    return 0;
+}
+
+static void find_server(struct run *r, pid_t given)
+{
+    r->server = given;
+    if (given == 0 && r->host_count == 1 && tcp_addr_is_loopback(&r->hosts[0].addr))
+        r->server = proc_find_listener(r->hosts[0].addr.port);
+}
+
+static int load(struct run *r, const struct options *o)
+{
+    settings_init(&r->settings);
+    r->name = o->script;
+    r->is_tty = isatty(STDERR_FILENO);
+    r->quiet = o->quiet;
+    r->path = library_find_script(o->script, &r->sentence);
+    if (r->path == NULL)
+        return -1;
+    for (size_t i = 0; i < o->host_count; i++)
+        if (add_host(r, o->hosts[i]) != 0)
+            return -1;
+    find_server(r, o->pid);
+    return script_load(r, o->settings, o->setting_count);
+}
+
+static int write_reports(const struct run *r, const struct options *o)
+{
+    struct buf json = {0};
+    int ret = 0;
+
+    report_put_json(r, &json);
+    if (o->json != NULL)
+        ret |= report_write_file(o->json, json.data, json.len);
+    if (o->html != NULL) {
+        buf_put(&json, "", 1);
+        ret |= report_write_page(o->html, (const char *const[]){json.data}, 1);
+    }
+    buf_deinit(&json);
+    return ret;
+}
+
+static int run(const struct options *o)
+{
+    struct run *r = mem_zalloc(sizeof *r);
+    char text[256];
+    int code = RUN_USAGE;
+
+    lifecycle_set_side("client");
+    if (load(r, o) == 0 && run_go(r) == 0) {
+        if (!report_check_flat(r, text, sizeof text))
+            run_wrong(r, NULL, CHECK_SCRIPT, text);
+        report_summary(r, o->json != NULL && strcmp(o->json, "-") == 0 ? stderr : stdout);
+        code = run_has_failed(r) ? RUN_WRONG : RUN_OK;
+        if (!r->ever_connected && r->bot_count > 0)
+            code = RUN_NOBODY;
+        if (write_reports(r, o) != 0)
+            code = RUN_UNWRITTEN;
+    }
+    run_deinit(r);
+    free(r);
+    return code;
+}
+
+static int compare(const struct options *o)
+{
+    char *documents[OPTIONS_COMPARED] = {0};
+    int code = RUN_OK;
+
+    for (size_t i = 0; i < o->compared_count && code == RUN_OK; i++) {
+        documents[i] = library_read_file(o->compared[i]);
+        if (documents[i] == NULL || strncmp(documents[i], "{\"scenario\":", 12) != 0) {
+            fprintf(stderr, "chatbot: %s: %s\n", o->compared[i],
+                    documents[i] == NULL ? strerror(errno) : "not a file that chatbot --json has written");
+            code = RUN_USAGE;
+        }
+    }
+    if (code == RUN_OK && report_write_page(o->html, (const char *const *)documents, o->compared_count) != 0)
+        code = RUN_UNWRITTEN;
+    for (size_t i = 0; i < o->compared_count; i++)
+        free(documents[i]);
+    return code;
+}
+
+int chatbot_main(int argc, char **argv)
+{
+    struct options o;
+
+    switch (options_parse(&o, argc, argv)) {
+    case OPTIONS_RUN:
+        return run(&o);
+    case OPTIONS_COMPARE:
+        return compare(&o);
+    case OPTIONS_DONE:
+        return RUN_OK;
+    case OPTIONS_WRONG:
+        break;
+    }
+    return RUN_USAGE;
+}

@@ -1,0 +1,331 @@
+/* run.c: the phases of a run, from the first bot to the last; see run.h. */
+#include "bots/run.h"
+
+#include "bots/bot.h"
+#include "bots/progress.h"
+#include "bots/script.h"
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/tls.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define BEAT_US           10000
+#define SPARE_DESCRIPTORS 64
+
+bool run_is_over(const struct run *r)
+{
+    return r->stats.phase >= PHASE_DRAIN;
+}
+
+uint64_t run_interval_us(const struct run *r)
+{
+    return r->settings.rate > 0 ? (uint64_t)((double)r->senders * 1e6 / r->settings.rate) : 0;
+}
+
+void run_bot_is_ready(struct run *r)
+{
+    r->ready++;
+}
+
+void run_bot_is_over(struct run *r)
+{
+    r->over++;
+}
+
+bool run_has_failed(const struct run *r)
+{
+    return r->stats.now.wrong > 0;
+}
+
+void run_wrong(struct run *r, const struct bot *b, enum check_fault f, const char *text)
+{
+    struct buf line = {0};
+
+    r->stats.now.wrong++;
+    r->stats.faults[f]++;
+    if (r->wrong_count == RUN_WRONGS)
+        return;
+    if (b != NULL)
+        buf_putf(&line, "bot %u (%s): ", b->index + 1, b->nick);
+    buf_putf(&line, "%s: %s", check_fault_name(f), text);
+    r->wrongs[r->wrong_count++] = mem_strndup(line.data, line.len);
+    buf_deinit(&line);
+    progress_wrong(r, r->wrongs[r->wrong_count - 1]);
+}
+
+/* ---- phases */
+
+static void set_phase(struct run *r, enum stats_phase p)
+{
+    stats_set_phase(&r->stats, p);
+    r->phase_us = clock_mono_us();
+    progress_phase(r);
+}
+
+static void begin_traffic(struct run *r)
+{
+    r->unready = r->ready < r->bot_count;
+    r->traffic_us = clock_mono_us();
+    set_phase(r, PHASE_SETTLE);
+    for (unsigned i = 0; i < r->bot_count; i++)
+        script_traffic(&r->bots[i]);
+}
+
+static void begin_drain(struct run *r)
+{
+    struct proc_facts self;
+
+    if (proc_read(getpid(), &self))
+        r->rss = self.rss;
+    r->lua_bytes = (uint64_t)lua_gc(r->lua, LUA_GCCOUNT) * 1024;
+    set_phase(r, PHASE_DRAIN);
+    for (unsigned i = 0; i < r->bot_count; i++)
+        script_over(&r->bots[i]);
+}
+
+static void give_up_waiting(struct run *r)
+{
+    for (unsigned i = 0; i < r->bot_count; i++)
+        if (!r->bots[i].is_over)
+            bot_wrong(&r->bots[i], CHECK_ANSWER, "has not come to its end: it was %s, %u sends under way",
+                      stats_state_name((enum stats_state)r->bots[i].state),
+                      check_under_way(&r->bots[i].check));
+}
+
+static bool has_lasted(const struct run *r, double seconds)
+{
+    return (double)(clock_mono_us() - r->phase_us) >= seconds * 1e6;
+}
+
+static void check_phase(struct run *r)
+{
+    const struct settings *s = &r->settings;
+
+    if (r->over == r->bot_count && r->stats.phase < PHASE_DRAIN)
+        begin_drain(r);
+    switch (r->stats.phase) {
+    case PHASE_RAMP:
+        if (r->ready == r->bot_count || has_lasted(r, s->ramp + s->within))
+            begin_traffic(r);
+        break;
+    case PHASE_SETTLE:
+        if (has_lasted(r, s->settle))
+            set_phase(r, PHASE_MEASURE);
+        break;
+    case PHASE_MEASURE:
+        if (has_lasted(r, s->duration))
+            begin_drain(r);
+        break;
+    case PHASE_DRAIN:
+        if (r->over == r->bot_count || has_lasted(r, s->drain)) {
+            give_up_waiting(r);
+            event_base_loopbreak(r->base);
+        }
+        break;
+    case PHASE_OVER:
+        break;
+    }
+}
+
+/* ---- what the event loop calls */
+
+static void on_timer(struct timer *t, void *arg)
+{
+    (void)arg;
+    script_timer(timers_of(t, struct bot, timer));
+}
+
+static void plan_beat(struct run *r)
+{
+    struct timeval wait = {.tv_usec = BEAT_US};
+
+    r->beat_us = clock_mono_us() + BEAT_US;
+    event_add(r->heartbeat, &wait);
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    struct run *r = arg;
+
+    (void)fd;
+    (void)what;
+    stats_latency(&r->stats, LATENCY_LAG, r->beat_us, clock_mono_us());
+    check_phase(r);
+    plan_beat(r);
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+    struct run *r = arg;
+
+    (void)fd;
+    (void)what;
+    progress_row(r, stats_end_row(&r->stats));
+}
+
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+    struct run *r = arg;
+
+    (void)fd;
+    (void)what;
+    if (r->interrupts++ == 0 && r->stats.phase < PHASE_DRAIN)
+        begin_drain(r);
+    else
+        event_base_loopbreak(r->base);
+}
+
+/* ---- starting */
+
+static int make_room_for_descriptors(const struct run *r)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)r->bot_count + SPARE_DESCRIPTORS;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return 0;
+    limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > wanted ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= wanted)
+        return 0;
+    fprintf(stderr, "chatbot: %u bots need %lu open files, and at most %lu are allowed: see ulimit -n\n",
+            r->bot_count, (unsigned long)wanted, (unsigned long)limit.rlim_max);
+    return -1;
+}
+
+/* By shares, the first ones rounded up: 3 bots in 2 equal roles are 2 and 1. */
+static void divide_roles(struct run *r)
+{
+    double sum = 0, done = 0;
+    unsigned given = 0;
+
+    for (size_t i = 0; i < r->role_count; i++)
+        sum += r->roles[i].weight;
+    for (size_t i = 0; i < r->role_count && sum > 0; i++) {
+        unsigned upto;
+
+        done += r->roles[i].weight;
+        upto = (unsigned)(done / sum * r->bot_count + 0.5);
+        r->roles[i].bots = upto - given;
+        given = upto;
+    }
+}
+
+static void make_bots(struct run *r)
+{
+    unsigned i = 0;
+
+    r->bots = mem_zalloc(r->bot_count * sizeof *r->bots);
+    for (size_t role = 0; role < r->role_count; role++)
+        for (unsigned n = 0; n < r->roles[role].bots; n++, i++) {
+            struct bot *b = &r->bots[i];
+
+            bot_init(b, r, i);
+            b->role = (uint8_t)role;
+            b->tls = r->roles[role].tls >= 0 ? r->roles[role].tls != 0 : r->settings.tls;
+            b->order = r->roles[role].sends ? r->senders++ : 0;
+        }
+}
+
+static void start_bots(struct run *r)
+{
+    uint64_t now = clock_mono_us();
+
+    for (unsigned i = 0; i < r->bot_count; i++) {
+        r->bots[i].wait = WAIT_START;
+        timers_set(&r->timers, &r->bots[i].timer,
+                   now + (uint64_t)(r->settings.ramp * 1e6 * i / (r->bot_count > 0 ? r->bot_count : 1)));
+    }
+}
+
+static int make_events(struct run *r)
+{
+    static const struct timeval second = {.tv_sec = 1};
+    struct event_config *config = event_config_new();
+
+    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER); /* epoll's own are whole milliseconds */
+    r->base = event_base_new_with_config(config);
+    event_config_free(config);
+    if (r->base == NULL)
+        return -1;
+    r->second = event_new(r->base, -1, EV_PERSIST, on_second, r);
+    r->heartbeat = event_new(r->base, -1, 0, on_beat, r);
+    r->interrupt = evsignal_new(r->base, SIGINT, on_signal, r);
+    r->terminate = evsignal_new(r->base, SIGTERM, on_signal, r);
+    event_add(r->second, &second);
+    event_add(r->interrupt, NULL);
+    event_add(r->terminate, NULL);
+    timers_init(&r->timers, r->base, on_timer, r);
+    plan_beat(r);
+    return 0;
+}
+
+static int prepare(struct run *r)
+{
+    char err[TLS_ERROR_SIZE];
+
+    r->bot_count = (unsigned)r->settings.bots;
+    signal(SIGPIPE, SIG_IGN);
+    dice_seed(&r->dice, (uint64_t)r->settings.seed);
+    r->id = ((uint64_t)getpid() ^ clock_wall_us() / 1000) % (36 * 36 * 36 * 36);
+    if (make_room_for_descriptors(r) != 0)
+        return -1;
+    r->tls = tls_new_client(NULL, err);
+    if (r->tls == NULL || make_events(r) != 0) {
+        fprintf(stderr, "chatbot: %s\n", r->tls == NULL ? err : "no event loop could be made");
+        return -1;
+    }
+    divide_roles(r);
+    return 0;
+}
+
+int run_go(struct run *r)
+{
+    if (prepare(r) != 0)
+        return -1;
+    proc_read(getpid(), &r->before);
+    stats_init(&r->stats, r->server);
+    r->phase_us = clock_mono_us();
+    make_bots(r);
+    start_bots(r);
+    progress_phase(r);
+    event_base_dispatch(r->base);
+    stats_set_phase(&r->stats, PHASE_OVER);
+    stats_end_row(&r->stats);
+    progress_end(r);
+    return 0;
+}
+
+void run_deinit(struct run *r)
+{
+    struct event *events[] = {r->second, r->heartbeat, r->interrupt, r->terminate};
+
+    for (unsigned i = 0; r->bots != NULL && i < r->bot_count; i++)
+        bot_deinit(&r->bots[i]);
+    script_close(r);
+    free(r->bots);
+    timers_deinit(&r->timers);
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
+        if (events[i] != NULL)
+            event_free(events[i]);
+    if (r->base != NULL)
+        event_base_free(r->base);
+    SSL_CTX_free(r->tls);
+    ledger_deinit(&r->ledger);
+    stats_deinit(&r->stats);
+    buf_deinit(&r->scratch);
+    buf_deinit(&r->text);
+    for (size_t i = 0; i < r->wrong_count; i++)
+        free(r->wrongs[i]);
+    for (size_t i = 0; i < r->role_count; i++)
+        free(r->roles[i].name);
+    for (size_t i = 0; i < r->host_count; i++)
+        free(r->hosts[i].name);
+    free(r->sentence);
+    free(r->path);
+}

@@ -1,0 +1,218 @@
+"""chat on a terminal: what a person sees."""
+import re
+
+from lib import both, check, equal, seconds
+from lib.chat import Puppet, Terminal
+
+
+@both
+def test_a_conversation(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "--tls" if t.tls else "--plain", "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general, with 1 other")
+    ann.type("hello, bob")
+    equal(bob.expect("msg").text, "hello, bob")
+    ann.expect(re.compile(r"^\d\d:\d\d ann: hello, bob$", re.M))
+    bob.say("general", "你好，安 🎉")
+    ann.expect(re.compile(r"^\d\d:\d\d bob: 你好，安 🎉$", re.M))
+    equal(ann.expect_line("general>").count("hello, bob"), 1)  # what was typed is there once
+    ann.type("/quit")
+    ann.ended()
+    equal(bob.expect("presence", event="leave").nick, "ann")
+
+
+def test_the_typed_line_is_left_whole(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", columns=40)
+    ann.expect("you are in general")
+    typed = "half a line, 中文 too, that is long enough to wrap"
+    ann.write(typed)
+    ann.expect("wrap")
+    for n in range(5):
+        bob.say("general", f"message {n}")
+    seen = ann.expect("message 4").splitlines()
+    start = [i for i, line in enumerate(seen) if line.startswith("general> ")]
+    equal(len(start), 1, "prompts on the screen")
+    equal("".join(line.ljust(40) for line in seen[start[0]:]).replace(" ", ""), ("general> " + typed).replace(" ", ""))
+    ann.keys("Home").write("X").keys("End").type(".")
+    equal(bob.expect("msg", nick="ann").text, "X" + typed + ".")
+
+
+def test_editing(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.write("你好世界").keys("BSpace", "BSpace").type("!")
+    equal(bob.expect("msg", nick="ann").text, "你好!")
+    ann.keys("Up").type("?")
+    equal(bob.expect("msg", nick="ann").text, "你好!?")
+    ann.write("/he").keys("Tab")
+    ann.expect_line("general> /help")
+    ann.keys("C-u").write("bo").keys("Tab")
+    ann.expect_line("general> bob:")
+    ann.keys("C-c")
+    ann.expect_line("general>")
+
+
+def test_paste(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.paste("one\ntwo 二\n\n  three\n")
+    ann.expect("three")
+    equal([line for line in bob.inbox if line.type == "msg"], [])
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(3)], ["one", "two 二", "  three"])
+
+
+def test_a_narrow_window(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", columns=100)
+    ann.expect("you are in general")
+    ann.resize(32)
+    bob.say("general", "words that wrap, 中文字符也要换行而且不能切断 and an end")
+    seen = ann.expect("an end").splitlines()
+    at = [i for i, line in enumerate(seen) if "bob: words" in line][0]
+    told = seen[at:-1]
+    check(len(told) > 2 and all(line.startswith("        ") for line in told[1:]), seen)
+    equal("".join(told).replace(" ", "")[len("00:00bob:"):], "wordsthatwrap,中文字符也要换行而且不能切断andanend")
+
+
+def test_commands(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=60)
+    ann.expect("you are in general")
+    for command, seen in (("/help", "/reconnect"), ("/who", "2 here: "), ("/rooms", "general: 2 here, 0 said"),
+                          ("/topic green tea", "ann has set the topic of general: green tea"), ("/foo", "there is no /foo"),
+                          ("/msg", "/msg NICK [TEXT]"), ("/nick x", "you are ann here"), ("/join Tea", "Tea can't be a room"),
+                          ("/join tea", "you are in tea, alone so far"), ("/room", "tea (you talk here)"),
+                          ("/history 0", "a number from 1 to 1000"), ("/tcp", "● ESTABLISHED"),
+                          ("/leave", "you are not in tea any more"), ("lost", "you are not in tea any more: /join tea"),
+                          ("/room general", "general>"), ("/msg nobody psst", "not sent to @nobody: psst")):
+        ann.type(command).expect(seen)
+    ann.type("/msg bob psst")
+    equal(bob.expect("msg", room="@ann").text, "psst")
+    ann.expect("[@bob] ann: psst")
+    ann.type("/msg bob").expect_line("@bob>")
+    ann.type("//help is a command")
+    equal(bob.expect("msg", room="@ann").text, "/help is a command")
+
+
+def test_history_on_going_in(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    for n in range(15):
+        bob.say("general", f"number {n}.")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=60)
+    seen = ann.expect("number 14.")
+    equal(re.findall(r"number (\d+)", seen), [str(n) for n in range(5, 15)])
+    ann.type("/history 15").expect("number 0.")
+
+
+def test_escapes_from_the_wire(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", env={"NO_COLOR": "1"})
+    ann.expect("you are in general")
+    bob.say("general", "\x1b[2J\x1b]0;title\x07\u009b31m\u202egnp.exe\x7f\r\x08")
+    bob.ask("topic", room="general", text="\x1b[2J")
+    ann.expect("bob: ^[[2J^[]0;title^G<U+009B>31m<U+202E>gnp.exe^?^M^H")
+    ann.expect("topic of general: ^[[2J")
+    check("you are in general" in ann.screen(), "the screen was cleared")
+    check("\x1b[" not in ann.raw(), "colours in spite of NO_COLOR")
+
+
+def test_half_close_by_hand(t):
+    s = t.server()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", columns=120)
+    ann.expect("you are in general")
+    ann.type("/shutdown").expect("your FIN is sent")
+    ann.expect("the server's FIN came")
+    ann.expect("you have ended your side, and this was all (eof)")
+    ann.type("more?").expect("you have ended your side of the connection; /reconnect makes a new one")
+    ann.type("/tcp").expect("you ended first")
+    ann.type("/reconnect").expect_line("general>")
+    ann.type("again").expect("ann: again")
+    ann.type("/quit").ended()
+
+
+def test_half_close_and_stay(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", "--on-eof", "stay", f"127.0.0.1:{s.port}", columns=120)
+    ann.expect("you are in general")
+    ann.type("/shutdown").expect("your FIN is sent")
+    s.log.wait(event="recv-fin")
+    bob.say("general", "can you hear me?")
+    ann.expect("bob: can you hear me?")
+    ann.type("/tcp").expect("◐ HALF-CLOSED FIN_WAIT_2")
+    ann.expect("you can no longer send, the server still can")
+    ann.type("/quit").ended()
+
+
+def test_verbose(t):
+    s = t.server()
+    ann = Terminal(t, "-v", "--tls", "-n", "ann", f"127.0.0.1:{s.port}", columns=120)
+    ann.expect("the TLS handshake is done: TLSv1.3")
+    ann.expect("connected (ESTABLISHED): 127.0.0.1:")
+    ann.type("/quit")
+    seen = ann.ended()
+    check("the server's close_notify came" in seen and "close() is called" in seen, seen)
+
+
+@seconds(60)
+def test_the_server_goes_and_comes_back(t):
+    s = t.server()
+    port = s.port
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{port}", columns=120)
+    ann.expect("you are in general")
+    s.kill()
+    s.clean, s.exit_code = False, -9
+    ann.expect("connecting again in")
+    ann.type("while you were away")
+    ann.expect("1 waiting>")
+    ann.expect("pending, to general: while you were away")
+    t.server(listen=f"127.0.0.1:{port}")
+    ann.expect("ann: while you were away", timeout=30)
+    ann.expect("begun anew")
+    equal(ann.expect_line("general>").count("ann: while you were away"), 1)
+    ann.type("/quit").ended()
+
+
+def test_a_failed_line(t):
+    p = Puppet(t)
+    ann = Terminal(t, "-n", "ann", p.address)
+    p.accept().welcome()
+    ann.expect("you are in general")
+    ann.type("hello")
+    send = p.take("send")
+    p.say("error", re=send["id"], code="storage", text="the disk is full")
+    ann.expect("not sent to general: hello (the disk is full)")
+    ann.type("hello?")
+    p.take("send")
+    ann.expect("pending, to general: hello?")
+
+
+def test_leaving(t):
+    s = t.server()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.keys("C-c").expect("^C once more, or /quit, leaves")
+    ann.keys("C-c").ended()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.keys("C-d").ended()
+    s.log.wait(count=2, event="close", reason="bye")
+
+
+def test_nobody_there(t):
+    p = Puppet(t)
+    p.close()
+    ann = Terminal(t, "-n", "ann", p.address)
+    check("is chatd running there?" in ann.ended(exit_code=3))
