@@ -8,6 +8,8 @@
 
 #include "common/tcp.h"
 
+#define SOCKDIAG_PORTS 8 /* that can be told apart in the kernel */
+
 struct sockdiag_socket {
     struct tcp_addr local, peer;
     enum tcp_state state;
@@ -23,8 +25,9 @@ int sockdiag_open(void); /* for questions; the descriptor, or -errno */
 int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
                   struct sockdiag_socket *s);
 
-int sockdiag_open_destroyed(
-    void); /* non-blocking; readable when TCP sockets were freed; the descriptor, or -errno */
+/* Non-blocking; readable when TCP sockets were freed: of these local ports where there are at most SOCKDIAG_PORTS,
+ * else of all. The descriptor, or -errno. */
+int sockdiag_open_destroyed(const uint16_t *ports, unsigned count);
 
 /* Calls fn for each socket that was freed since. The last state that the kernel had of it is in state. */
 void sockdiag_read_destroyed(int fd, void (*fn)(const struct sockdiag_socket *s, void *arg), void *arg);

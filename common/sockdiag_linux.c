@@ -3,11 +3,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +32,24 @@ int sockdiag_open(void)
     return fd;
 }
 
-int sockdiag_open_destroyed(void)
+/* Lets only messages of these ports through, so that the others cost nobody a wake-up. */
+static void filter_ports(int fd, const uint16_t *ports, unsigned count)
+{
+    const uint32_t at = NLMSG_HDRLEN + offsetof(struct inet_diag_msg, id.idiag_sport);
+    struct sock_filter code[SOCKDIAG_PORTS + 3] = {BPF_STMT(BPF_LD | BPF_H | BPF_ABS, at)};
+    struct sock_fprog program = {.len = (unsigned short)(count + 3), .filter = code};
+
+    if (count == 0 || count > SOCKDIAG_PORTS)
+        return;
+    for (unsigned i = 0; i < count; i++)
+        code[i + 1] =
+            (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ports[i], (uint8_t)(count - i), 0);
+    code[count + 1] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    code[count + 2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
+    setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+int sockdiag_open_destroyed(const uint16_t *ports, unsigned count)
 {
     struct sockaddr_nl us = {.nl_family = AF_NETLINK, .nl_groups = 1U << (SKNLGRP_INET_TCP_DESTROY - 1)};
     int fd = open_diag(SOCK_NONBLOCK), room = 4 << 20, err;
@@ -38,6 +57,7 @@ int sockdiag_open_destroyed(void)
     if (fd < 0)
         return fd;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    filter_ports(fd, ports, count);
     if (bind(fd, (struct sockaddr *)&us, sizeof us) == 0)
         return fd;
     err = -errno;

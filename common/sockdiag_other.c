@@ -15,8 +15,9 @@ int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *p
     return -ENOSYS;
 }
 
-int sockdiag_open_destroyed(void)
+int sockdiag_open_destroyed(const uint16_t *ports, unsigned count)
 {
+    (void)ports, (void)count;
     return -ENOSYS;
 }
 

@@ -161,7 +161,8 @@ static void name_of(const struct writer *w, unsigned number, char *path, size_t 
     if (file != NULL)
         snprintf(path, size, "%s", file);
     else
-        snprintf(path, size, "%s/%s-%s-%u-%u.sqlog", dir, options.side, prefix, w->thread, number);
+        snprintf(path, size, "%s/%s-%s-%ld-%u-%u.sqlog", dir, options.side, prefix, (long)getpid(), w->thread,
+                 number);
 }
 
 static void read_boot_id(char id[40])

@@ -342,7 +342,7 @@ static void watch_for_trace(const int *fds, int count)
         server.ports[i] = at.port;
     }
     server.trace_due = evtimer_new(server.base, on_trace_due, NULL);
-    fd = sockdiag_open_destroyed();
+    fd = sockdiag_open_destroyed(server.ports, (unsigned)count);
     if (fd < 0)
         return; /* such a host has the states that TCP_INFO tells */
     server.destroyed = event_new(server.base, fd, EV_READ | EV_PERSIST, on_destroyed, NULL);

@@ -140,14 +140,16 @@ void lab_look(struct lab *l)
 
 static void add_finding(struct lab *l, const char *mark, const char *format, va_list args)
 {
-    char text[400];
+    char *text = NULL;
     size_t len;
 
-    vsnprintf(text, sizeof text, format, args);
+    if (vasprintf(&text, format, args) < 0)
+        lab_give_up(l, "no memory");
     len = strlen(mark) + strlen(text) + 3;
     l->findings = mem_realloc(l->findings, l->findings_len + len + 1);
     snprintf(l->findings + l->findings_len, len + 1, "  %s%s\n", mark, text);
     l->findings_len += strlen(l->findings + l->findings_len);
+    free(text);
 }
 
 void lab_expect(struct lab *l, bool came, const char *format, ...)
@@ -241,10 +243,10 @@ enum tcp_state state_now(struct lab_conn *c, enum model_side side, struct diag_s
     const struct tcp_addr *local = side == MODEL_CLIENT ? &c->client_addr : &c->server_addr;
     const struct tcp_addr *peer = side == MODEL_CLIENT ? &c->server_addr : &c->client_addr;
     struct lab *l = c->client.lab;
-    struct diag_socket own;
+    struct diag_socket own = {0};
 
     s = s != NULL ? s : &own;
-    *s = (struct diag_socket){0};
+    *s = own;
     if (l->diag == NULL || diag_find(l->diag, local, peer, s) != 0)
         return TCP_STATE_CLOSED;
     return s->state;

@@ -18,7 +18,7 @@
 struct group {
     struct table_link link;
     struct model_conn *conn;
-    const char *key; /* "host/id" */
+    const char *key; /* "host/process/id" */
     uint64_t cookie;
 };
 
@@ -28,6 +28,7 @@ struct readlog {
     /* of the file that is being read */
     const char *origin, *host, *program;
     enum model_side side;
+    long process;
     int64_t epoch_ns;
 };
 
@@ -86,7 +87,7 @@ static struct model_conn *conn_of(struct readlog *r, const char *id)
     char key[256];
     uint32_t hash;
 
-    snprintf(key, sizeof key, "%s/%s", r->host, id);
+    snprintf(key, sizeof key, "%s/%ld/%s", r->host, r->process, id);
     hash = table_hash(key, strlen(key));
     link = table_find(&r->groups, hash, key, strlen(key), match_group);
     if (link != NULL)
@@ -272,6 +273,7 @@ static bool read_header(struct readlog *r, const char *path, const cJSON *head)
     r->origin = model_keep(r->model, path);
     r->host = model_keep(r->model, host != NULL ? host : path);
     r->program = model_keep(r->model, text_of(point, "name"));
+    r->process = (long)number_of(cJSON_GetObjectItemCaseSensitive(common, "system_info"), "process_id");
     r->side = type != NULL && strcmp(type, "client") == 0 ? MODEL_CLIENT : MODEL_SERVER;
     return epoch != NULL && readtext_time(epoch, &r->epoch_ns);
 }

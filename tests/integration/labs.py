@@ -1,7 +1,11 @@
 """labs.py: chat-trace lab: each lab, on this kernel, as an ordinary user would run it."""
+import pathlib
+import re
+
 from lib import LONG, SCALE, Skip, check, equal, seconds
 from lib.trace import chat_trace
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 SLOW = {"half-open", "orphan-fin-wait-2"}  # some seconds each
 
 
@@ -51,3 +55,12 @@ def test_closing_comes_from_the_kernel(t):
     for state in ("CLOSING*", "TIME_WAIT*"):
         check(said.count(state) >= 2, f"{state} on both sides:\n{said}")
     check("~CLOSING" not in said and "~TIME_WAIT" not in said, said)
+
+
+def test_each_lab_is_in_the_docs(t):
+    """docs/tcp names each lab that there is and no other, in both languages."""
+    for place in ("docs/tcp", "docs/tcp/zh"):
+        text = "".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / place).glob("*.md")))
+        named = set(re.findall(r"chat-trace lab ([a-z0-9-]+)", text))
+        equal(named - {"list", "all"} - set(names(t)), set(), f"{place}: labs that there are not")
+        equal({name for name in names(t) if f"`{name}`" not in text and name not in named}, set(), f"{place}: labs left out")
