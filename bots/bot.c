@@ -124,7 +124,7 @@ void bot_connect(struct bot *b)
         o.source = &source;
     b->bye = -1;
     b->expected = 0;
-    b->welcomed = b->stays = b->ended_self = false;
+    b->welcomed = b->stays = b->slow = false;
     ret = link_open(b->link, &o);
     if (ret < 0)
         bot_wrong(b, CHECK_SCRIPT, "the connection could not be begun: %s", strerror(-ret));
@@ -394,7 +394,7 @@ void bot_wait(struct bot *b, enum bot_wait what, uint64_t until_us)
         timers_set(&b->run->timers, &b->timer, until_us);
     else
         timers_cancel(&b->run->timers, &b->timer);
-    if (!b->ready && what >= WAIT_LINE && what != WAIT_ROOM && what != WAIT_ACKS) {
+    if (!b->ready && what >= WAIT_LINE && what != WAIT_ROOM && what != WAIT_ACKS && what != WAIT_TAIL) {
         b->ready = true;
         run_bot_is_ready(b->run);
     }

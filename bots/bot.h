@@ -29,6 +29,7 @@ enum bot_wait {
     WAIT_ROOM, /* until the link takes more */
     WAIT_TRICKLE,
     WAIT_ACKS, /* until no send is under way */
+    WAIT_TAIL, /* until all that anyone has got of its rooms has come */
     WAIT_END,  /* of the connection */
 };
 
@@ -63,7 +64,7 @@ struct bot {
     uint32_t index, order;             /* order: among those who send */
     uint8_t role, wait, waited, state; /* waited: the wait before */
     bool ready : 1, tls : 1, stays : 1, is_over : 1, blind : 1, interrupted : 1, in_turn : 1, ever_up : 1;
-    bool welcomed : 1, finishing : 1, gone : 1, ended_self : 1, mute : 1;
+    bool welcomed : 1, finishing : 1, gone : 1, slow : 1, mute : 1; /* slow: has not read at full speed */
     uint32_t expected, allowed; /* ends that are all right, a bit each: for this connection, and always */
     int8_t bye;                 /* what the server's bye said, an enum stats_end; -1: none yet */
     uint8_t end;                /* of the last connection */

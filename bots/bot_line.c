@@ -53,6 +53,7 @@ static void take_message(struct bot *b, const struct incoming *in)
     struct check_message cm = {
         .room = in->room->text, .room_len = in->room->len, .seq = in->seq, .serial = -1};
     struct text_mark mark;
+    bool behind;
 
     if (text == NULL) {
         bot_wrong(b, CHECK_LINE, "a msg without text");
@@ -65,12 +66,15 @@ static void take_message(struct bot *b, const struct incoming *in)
     }
     cm.mine = is_mine(b, message_get_kind(&in->m, FIELD_NICK, VALUE_STRING));
     if (text_read_mark(text->text, text->len, &mark) && mark.run == b->run->id) {
-        stats_latency(&b->run->stats, LATENCY_DELIVERY, mark.due_us, clock_mono_us());
+        behind = b->slow || check_is_replay(&b->check, cm.room, cm.room_len, cm.seq);
+        stats_latency(&b->run->stats, behind ? LATENCY_CATCH_UP : LATENCY_DELIVERY, mark.due_us,
+                      clock_mono_us());
         if (cm.mine && mark.bot == b->index)
             cm.serial = mark.serial;
     }
     b->run->stats.now.deliveries++;
     check_message(&b->check, &cm);
+    script_heard(b);
 }
 
 static void take_gap(struct bot *b, const struct incoming *in)
@@ -80,6 +84,7 @@ static void take_gap(struct bot *b, const struct incoming *in)
     b->run->stats.now.gaps++;
     check_gap(&b->check, in->room->text, in->room->len, number_of(&in->m, FIELD_FROM),
               number_of(&in->m, FIELD_TO));
+    script_heard(b);
 }
 
 static void take_ack(struct bot *b, const struct incoming *in)

@@ -109,6 +109,7 @@ void check_joined(struct check *c, const char *name, size_t len, uint64_t epoch,
         r->room->newest = seq;
     if (!(r->in && after < 0)) { /* a second join without `after` changes nothing */
         r->last = after >= 0 && same && (uint64_t)after < seq ? (uint64_t)after : seq;
+        r->replayed = after >= 0 ? seq : 0;
         r->owed = r->missing_from = r->missing_to = r->gap_from = r->gap_to = 0;
     }
     r->in = true;
@@ -332,6 +333,13 @@ void check_message(struct check *c, const struct check_message *m)
         check_own(c, r, m);
 }
 
+bool check_is_replay(struct check *c, const char *room, size_t len, uint64_t seq)
+{
+    int i = check_find(c, room, len);
+
+    return i >= 0 && seq <= c->rooms[i].replayed;
+}
+
 void check_gap(struct check *c, const char *room, size_t len, uint64_t from, uint64_t to)
 {
     int i = check_find(c, room, len);
@@ -373,6 +381,14 @@ void check_owe(struct check *c)
     for (uint16_t i = 0; i < c->room_count; i++)
         if (c->rooms[i].in && c->rooms[i].room != NULL)
             c->rooms[i].owed = c->rooms[i].room->newest;
+}
+
+bool check_has_all(const struct check *c)
+{
+    for (uint16_t i = 0; i < c->room_count; i++)
+        if (c->rooms[i].in && c->rooms[i].last < c->rooms[i].owed)
+            return false;
+    return true;
 }
 
 static void check_tails(struct check *c)

@@ -38,7 +38,8 @@ struct check_room {
     char *direct;             /* its name, "@nick"; else NULL */
     uint64_t last;            /* the newest seq that came */
     uint64_t missing_from, missing_to, gap_from, gap_to; /* the latest of each; 0: none */
-    uint64_t owed;                                       /* has to come before the end */
+    uint64_t replayed; /* up to here it is told what was said before it came */
+    uint64_t owed;     /* has to come before the end */
     bool in;
 };
 
@@ -85,6 +86,7 @@ uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat);
 uint64_t check_refused(struct check *c, uint32_t serial); /* an error instead of the ack */
 
 void check_message(struct check *c, const struct check_message *m);
+bool check_is_replay(struct check *c, const char *room, size_t len, uint64_t seq);
 void check_gap(struct check *c, const char *room, size_t len, uint64_t from, uint64_t to);
 
 /* One of an answer to `history`: its text only. */
@@ -92,6 +94,7 @@ void check_old_message(struct check *c, const char *room, size_t len, uint64_t s
 
 /* The bot ends its side: from each room all that anyone has by now has to come. */
 void check_owe(struct check *c);
+bool check_has_all(const struct check *c); /* what is owed has come */
 
 /* The connection has ended. in_order: the server had the time to say everything, so everything has to be there. */
 void check_end(struct check *c, bool in_order, bool acks_only);

@@ -59,7 +59,7 @@ void histogram_record(struct histogram *h, uint64_t value)
 
 uint64_t histogram_percentile(const struct histogram *h, double percent)
 {
-    double wanted = ceil(percent / 100 * (double)h->count);
+    double wanted = ceil(percent / 100 * (double)h->count * (1 - 1e-12)); /* 99.9 / 100 is a little more than that */
     uint64_t rank = wanted < 1 ? 1 : (uint64_t)wanted, seen = 0, upper;
 
     for (uint32_t i = 0; i < h->used; i++) {

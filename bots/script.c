@@ -165,6 +165,7 @@ void script_timer(struct bot *b)
     case WAIT_LINE:
     case WAIT_ROOM:
     case WAIT_ACKS:
+    case WAIT_TAIL:
     case WAIT_END:
         resume_with(b, "timeout");
         break;
@@ -273,6 +274,14 @@ void script_acked(struct bot *b, uint32_t serial, uint64_t seq, const struct mes
     }
 }
 
+void script_heard(struct bot *b)
+{
+    if (b->wait == WAIT_TAIL && check_has_all(&b->check)) {
+        lua_pushboolean(b->co, 1);
+        resume(b, 1);
+    }
+}
+
 void script_ended(struct bot *b)
 {
     const char *how = stats_end_name((enum stats_end)b->end);
@@ -290,6 +299,7 @@ void script_ended(struct bot *b)
     case WAIT_LINE:
     case WAIT_ROOM:
     case WAIT_ACKS:
+    case WAIT_TAIL:
     case WAIT_TRICKLE:
         resume_with(b, "closed");
         break;

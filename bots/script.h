@@ -28,6 +28,7 @@ void script_drained(struct bot *b);
 void script_line(struct bot *b, const struct message *m);
 void script_answer(struct bot *b, const struct message *m, bool final); /* to request b->asked */
 void script_acked(struct bot *b, uint32_t serial, uint64_t seq, const struct message *error);
+void script_heard(struct bot *b);   /* a message or a gap of a room was taken in */
 void script_ended(struct bot *b);   /* the connection has; b->end says how */
 void script_over(struct bot *b);    /* turns are over: ends a wait that would go on for its own sake */
 void script_traffic(struct bot *b); /* turns begin */

@@ -37,13 +37,17 @@ static int method_read_slowly(lua_State *L)
 {
     struct bot *b = script_check_link(L);
 
+    b->slow = true;
     link_read_slowly(b->link, (uint32_t)luaL_checkinteger(L, 2));
     return 0;
 }
 
 static int method_stop_reading(lua_State *L)
 {
-    link_pause(script_check_link(L)->link);
+    struct bot *b = script_check_link(L);
+
+    b->slow = true;
+    link_pause(b->link);
     return 0;
 }
 

@@ -43,6 +43,7 @@ const char script_prelude[] =
     "    bot:read_on()\n"
     "    if bot.logged_in then bot:wait_acks() end\n"
     "    if not bot.connected then return end\n"
+    "    if bot.stays then bot:wait_tail() end\n"
     "    if bot.stays or not bot.logged_in then bot:close() return end\n"
     "    bot:shutdown()\n"
     "    return bot:wait_end()\n"

@@ -88,6 +88,8 @@ static const char *what_was_awaited(const struct bot *b)
         return "send";
     case WAIT_ACKS:
         return "the last acks";
+    case WAIT_TAIL:
+        return "the last messages";
     case WAIT_END:
         return "the end of the connection";
     default:
@@ -537,6 +539,22 @@ static int method_wait_acks(lua_State *L)
     return lua_yieldk(L, 0, 1, after_answer);
 }
 
+/* bot:wait_tail([within]): until all that anyone has got of its rooms has come here too. */
+static int method_wait_tail(lua_State *L)
+{
+    struct bot *b = script_check_bot(L);
+    double within = luaL_optnumber(L, 2, b->run->settings.within);
+
+    check_owe(&b->check);
+    if (check_has_all(&b->check)) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_settop(L, 1);
+    bot_wait(b, WAIT_TAIL, from_now(within));
+    return lua_yieldk(L, 0, 1, after_answer);
+}
+
 /* bot:trickle(bytes, bytes_a_second) */
 static int method_trickle(lua_State *L)
 {
@@ -560,17 +578,11 @@ static int method_trickle(lua_State *L)
 }
 
 const luaL_Reg script_wait_methods[] = {
-    {"connect", method_connect},
-    {"login", method_login},
-    {"join", method_join},
-    {"request", method_request},
-    {"send", method_send},
-    {"turn", method_turn},
-    {"sleep", method_sleep},
-    {"await", method_await},
-    {"expect", method_expect},
-    {"wait_end", method_wait_end},
-    {"wait_acks", method_wait_acks},
-    {"trickle", method_trickle},
-    {NULL, NULL},
+    {"connect", method_connect},     {"login", method_login},
+    {"join", method_join},           {"request", method_request},
+    {"send", method_send},           {"turn", method_turn},
+    {"sleep", method_sleep},         {"await", method_await},
+    {"expect", method_expect},       {"wait_end", method_wait_end},
+    {"wait_acks", method_wait_acks}, {"trickle", method_trickle},
+    {"wait_tail", method_wait_tail}, {NULL, NULL},
 };

@@ -24,7 +24,8 @@ const char *stats_phase_name(enum stats_phase p)
 
 const char *stats_latency_name(enum stats_latency l)
 {
-    static const char *const names[] = {"delivery", "ack", "connect", "tls", "login", "entry", "lag"};
+    static const char *const names[] = {"delivery", "catch-up", "ack",   "connect",
+                                        "tls",      "login",    "entry", "lag"};
 
     return names[l];
 }
@@ -104,8 +105,9 @@ void stats_latency(struct stats *s, enum stats_latency l, uint64_t due_us, uint6
             s->second_lag = took;
         if (s->phase != PHASE_MEASURE)
             return;
-    } else if (l == LATENCY_DELIVERY || l == LATENCY_ACK) {
-        histogram_record(l == LATENCY_DELIVERY ? s->second_delivery : s->second_ack, took);
+    } else if (l == LATENCY_DELIVERY || l == LATENCY_CATCH_UP || l == LATENCY_ACK) {
+        if (l != LATENCY_CATCH_UP)
+            histogram_record(l == LATENCY_DELIVERY ? s->second_delivery : s->second_ack, took);
         if (s->measure_from_us == 0 || due_us < s->measure_from_us || due_us >= s->measure_to_us)
             return;
     }
@@ -204,7 +206,8 @@ bool stats_find_own_limit(const struct stats *s, char *out, size_t size)
     double starved =
         seconds > 0 ? (double)(s->self_to.waited_us - s->self_from.waited_us) / 1e6 / seconds : 0;
     uint64_t lag = histogram_percentile(s->latency[LATENCY_LAG], 99);
-    uint64_t p99 = histogram_percentile(s->latency[LATENCY_DELIVERY], 99);
+    enum stats_latency shown = s->latency[LATENCY_DELIVERY]->count > 0 ? LATENCY_DELIVERY : LATENCY_ENTRY;
+    uint64_t p99 = histogram_percentile(s->latency[shown], 99);
 
     if (seconds <= 0)
         return false;

@@ -15,6 +15,7 @@ const char *stats_phase_name(enum stats_phase p);
 
 enum stats_latency {
     LATENCY_DELIVERY, /* a send's due time to a receiver having it */
+    LATENCY_CATCH_UP, /* the same to one who read slowly or was away: his own pace is in it */
     LATENCY_ACK,      /* a send's due time to its ack */
     LATENCY_CONNECT,  /* due to connected */
     LATENCY_TLS,      /* connected to the handshake done */

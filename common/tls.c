@@ -45,8 +45,8 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outle
 static int check_hello(SSL *ssl, int *alert, void *arg)
 {
     const unsigned char *data;
-    size_t count, len;
-    int *types, ok = 1;
+    size_t count = 0, len;
+    int *types = NULL, ok = 1;
 
     (void)arg;
     if (SSL_client_hello_get0_ciphers(ssl, &data) > HELLO_LIST_MAX ||
@@ -56,8 +56,7 @@ static int check_hello(SSL *ssl, int *alert, void *arg)
         if (types[i] != TLSEXT_TYPE_key_share && types[i] != TLSEXT_TYPE_padding && types[i] != TLSEXT_TYPE_psk &&
             SSL_client_hello_get0_ext(ssl, (unsigned)types[i], &data, &len) == 1 && len > HELLO_LIST_MAX)
             ok = 0;
-    if (count > 0)
-        OPENSSL_free(types);
+    OPENSSL_free(types);
     if (!ok)
         *alert = SSL_AD_DECODE_ERROR;
     return ok ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;

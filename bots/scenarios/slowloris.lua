@@ -30,8 +30,9 @@ function loris(bot)
     end
 end
 
+-- To one who has said nothing the server does not know how to speak, plain or TLS: it may end without a bye.
 function silent(bot)
-    bot:may_end("idle")
+    bot:may_end("idle", "no-bye")
     while true do
         if bot:connect() then
             bot:wait_end(1e6)

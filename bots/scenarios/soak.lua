@@ -15,7 +15,7 @@ chatbot {
     rate = 200,
     arrivals = "poisson",
     ramp = 5,
-    settle = 60,
+    settle = 120,
     duration = 1800,
     drain = 60,
     size = {30, 1000},

@@ -57,6 +57,7 @@ static void drain_one(struct conn *c, void *arg)
         return;
     }
     s->is_stopped = true;
+    member_await_all(s);
     conn_pause(c, CONN_PAUSE_BUSY);
     session_consider_finish(s);
 }
@@ -65,7 +66,7 @@ void chat_drain(struct chat *chat)
 {
     room_flush_all(chat);
     reactor_each(chat->reactor, drain_one, NULL);
-    chat->reactor->stopping = true;
+    reactor_stop(chat->reactor);
 }
 
 static void cut_one(struct conn *c, void *arg)
@@ -76,6 +77,6 @@ static void cut_one(struct conn *c, void *arg)
 
 void chat_cut(struct chat *chat)
 {
-    chat->reactor->stopping = true;
+    reactor_stop(chat->reactor);
     reactor_each(chat->reactor, cut_one, NULL);
 }

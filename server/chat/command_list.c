@@ -41,6 +41,7 @@ static void finish(struct gather *g)
     codec_add_uint(&g->lines, FIELD_COUNT, count);
     codec_add_bool(&g->lines, FIELD_MORE, false);
     codec_end(&g->lines);
+    session_go_on(s);
     if (conn_can_speak(&s->conn)) {
         conn_answer(&s->conn, g->lines.data, g->lines.len);
         s->conn.life.msgs_out += count + 1;
@@ -73,6 +74,7 @@ static struct gather *gather_new(struct session *s, const struct value *id, cons
     g->from = s->conn.reactor;
     g->session = s;
     g->ask = ask;
+    session_wait(s);
     if (name != NULL) {
         memcpy(g->name, name->text, name->len);
         g->name_len = (uint8_t)name->len;

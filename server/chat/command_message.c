@@ -30,8 +30,15 @@ static struct member *need_member(struct session *s, const struct value *id, con
     return NULL;
 }
 
+static void on_read(struct reactor *r, struct post *p)
+{
+    session_go_on(((struct ask *)p)->session);
+    on_answered(r, p);
+}
+
 /* An ask about the direct conversation with @nick; NULL where the answer, an error, is given. */
-static struct ask *new_direct(struct session *s, const struct value *id, const struct value *room, post_fn *home)
+static struct ask *new_direct(struct session *s, const struct value *id, const struct value *room, post_fn *home,
+                              post_fn *done)
 {
     char folded[UTF8_FOLD_MAX];
     size_t len = utf8_fold_nick(room->text + 1, room->len - 1, folded);
@@ -45,7 +52,7 @@ static struct ask *new_direct(struct session *s, const struct value *id, const s
         session_error_field(s, id, "bad_request", "room", 0, "that is yourself");
         return NULL;
     }
-    a = ask_new(s->conn.reactor, s, id, home, on_answered);
+    a = ask_new(s->conn.reactor, s, id, home, done);
     ask_set_room(a, room->text, room->len);
     ask_set_nick(a, s);
     memcpy(a->other_folded, folded, len);
@@ -93,7 +100,7 @@ void command_send(struct session *s, const struct message *m, const struct value
         !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
         return;
     if (command_is_direct(room)) {
-        a = new_direct(s, id, room, direct_on_send);
+        a = new_direct(s, id, room, direct_on_send, on_answered);
         if (a == NULL)
             return;
         put_message(a, key, text);
@@ -139,10 +146,10 @@ void command_history(struct session *s, const struct message *m, const struct va
         !command_take_uint(s, m, id, FIELD_LIMIT, 1, HISTORY_MOST, &limit))
         return;
     if (command_is_direct(room)) {
-        a = new_direct(s, id, room, direct_on_history);
+        a = new_direct(s, id, room, direct_on_history, on_read);
     } else {
         member = need_member(s, id, room);
-        a = member != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_answered) : NULL;
+        a = member != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_read) : NULL;
         if (a != NULL)
             ask_set_room(a, room->text, room->len);
     }
@@ -150,6 +157,7 @@ void command_history(struct session *s, const struct message *m, const struct va
         return;
     a->read = read;
     a->after = at;
+    session_wait(s);
     a->limit = limit != NULL ? (uint32_t)limit->number : HISTORY_DEFAULT;
     ask_send(a, member != NULL ? member->audience->home : direct_home(session_chat(s), a));
 }

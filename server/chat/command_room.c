@@ -89,7 +89,7 @@ static void on_joined(struct reactor *r, struct post *p)
     struct member *m = a->member;
     struct audience *audience = a->audience;
 
-    conn_resume(&a->session->conn, CONN_PAUSE_BUSY);
+    session_go_on(a->session);
     ask_deliver(a);
     if (m->session == NULL) { /* it went while the room was asked */
         if (a->is_new && a->result == ASK_OK)
@@ -143,7 +143,7 @@ void command_join(struct session *s, const struct message *m, const struct value
     ask_set_nick(a, s);
     a->has_after = after != NULL;
     a->after = after != NULL ? after->number : 0;
-    conn_pause(&s->conn, CONN_PAUSE_BUSY); /* what comes behind it may need the membership */
+    session_wait(s); /* what comes behind it may need the membership */
     ask_send(a, audience->home);
 }
 

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/utf8.h"
+#include "server/chat/fanout.h"
 #include "server/chat/session.h"
 
 #include <stdlib.h>
@@ -95,7 +96,7 @@ static void on_freed(struct reactor *r, struct post *p)
         take_nick(s, t->nick, t->id, t->id_len, t->agent);
     else
         free(t->nick);
-    conn_resume(&s->conn, CONN_PAUSE_BUSY);
+    session_go_on(s);
     session_unhold(s);
     free(t);
 }
@@ -125,7 +126,7 @@ static void take_over(struct session *s, struct nick *n, struct reactor *owner, 
     }
     strcpy(t->agent, agent);
     session_hold(s);
-    conn_pause(&s->conn, CONN_PAUSE_BUSY); /* what comes behind the hello needs its nick */
+    session_wait(s); /* what comes behind the hello needs its nick */
     reactor_post(s->conn.reactor, owner, &t->post, on_takeover);
 }
 
@@ -248,5 +249,6 @@ void command_bye(struct session *s, const struct message *m, const struct value 
         s->bye_id = mem_strndup(id->text, id->len);
         s->bye_id_len = (uint8_t)id->len;
     }
+    member_await_all(s);
     session_consider_finish(s);
 }

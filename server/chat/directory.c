@@ -122,14 +122,17 @@ bool directory_check_token(const struct directory *d, const char *token, size_t 
 {
     char text[DIRECTORY_TOKEN_SIZE];
     unsigned long long who, nonce, proof;
-    int end = 0;
 
     if (len != 48)
         return false;
     memcpy(text, token, len);
     text[len] = '\0';
-    if (sscanf(text, "%16llx%16llx%16llx%n", &who, &nonce, &proof, &end) != 3 || end != 48)
+    if (strspn(text, "0123456789abcdef") != 48) /* sscanf alone takes blanks, signs and 0x */
+        return false;
+    if (sscanf(text, "%16llx%16llx%16llx", &who, &nonce, &proof) != 3)
+        return false;
+    if (who == 0 || seal(d, who, nonce, folded, folded_len) != proof)
         return false;
     *identity = who;
-    return who != 0 && seal(d, who, nonce, folded, folded_len) == proof;
+    return true;
 }

@@ -259,3 +259,22 @@ void member_feed_all(struct session *s)
         member_feed(m);
     }
 }
+
+static void on_awaited(struct reactor *r, struct post *p)
+{
+    (void)r;
+    ask_free((struct ask *)p);
+}
+
+/* At home nothing need be done: posts arrive in order, and so this one behind all that was handed out before. */
+static void room_on_await(struct reactor *r, struct post *p)
+{
+    ask_return((struct ask *)p, r);
+}
+
+void member_await_all(struct session *s)
+{
+    for (struct member *m = s->members; m != NULL; m = m->next)
+        if (m->audience->home != s->conn.reactor)
+            ask_send(ask_new(s->conn.reactor, s, NULL, room_on_await, on_awaited), m->audience->home);
+}

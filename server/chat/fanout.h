@@ -73,4 +73,8 @@ void member_fall_behind(struct member *m, uint64_t cursor);
 void member_feed(struct member *m);
 void member_feed_all(struct session *s); /* its queue is empty */
 
+/* The session is about to end: what its rooms have said so far may still be on its way from other reactors. It is held until
+ * all that is here. */
+void member_await_all(struct session *s);
+
 #endif

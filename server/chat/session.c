@@ -78,6 +78,17 @@ void session_unhold(struct session *s)
     session_consider_finish(s);
 }
 
+void session_wait(struct session *s)
+{
+    conn_pause(&s->conn, CONN_PAUSE_BUSY);
+}
+
+void session_go_on(struct session *s)
+{
+    if (!s->is_stopped)
+        conn_resume(&s->conn, CONN_PAUSE_BUSY);
+}
+
 void session_bye(struct session *s, const char *code, const char *text, const char *re, size_t re_len)
 {
     struct buf *b = &s->conn.reactor->scratch;
@@ -166,6 +177,8 @@ static void on_eof(struct conn *c, size_t unfinished)
     if (unfinished > 0)
         session_error(s, NULL, "incomplete", "the input ended inside a line: its %zu bytes are not carried out", unfinished);
     s->at_eof = true;
+    if (!s->stays)
+        member_await_all(s);
     session_consider_finish(s);
 }
 

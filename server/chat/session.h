@@ -33,6 +33,11 @@ static inline struct chat *session_chat(const struct session *s)
 void session_hold(struct session *s);
 void session_unhold(struct session *s);
 
+/* No further request is carried out until this one, of which there is one at a time, is answered: because they may depend on
+ * it, or because its answer may be large and only what has come back of answers is counted. */
+void session_wait(struct session *s);
+void session_go_on(struct session *s);
+
 /* Says `bye` (PROTOCOL.md's codes; text for a person) and ends our side. reason: static, for the log. */
 void session_bye(struct session *s, const char *code, const char *text, const char *re, size_t re_len);
 

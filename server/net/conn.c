@@ -47,7 +47,6 @@ struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bo
     tcp_set_nodelay(fd);
     lifecycle_begin(&c->life, false);
     lifecycle_accept(&c->life, fd, peer);
-    r->connections++;
     reactor_set_timer(r, c, TIMER_LOGIN);
     conn_watch(c, POLLER_READ);
     return c->state != CONN_CLOSED ? c : NULL;
@@ -106,12 +105,12 @@ static void finish(struct conn *c, bool abort, const char *reason)
     c->partial_len = c->partial_cap = 0;
     lifecycle_close(&c->life, conn_fd(c), abort, c->reason != NULL ? c->reason : reason);
     conn_set_state(c, CONN_CLOSED);
+    conn_hold(c); /* what the layer above lets go of now must not free it yet */
     r->net->ops->closed(c);
-    r->connections--;
     atomic_fetch_sub(c->counted ? &r->net->connections : &r->net->refused, 1);
     r->net->conn_gone(&c->life.peer, c->trusted || !c->counted);
-    if (c->held == 0)
-        reactor_add_dead(c->reactor, c);
+    reactor_conn_gone(r);
+    conn_unhold(c);
 }
 
 void conn_close(struct conn *c, const char *reason)

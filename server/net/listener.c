@@ -41,7 +41,9 @@ static void on_newcomer(struct reactor *r, struct post *p)
     struct newcomer *n = (struct newcomer *)p;
     struct conn *c = conn_new(r, n->fd, &n->peer, n->trusted, n->refuse == NULL);
 
-    if (c != NULL && n->refuse != NULL)
+    if (c != NULL && r->stopping)
+        conn_close(c, "shutdown"); /* it has come a moment too late */
+    else if (c != NULL && n->refuse != NULL)
         conn_refuse(c, n->refuse, "limit");
     free(n);
 }

@@ -28,6 +28,13 @@ void mailbox_deinit(struct mailbox *m)
     close(m->wake_write_fd);
 }
 
+void mailbox_wake(struct mailbox *m)
+{
+    ssize_t ignored = write(m->wake_write_fd, "", 1); /* a full pipe is a wake-up already */
+
+    (void)ignored;
+}
+
 void mailbox_put(struct mailbox *m, struct post *first, struct post *last)
 {
     struct post *old = atomic_load_explicit(&m->newest, memory_order_relaxed);
@@ -35,11 +42,8 @@ void mailbox_put(struct mailbox *m, struct post *first, struct post *last)
     do
         last->next = old;
     while (!atomic_compare_exchange_weak_explicit(&m->newest, &old, first, memory_order_release, memory_order_relaxed));
-    if (old == NULL) {
-        ssize_t ignored = write(m->wake_write_fd, "", 1); /* a full pipe is a wake-up already */
-
-        (void)ignored;
-    }
+    if (old == NULL)
+        mailbox_wake(m);
 }
 
 struct post *mailbox_take(struct mailbox *m)

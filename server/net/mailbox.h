@@ -30,6 +30,8 @@ void mailbox_deinit(struct mailbox *m);
 /* Puts the posts from first (the newest) along next to last (the oldest). Wakes the reader if the box was empty. */
 void mailbox_put(struct mailbox *m, struct post *first, struct post *last);
 
+void mailbox_wake(struct mailbox *m); /* any thread: the reader looks, whatever there is */
+
 /* The reader: all there is, oldest first, or NULL. */
 struct post *mailbox_take(struct mailbox *m);
 

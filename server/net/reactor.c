@@ -285,12 +285,36 @@ static void end_turn(struct reactor *r)
     r->turns++;
 }
 
+static bool is_over(const struct reactor *r)
+{
+    struct net *net = r->net;
+
+    return r->stopping && atomic_load(&net->stopping) == net->count && atomic_load(&net->connections) == 0 &&
+           atomic_load(&net->refused) == 0;
+}
+
+void reactor_conn_gone(struct reactor *r)
+{
+    if (!is_over(r))
+        return;
+    for (unsigned i = 0; i < r->net->count; i++)
+        mailbox_wake(&r->net->reactors[i]->box);
+}
+
+void reactor_stop(struct reactor *r)
+{
+    if (!r->stopping)
+        atomic_fetch_add(&r->net->stopping, 1);
+    r->stopping = true;
+    reactor_conn_gone(r);
+}
+
 static void *run(void *arg)
 {
     struct reactor *r = arg;
 
     log_batch(true);
-    while (!r->stopping || r->connections > 0) {
+    while (!is_over(r)) {
         if (event_base_loop(r->base, EVLOOP_ONCE) < 0) {
             log_event(LOG_ERROR, "reactor", "index=%u why=\"event_base_loop failed\"", r->index);
             break;

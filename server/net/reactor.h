@@ -80,6 +80,7 @@ struct net {
     const struct conn_ops *ops;
     atomic_uint connections;
     atomic_uint refused; /* connections beyond a limit, which are only told so */
+    atomic_uint stopping; /* reactors that are */
     bool (*is_trusted)(const struct tcp_addr *peer);  /* exempt from the limits per address and per second */
     bool (*may_connect)(const struct tcp_addr *peer); /* counts it; false: its address has enough. Any thread, as all here */
     void (*conn_gone)(const struct tcp_addr *peer, bool trusted); /* a place and a descriptor are free */
@@ -105,10 +106,9 @@ struct reactor {
     struct post *outgoing[REACTOR_MAX], *outgoing_oldest[REACTOR_MAX];
     char *raw, *plain; /* REACTOR_READ bytes each */
     struct buf scratch; /* for lines being made; whoever uses it clears it first and is done within one call */
-    unsigned connections;
     unsigned handshakes, handshakes_seen; /* TLS, since memory was last trimmed; and when that was last looked at */
     struct event *trim;
-    bool stopping; /* ends when its last connection is closed */
+    bool stopping; /* see reactor_stop */
     uint64_t turns;
 };
 
@@ -116,6 +116,11 @@ struct reactor *reactor_new(struct net *net, unsigned index, const struct net_li
                             size_t err_size);
 int reactor_start(struct reactor *r); /* its thread; 0 or -errno */
 void reactor_join(struct reactor *r);
+/* r's thread: it takes no new connection in, and ends when all reactors are stopping and none has a connection left: until
+ * then the others may need what is at home here. */
+void reactor_stop(struct reactor *r);
+void reactor_conn_gone(struct reactor *r); /* one has just been closed and is not counted any more */
+
 /* When all threads are joined: runs what was still under way, so that it is undone by its own hand. Whether there was any;
  * to be called for all reactors in turn until there is none. */
 bool reactor_settle(struct reactor *r);

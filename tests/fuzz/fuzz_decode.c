@@ -41,7 +41,8 @@ static void compare(const struct message *a, const struct message *b)
     if (a->type != b->type || a->present != b->present)
         abort();
     for (int f = 0; f < MESSAGE_FIELD_COUNT; f++) {
-        const struct value *x = message_get(a, (enum message_field)f), *y = message_get(b, (enum message_field)f);
+        const struct value *x = message_get(a, (enum message_field)f),
+                           *y = message_get(b, (enum message_field)f);
 
         if (x != NULL && (x->kind != y->kind || x->len != y->len || memcmp(x->text, y->text, x->len) != 0))
             abort();

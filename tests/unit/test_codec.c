@@ -103,7 +103,8 @@ static size_t random_text(char *out, size_t most)
     size_t want = below(5) == 0 ? below((unsigned)most) : below(40), n = 0;
 
     while (n < want && n + 4 <= most) {
-        static const uint32_t kinds[][2] = {{'a', 'z'}, {0, 0x1f}, {'"', '"'}, {'\\', '\\'}, {0x20, 0x7f}, {0x80, 0x7ff},
+        static const uint32_t kinds[][2] = {{'a', 'z'},      {0, 0x1f},        {'"', '"'},
+                                            {'\\', '\\'},    {0x20, 0x7f},     {0x80, 0x7ff},
                                             {0x800, 0xd7ff}, {0xe000, 0xffff}, {0x10000, 0x10ffff}};
         const uint32_t *k = kinds[below(sizeof kinds / sizeof *kinds)];
 
@@ -148,7 +149,8 @@ static void check_again(const struct buf *line, const char *re, const char *room
     struct message m, first;
     char *copy, *first_copy = decode_line(line, &first);
 
-    codec_put_msg_again(&again, line->data, line->len, re, re != NULL ? strlen(re) : 0, room, room != NULL ? strlen(room) : 0);
+    codec_put_msg_again(&again, line->data, line->len, re, re != NULL ? strlen(re) : 0, room,
+                        room != NULL ? strlen(room) : 0);
     copy = decode_line(&again, &m);
     assert_int_equal(m.type, MESSAGE_MSG);
     assert_int_equal(message_get(&m, FIELD_RE) != NULL, re != NULL);
@@ -203,8 +205,26 @@ static void put_space(struct buf *b)
 
 static void put_random_string(struct buf *b)
 {
-    static const char *const parts[] = {"a", "zz", "é", "小", "\xf0\x9f\x98\x80", "\\n", "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\r",
-                                        "\\t", "\\u0041", "\\u00e9", "\\u20ac", "\\uD83D\\uDE00", "\\udbff\\udfff", " ", "\x7f"};
+    static const char *const parts[] = {"a",
+                                        "zz",
+                                        "é",
+                                        "小",
+                                        "\xf0\x9f\x98\x80",
+                                        "\\n",
+                                        "\\\"",
+                                        "\\\\",
+                                        "\\/",
+                                        "\\b",
+                                        "\\f",
+                                        "\\r",
+                                        "\\t",
+                                        "\\u0041",
+                                        "\\u00e9",
+                                        "\\u20ac",
+                                        "\\uD83D\\uDE00",
+                                        "\\udbff\\udfff",
+                                        " ",
+                                        "\x7f"};
 
     buf_puts(b, "\"");
     for (unsigned n = below(9); n > 0; n--)
@@ -214,8 +234,21 @@ static void put_random_string(struct buf *b)
 
 static void put_random_value(struct buf *b, int depth)
 {
-    static const char *const plain[] = {"true", "false", "null", "0", "-0", "1", "-1", "12.25", "1e3", "1.5E-7", "-3e+2", "4294967296",
-                                        "9007199254740991", "9007199254740992", "123456789012345678901234567890"};
+    static const char *const plain[] = {"true",
+                                        "false",
+                                        "null",
+                                        "0",
+                                        "-0",
+                                        "1",
+                                        "-1",
+                                        "12.25",
+                                        "1e3",
+                                        "1.5E-7",
+                                        "-3e+2",
+                                        "4294967296",
+                                        "9007199254740991",
+                                        "9007199254740992",
+                                        "123456789012345678901234567890"};
     unsigned what = below(depth > 0 ? 10 : 8), n = below(4);
 
     if (what < 4) {
@@ -315,7 +348,8 @@ static void compare_with_cjson(const char *text, const struct message *m)
     if (theirs == NULL)
         fail_msg("cJSON refuses what was taken: %s", text);
     for (int f = 0; f < MESSAGE_FIELD_COUNT; f++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(theirs, message_field_name((enum message_field)f));
+        const cJSON *item =
+            cJSON_GetObjectItemCaseSensitive(theirs, message_field_name((enum message_field)f));
         const struct value *v = message_get(m, (enum message_field)f);
 
         if ((item != NULL) != (v != NULL) || (v != NULL && !values_agree(v, item)))

@@ -69,9 +69,18 @@ static void test_each_type(void **state)
 
 static void test_types_that_do_not_exist(void **state)
 {
-    static const char *const lines[] = {"{}", "{\"room\":\"a\"}", "{\"type\":1}", "{\"type\":null}", "{\"type\":[\"send\"]}",
-                                        "{\"type\":\"\"}", "{\"type\":\"Send\"}", "{\"type\":\"sen\"}", "{\"type\":\"sends\"}",
-                                        "{\"type\":\"send\\u0000\"}", "{\"Type\":\"send\"}", "{\"type \":\"send\"}"};
+    static const char *const lines[] = {"{}",
+                                        "{\"room\":\"a\"}",
+                                        "{\"type\":1}",
+                                        "{\"type\":null}",
+                                        "{\"type\":[\"send\"]}",
+                                        "{\"type\":\"\"}",
+                                        "{\"type\":\"Send\"}",
+                                        "{\"type\":\"sen\"}",
+                                        "{\"type\":\"sends\"}",
+                                        "{\"type\":\"send\\u0000\"}",
+                                        "{\"Type\":\"send\"}",
+                                        "{\"type \":\"send\"}"};
 
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -109,9 +118,19 @@ static void test_each_kind(void **state)
         const char *json;
         enum value_kind kind;
     } kinds[] = {
-        {"\"\"", VALUE_STRING}, {"0", VALUE_UINT},      {"-0", VALUE_NUMBER}, {"1.0", VALUE_NUMBER}, {"true", VALUE_TRUE},
-        {"false", VALUE_FALSE}, {"null", VALUE_NULL},   {"{}", VALUE_NESTED}, {"[]", VALUE_NESTED},  {"[ ]", VALUE_NESTED},
-        {"{ }", VALUE_NESTED},  {"[1,\"a\",{\"b\": [ ]} , null]", VALUE_NESTED}, {"{\"a\" : {\"a\":{}},\"a\":1}", VALUE_NESTED},
+        {"\"\"", VALUE_STRING},
+        {"0", VALUE_UINT},
+        {"-0", VALUE_NUMBER},
+        {"1.0", VALUE_NUMBER},
+        {"true", VALUE_TRUE},
+        {"false", VALUE_FALSE},
+        {"null", VALUE_NULL},
+        {"{}", VALUE_NESTED},
+        {"[]", VALUE_NESTED},
+        {"[ ]", VALUE_NESTED},
+        {"{ }", VALUE_NESTED},
+        {"[1,\"a\",{\"b\": [ ]} , null]", VALUE_NESTED},
+        {"{\"a\" : {\"a\":{}},\"a\":1}", VALUE_NESTED},
     };
     char text[96];
 
@@ -131,15 +150,80 @@ static void test_each_kind(void **state)
 static void test_what_is_no_json_object(void **state)
 {
     static const char *const lines[] = {
-        "", " ", "x", "1", "\"a\"", "[]", "[{}]", "null", "true", "{", "}", "{}}", "{} {}", "{},", "{}x", "{{}}", "{,}",
-        "{\"a\"}", "{\"a\":}", "{\"a\" 1}", "{\"a\":1,}", "{,\"a\":1}", "{\"a\":1 \"b\":2}", "{\"a\":1;\"b\":2}", "{a:1}",
-        "{'a':1}", "{1:1}", "{null:1}", "{\"a\":1", "{\"a\":1,", "{\"a\":", "{\"a\"", "{\"a", "{\"", "{\"a\":\"", "{\"a\":\"b",
-        "{\"a\":\"\\", "{\"a\":\"\\\"", "{\"a\":\"\\u", "{\"a\":\"\\u00", "{\"a\":\"\\u00\"}", "{\"a\":\"\\u00g0\"}",
-        "{\"a\":\"\\x41\"}", "{\"a\":\"\\'\"}", "{\"a\":\"\\U0041\"}", "{\"a\":tru}", "{\"a\":True}", "{\"a\":nul}",
-        "{\"a\":truex}", "{\"a\":NaN}", "{\"a\":Infinity}", "{\"a\":undefined}", "{\"a\":/**/1}", "{\"a\":1}//", "\xef\xbb\xbf{}",
-        "{\"a\":[}", "{\"a\":[1,]}", "{\"a\":[,1]}", "{\"a\":[1 2]}", "{\"a\":[1}", "{\"a\":{]}", "{\"a\":[1}]}", "{\"a\":{\"b\":1]}",
-        "{\"a\":{\"b\"}}", "{\"a\":{b:1}}", "{\"a\":{\"b\":1,}}", "{\"a\":{,}}", "{\"a\":[", "{\"a\":{", "{\"a\":{\"b\":[1,{",
-        "{\"a\":[\"\\q\"]}", "{\"a\":[\"b]}", "{\"a\":[tru]}", "{\"a\":{\"\\u12\":1}}",
+        "",
+        " ",
+        "x",
+        "1",
+        "\"a\"",
+        "[]",
+        "[{}]",
+        "null",
+        "true",
+        "{",
+        "}",
+        "{}}",
+        "{} {}",
+        "{},",
+        "{}x",
+        "{{}}",
+        "{,}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\" 1}",
+        "{\"a\":1,}",
+        "{,\"a\":1}",
+        "{\"a\":1 \"b\":2}",
+        "{\"a\":1;\"b\":2}",
+        "{a:1}",
+        "{'a':1}",
+        "{1:1}",
+        "{null:1}",
+        "{\"a\":1",
+        "{\"a\":1,",
+        "{\"a\":",
+        "{\"a\"",
+        "{\"a",
+        "{\"",
+        "{\"a\":\"",
+        "{\"a\":\"b",
+        "{\"a\":\"\\",
+        "{\"a\":\"\\\"",
+        "{\"a\":\"\\u",
+        "{\"a\":\"\\u00",
+        "{\"a\":\"\\u00\"}",
+        "{\"a\":\"\\u00g0\"}",
+        "{\"a\":\"\\x41\"}",
+        "{\"a\":\"\\'\"}",
+        "{\"a\":\"\\U0041\"}",
+        "{\"a\":tru}",
+        "{\"a\":True}",
+        "{\"a\":nul}",
+        "{\"a\":truex}",
+        "{\"a\":NaN}",
+        "{\"a\":Infinity}",
+        "{\"a\":undefined}",
+        "{\"a\":/**/1}",
+        "{\"a\":1}//",
+        "\xef\xbb\xbf{}",
+        "{\"a\":[}",
+        "{\"a\":[1,]}",
+        "{\"a\":[,1]}",
+        "{\"a\":[1 2]}",
+        "{\"a\":[1}",
+        "{\"a\":{]}",
+        "{\"a\":[1}]}",
+        "{\"a\":{\"b\":1]}",
+        "{\"a\":{\"b\"}}",
+        "{\"a\":{b:1}}",
+        "{\"a\":{\"b\":1,}}",
+        "{\"a\":{,}}",
+        "{\"a\":[",
+        "{\"a\":{",
+        "{\"a\":{\"b\":[1,{",
+        "{\"a\":[\"\\q\"]}",
+        "{\"a\":[\"b]}",
+        "{\"a\":[tru]}",
+        "{\"a\":{\"\\u12\":1}}",
     };
 
     (void)state;
@@ -150,9 +234,10 @@ static void test_what_is_no_json_object(void **state)
 /* Blanks are the only space in a line: each control character is refused at each place where one could stand. */
 static void test_raw_control_characters(void **state)
 {
-    static const char *const places[] = {"?{\"a\":\"b\"}", "{?\"a\":\"b\"}", "{\"a?\":\"b\"}", "{\"a\"?:\"b\"}", "{\"a\":?\"b\"}",
-                                         "{\"a\":\"?b\"}", "{\"a\":\"\\n?\"}", "{\"a\":\"b\"?}", "{\"a\":\"b\"}?", "{\"a\":[?]}",
-                                         "{\"a\":[1?]}", "{\"a\":[\"?\"]}", "{\"a\":{\"?\":1}}", "{\"text\":\"?\"}"};
+    static const char *const places[] = {
+        "?{\"a\":\"b\"}", "{?\"a\":\"b\"}",   "{\"a?\":\"b\"}",    "{\"a\"?:\"b\"}",  "{\"a\":?\"b\"}",
+        "{\"a\":\"?b\"}", "{\"a\":\"\\n?\"}", "{\"a\":\"b\"?}",    "{\"a\":\"b\"}?",  "{\"a\":[?]}",
+        "{\"a\":[1?]}",   "{\"a\":[\"?\"]}",  "{\"a\":{\"?\":1}}", "{\"text\":\"?\"}"};
 
     (void)state;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
@@ -171,8 +256,15 @@ static void test_raw_control_characters(void **state)
 
 static void test_what_is_no_utf8(void **state)
 {
-    static const char *const lines[] = {"{\"a\":\"\xff\"}", "{\"a\":\"caf\xe9\"}", "{\"\xc3\":1}", "\x80", "{}\xff", "{\"a\":\"\xed\xa0\x80\"}",
-                                        "{\"a\":\"\xc0\x80\"}", "{\"a\":\"\xf4\x90\x80\x80\"}", "{\"a\":[\"\xe2\x82\"]}"};
+    static const char *const lines[] = {"{\"a\":\"\xff\"}",
+                                        "{\"a\":\"caf\xe9\"}",
+                                        "{\"\xc3\":1}",
+                                        "\x80",
+                                        "{}\xff",
+                                        "{\"a\":\"\xed\xa0\x80\"}",
+                                        "{\"a\":\"\xc0\x80\"}",
+                                        "{\"a\":\"\xf4\x90\x80\x80\"}",
+                                        "{\"a\":[\"\xe2\x82\"]}"};
 
     (void)state;
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
@@ -191,16 +283,19 @@ static void test_unescape_in_place(void **state)
     assert_says(FIELD_TEXT, "Aé€€\xef\xbf\xbf\x7f");
     assert_result("{\"text\":\"x\\ny\\\\z\\u0021 a long run behind it, and é\"}", CODEC_OK);
     assert_says(FIELD_TEXT, "x\ny\\z! a long run behind it, and é");
-    assert_result("{\"te\\u0078t\":\"\\u0031\",\"r\\u006fom\":\"\\u0032\",\"limits\":[\"\\u0033\"]}", CODEC_OK);
+    assert_result("{\"te\\u0078t\":\"\\u0031\",\"r\\u006fom\":\"\\u0032\",\"limits\":[\"\\u0033\"]}",
+                  CODEC_OK);
     assert_says(FIELD_TEXT, "1");
     assert_says(FIELD_ROOM, "2");
-    assert_memory_equal(m.fields[FIELD_LIMITS].text, "[\"\\u0033\"]", 10); /* what is nested stays as it was written */
+    assert_memory_equal(m.fields[FIELD_LIMITS].text, "[\"\\u0033\"]",
+                        10); /* what is nested stays as it was written */
 }
 
 static void test_surrogates(void **state)
 {
-    static const char *const alone[] = {"\\ud83d", "\\ude00", "\\ude00\\ud83d", "\\ud83d\\ud83d", "\\ud83dx", "\\ud83d\\n",
-                                        "\\ud83d\\u0041", "\\ud83d\\", "\\ud83d \\ude00", "\\udfff", "\\ud800", "\\ud83d\\ue000"};
+    static const char *const alone[] = {"\\ud83d",         "\\ude00",    "\\ude00\\ud83d", "\\ud83d\\ud83d",
+                                        "\\ud83dx",        "\\ud83d\\n", "\\ud83d\\u0041", "\\ud83d\\",
+                                        "\\ud83d \\ude00", "\\udfff",    "\\ud800",        "\\ud83d\\ue000"};
     char text[64];
 
     (void)state;
@@ -232,7 +327,9 @@ static void test_each_escaped_code_point(void **state)
         else if (c < 0x800)
             buf_put(&expected, (char[]){(char)(0xc0 | c >> 6), (char)(0x80 | (c & 63))}, 2);
         else
-            buf_put(&expected, (char[]){(char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 63)), (char)(0x80 | (c & 63))}, 3);
+            buf_put(&expected,
+                    (char[]){(char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 63)), (char)(0x80 | (c & 63))},
+                    3);
         snprintf(text, sizeof text, "{\"text\":\"\\u%04x\"}", c);
         assert_result(text, CODEC_OK);
         assert_text(FIELD_TEXT, expected.data, expected.len);
@@ -257,8 +354,20 @@ static void assert_number(const char *json, enum value_kind kind, uint64_t numbe
 
 static void test_numbers(void **state)
 {
-    static const char *const others[] = {"9007199254740992", "9007199254740993", "9999999999999999", "18446744073709551616",
-                                         "36893488147419103233", "1.0", "-1", "-0", "0.0", "1e3", "1E+3", "1e-3", "0e0", "1.5e300",
+    static const char *const others[] = {"9007199254740992",
+                                         "9007199254740993",
+                                         "9999999999999999",
+                                         "18446744073709551616",
+                                         "36893488147419103233",
+                                         "1.0",
+                                         "-1",
+                                         "-0",
+                                         "0.0",
+                                         "1e3",
+                                         "1E+3",
+                                         "1e-3",
+                                         "0e0",
+                                         "1.5e300",
                                          "100000000000000000000000000000000000000001"};
 
     (void)state;
@@ -273,8 +382,9 @@ static void test_numbers(void **state)
 
 static void test_what_is_no_number(void **state)
 {
-    static const char *const wrong[] = {"01", "00", "-", "-01", "+1", ".5", "1.", "1.e3", "1e", "1e+", "1e-", "0x10", "1_000", "1,5",
-                                        "--1", "1-", "1.2.3", "1e5e5", "1 2", "١"};
+    static const char *const wrong[] = {"01",   "00", "-",     "-01",   "+1",   ".5",    "1.",
+                                        "1.e3", "1e", "1e+",   "1e-",   "0x10", "1_000", "1,5",
+                                        "--1",  "1-", "1.2.3", "1e5e5", "1 2",  "١"};
     char text[64];
 
     (void)state;
@@ -304,7 +414,10 @@ static char *make_deep(int depth, const char *open, const char *close, const cha
 
 static void test_depth(void **state)
 {
-    static const char *const ways[][3] = {{"[", "]", "1"}, {"{\"a\":", "}", "\"x\""}, {"[[],", "]", "[]"}, {"[", "]", ""},
+    static const char *const ways[][3] = {{"[", "]", "1"},
+                                          {"{\"a\":", "}", "\"x\""},
+                                          {"[[],", "]", "[]"},
+                                          {"[", "]", ""},
                                           {"{\"a\":{},\"b\":[1, ", "]}", "1"}};
 
     (void)state;
@@ -371,7 +484,8 @@ static void test_given_twice_and_worse(void **state)
 /* Every beginning of a good line is refused, and none is read beyond its end. */
 static void test_each_beginning_of_a_line(void **state)
 {
-    static const char whole[] = "{\"type\":\"send\",\"id\":\"\\u00e9\\ud83d\\ude00\",\"seq\":12.5e-3,\"x\":[true,{\"a\":null}],\"text\":\"€\"}";
+    static const char whole[] =
+        "{\"type\":\"send\",\"id\":\"\\u00e9\\ud83d\\ude00\",\"seq\":12.5e-3,\"x\":[true,{\"a\":null}],\"text\":\"€\"}";
 
     (void)state;
     for (size_t len = 0; len < sizeof whole - 1; len++)

@@ -102,7 +102,8 @@ static void assert_fits(const char *value, size_t len)
 
 static void test_long_values_are_cut(void **state)
 {
-    static const char *const units[] = {"x", "\n", "\"", "\\", "é", "小", "\xf0\x9f\x98\x80", "\xff", "\xc2\x9b", "a b"};
+    static const char *const units[] = {"x",    "\n",       "\"", "\\", "é", "小", "\xf0\x9f\x98\x80",
+                                        "\xff", "\xc2\x9b", "a b"};
     char value[1600];
 
     (void)state;
@@ -285,16 +286,11 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_words_stay),
-        cmocka_unit_test(test_others_are_quoted),
-        cmocka_unit_test(test_controls_above_ascii),
-        cmocka_unit_test(test_what_is_no_utf8),
-        cmocka_unit_test(test_long_values_are_cut),
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_lines_of_many_threads),
-        cmocka_unit_test(test_a_long_line_is_cut),
-        cmocka_unit_test(test_the_file_is_moved_away),
-        cmocka_unit_test(test_lost_lines_are_counted),
+        cmocka_unit_test(test_plain_words_stay),       cmocka_unit_test(test_others_are_quoted),
+        cmocka_unit_test(test_controls_above_ascii),   cmocka_unit_test(test_what_is_no_utf8),
+        cmocka_unit_test(test_long_values_are_cut),    cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_lines_of_many_threads),  cmocka_unit_test(test_a_long_line_is_cut),
+        cmocka_unit_test(test_the_file_is_moved_away), cmocka_unit_test(test_lost_lines_are_counted),
     };
 
     return cmocka_run_group_tests_name("log", tests, set_up, tear_down);

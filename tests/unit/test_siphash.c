@@ -44,8 +44,8 @@ static void test_published(void **state)
     assert_int_equal(siphash24(key, bytes, 63), 0x958a324ceb064572);
 }
 
-static uint64_t reference(const unsigned char key[16], const unsigned char *data, size_t len, unsigned compress,
-                          unsigned finish)
+static uint64_t reference(const unsigned char key[16], const unsigned char *data, size_t len,
+                          unsigned compress, unsigned finish)
 {
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);

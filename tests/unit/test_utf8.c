@@ -82,7 +82,8 @@ static void test_all_short_sequences(void **state)
 
 static void test_four_bytes_at_the_edges(void **state)
 {
-    static const unsigned char edges[] = {0x00, 0x22, 0x7f, 0x80, 0x81, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xf0, 0xff};
+    static const unsigned char edges[] = {0x00, 0x22, 0x7f, 0x80, 0x81, 0x8f, 0x90,
+                                          0x9f, 0xa0, 0xbf, 0xc0, 0xf0, 0xff};
     unsigned char p[4];
 
     (void)state;
@@ -98,7 +99,8 @@ static void test_four_bytes_at_the_edges(void **state)
 /* Eight bytes of ASCII are passed over at a time: what is wrong must be found at every place among them. */
 static void test_at_every_place(void **state)
 {
-    static const char *const parts[] = {"\x80", "\xc3", "\xc3\xa9", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98\x80"};
+    static const char *const parts[] = {
+        "\x80", "\xc3", "\xc3\xa9", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf0\x9f\x98\x80"};
     unsigned char text[48];
 
     (void)state;
@@ -126,7 +128,8 @@ static void test_encode_each_code_point(void **state)
         if (c >= 0xd800 && c <= 0xdfff)
             continue;
         if (!utf8_is_valid(out, n) ||
-            utf8proc_iterate((const utf8proc_uint8_t *)out, (utf8proc_ssize_t)n, &back) != (utf8proc_ssize_t)n ||
+            utf8proc_iterate((const utf8proc_uint8_t *)out, (utf8proc_ssize_t)n, &back) !=
+                (utf8proc_ssize_t)n ||
             (uint32_t)back != c)
             fail_msg("U+%04X", c);
     }
@@ -141,13 +144,51 @@ static bool is_nick(const char *text)
 
 static void test_nicks(void **state)
 {
-    static const char *const good[] = {"a", "Ann", "ann_-.7", "_", "-", ".", "007", "Ænne", "Ωmega", "小明", "Łukasz",
-                                       "अनीता", "e\xcc\x81", "ＡＮＮ", "ß", "ı", "İ",
-                                       "abcdefghijklmnopqrstuvwxyz012345", "éééééééééééééééé"};
-    static const char *const bad[] = {"", " ", "ann bob", "@ann", "ann!", "a/b", "a\"b", "a\\b", "a\nb", "a\x7f", "😀",
-                                      "a\xe2\x80\x8d" "b", "\xe2\x80\xae" "a", "\xc2\xa0", "\xcc\x81" "a",
-                                      "a\xef\xbc\x81", "\xff", "caf\xe9", "\xed\xa0\x80", "\xef\xbf\xbf", "\xe2\xbc\xa9",
-                                      "abcdefghijklmnopqrstuvwxyz0123456", "ééééééééééééééééa"};
+    static const char *const good[] = {"a",
+                                       "Ann",
+                                       "ann_-.7",
+                                       "_",
+                                       "-",
+                                       ".",
+                                       "007",
+                                       "Ænne",
+                                       "Ωmega",
+                                       "小明",
+                                       "Łukasz",
+                                       "अनीता",
+                                       "e\xcc\x81",
+                                       "ＡＮＮ",
+                                       "ß",
+                                       "ı",
+                                       "İ",
+                                       "abcdefghijklmnopqrstuvwxyz012345",
+                                       "éééééééééééééééé"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "ann bob",
+                                      "@ann",
+                                      "ann!",
+                                      "a/b",
+                                      "a\"b",
+                                      "a\\b",
+                                      "a\nb",
+                                      "a\x7f",
+                                      "😀",
+                                      "a\xe2\x80\x8d"
+                                      "b",
+                                      "\xe2\x80\xae"
+                                      "a",
+                                      "\xc2\xa0",
+                                      "\xcc\x81"
+                                      "a",
+                                      "a\xef\xbc\x81",
+                                      "\xff",
+                                      "caf\xe9",
+                                      "\xed\xa0\x80",
+                                      "\xef\xbf\xbf",
+                                      "\xe2\xbc\xa9",
+                                      "abcdefghijklmnopqrstuvwxyz0123456",
+                                      "ééééééééééééééééa"};
 
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
@@ -165,7 +206,8 @@ static void test_each_ascii_character(void **state)
     (void)state;
     for (int c = 0; c < 128; c++) {
         char text[2] = {(char)c, 'x'};
-        bool is_one = c != 0 && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", c) != NULL;
+        bool is_one =
+            c != 0 && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.", c) != NULL;
 
         assert_int_equal(utf8_is_nick(text, 1), is_one);
         assert_int_equal(utf8_is_nick(text, 2), is_one);
@@ -224,9 +266,9 @@ static void test_invisible_letters(void **state)
     char out[UTF8_FOLD_MAX];
 
     (void)state;
-    assert_folds("ann\xef\xb8\x8f", "ann");     /* variation selector */
-    assert_folds("ann\xe3\x85\xa4", "ann");     /* Hangul filler */
-    assert_folds("a\xcd\x8fnn", "ann");         /* combining grapheme joiner */
+    assert_folds("ann\xef\xb8\x8f", "ann"); /* variation selector */
+    assert_folds("ann\xe3\x85\xa4", "ann"); /* Hangul filler */
+    assert_folds("a\xcd\x8fnn", "ann");     /* combining grapheme joiner */
     assert_int_equal(utf8_fold_nick("\xe3\x85\xa4", 3, out), 0);
 }
 
@@ -257,7 +299,8 @@ static size_t map(const char *text, size_t len, char *out, size_t size, unsigned
     return (size_t)n;
 }
 
-static void assert_same(uint32_t c, const char *what, const char *a, size_t a_len, const char *b, size_t b_len)
+static void assert_same(uint32_t c, const char *what, const char *a, size_t a_len, const char *b,
+                        size_t b_len)
 {
     if (a_len != b_len || memcmp(a, b, a_len) != 0)
         fail_msg("U+%04X %s", c, what);
@@ -282,9 +325,11 @@ static void test_every_letter(void **state)
         assert_same(c, "decomposed is another", folded, folded_len, again, utf8_fold_nick(other, n, again));
         n = map(text, len, other, sizeof other, UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
         assert_same(c, "in NFKC is another", folded, folded_len, again, utf8_fold_nick(other, n, again));
-        n = 1 + utf8_encode((uint32_t)utf8proc_toupper((utf8proc_int32_t)c), (char *)memcpy(other, "A", 1) + 1);
+        n = 1 +
+            utf8_encode((uint32_t)utf8proc_toupper((utf8proc_int32_t)c), (char *)memcpy(other, "A", 1) + 1);
         if (c != 0x131) /* dotless i: its capital is everybody's I */
-            assert_same(c, "as a capital is another", folded, folded_len, again, utf8_fold_nick(other, n, again));
+            assert_same(c, "as a capital is another", folded, folded_len, again,
+                        utf8_fold_nick(other, n, again));
         assert_same(c, "folded twice is another", folded, folded_len, again,
                     utf8_fold_nick(folded, folded_len, again));
     }

@@ -1,0 +1,228 @@
+"""bots.py: chatbot against a real chatd: each ready scenario in a few seconds, scripts, latency, reports, exit codes."""
+import os
+import re
+import signal
+import time
+
+from lib import both, check, equal, seconds
+from lib.bots import finish_chatbot, right, run_chatbot, start_chatbot
+
+SHORT = {"ramp": 0.3, "settle": 0.2, "duration": 1.5, "drain": 20}
+
+
+def short(t, scenario, *args, server=None, **options):
+    s = server or t.server()
+    if t.tls:
+        options["tls"] = True
+    return right(run_chatbot(t, scenario, s.port, *args, **{**SHORT, **options}))
+
+
+# ---- the scenarios
+
+
+@both
+def test_chat_day(t):
+    r = short(t, "chat-day", bots=24, rate=150)
+    check(r["measured"]["sends"] > 50 and r["total"]["deliveries"] > 500, r["measured"])
+
+
+@both
+def test_fan_out(t):
+    r = short(t, "fan-out", bots=30, rate=100)
+    for kind in ("delivery", "ack", "connect", "login", "entry") + (("tls",) if t.tls else ()):
+        check(r["latency_us"][kind]["count"] > 0, kind)
+    equal(r["ends"], {"eof": 30})
+    equal(r["latency_us"]["delivery"]["count"], r["latency_us"]["ack"]["count"] * 30, "deliveries of what was measured")
+
+
+def test_many_rooms(t):
+    short(t, "many-rooms", bots=40, rooms=80, rate=100)
+
+
+def test_idle(t):
+    r = short(t, "idle", bots=300, rooms=10)
+    equal(r["total"]["logins"], 300)
+
+
+@both
+def test_login_storm(t):
+    r = short(t, "login-storm", bots=20, rate=60)
+    check(r["ends"]["bye"] > 50, r["ends"])
+
+
+@both
+def test_reconnect_storm(t):
+    r = short(t, "reconnect-storm", "--set", "every=0.7", bots=40, rate=60, duration=2)
+    check(r["ends"]["was-reset"] >= 20 and r["latency_us"]["catch-up"]["count"] >= 0, r["ends"])
+
+
+def test_slow_readers(t):
+    s = t.server(max_out="64k")
+    r = short(t, "slow-readers", "--set", "pause=0.5", server=s, rate=100)
+    check(r["latency_us"]["catch-up"]["count"] > 0 and r["total"]["gaps"] == 0, r["total"])
+
+
+@both
+def test_half_close(t):
+    r = short(t, "half-close", bots=16, rate=40)
+    check(r["ends"]["eof"] > 30, r["ends"])
+
+
+@both
+def test_resets(t):
+    r = short(t, "resets", bots=25, rate=100)
+    check(r["ends"]["was-reset"] > 5, r["ends"])
+
+
+def test_slowloris(t):
+    s = t.server(login_seconds=1)
+    r = short(t, "slowloris", server=s, bots=40, duration=2.5, rate=40)
+    check(r["ends"]["idle"] >= 20, r["ends"])
+
+
+@both
+def test_garbage(t):
+    r = short(t, "garbage", bots=20, rate=80)
+    check(r["total"]["errors"] > 20, r["total"])
+
+
+@seconds(40)
+def test_soak(t):
+    s = t.server(login_seconds=1)
+    r = short(t, "soak", server=s, bots=60, duration=4, flat=0)
+    check({"bye", "eof", "was-reset", "protocol"} <= set(r["ends"]), r["ends"])
+    equal(r["server"]["descriptors_after"], r["server"]["descriptors_before"], "descriptors of the server")
+
+
+def test_list(t):
+    r = run_chatbot(t, "--list", 1)
+    names = [line.split()[0] for line in r.said.splitlines()]
+    equal(names, ["chat-day", "fan-out", "garbage", "half-close", "idle", "login-storm", "many-rooms", "reconnect-storm",
+                  "resets", "slow-readers", "slowloris", "soak"])
+    check(all(len(line.split()) > 6 for line in r.said.splitlines()), r.said)
+
+
+# ---- scripts
+
+
+def script(t, text):
+    path = t.path("script.lua")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text)
+    return path
+
+
+def test_a_script_reads_like_a_persons_day(t):
+    """Two bots talk to each other by expect, and the table's roles say who does what."""
+    path = script(t, """
+        chatbot { roles = { {"ann"}, {"bob"} }, ramp = 0, duration = 5 }
+        function ann(bot)
+            bot:join "general"
+            bot:sleep(0.2)
+            bot:send "hello, bob — 你好 🙂"
+            local m = bot:expect{type = "msg", text = "hello, ann", within = 5}
+            if m.nick ~= bot:nick_of(2) then bot:fail("who is " .. m.nick) end
+            bot:shutdown()
+            if bot:wait_end() ~= "eof" then bot:fail("not eof") end
+        end
+        function bob(bot)
+            bot:join "general"
+            local m = bot:expect{type = "msg", from = bot:nick_of(1)}
+            if m.text ~= "hello, bob — 你好 🙂" or m.seq ~= 1 then bot:fail("got " .. m.text) end
+            local who = bot:who("general", {lines = true})
+            if who.count ~= 2 or #who.lines ~= 2 then bot:fail("who") end
+            local seq = bot:send("hello, ann", {wait = true})
+            if seq ~= 2 then bot:fail("seq " .. tostring(seq)) end
+            if select(2, bot:join("No Room", {may_fail = "bad_room"})) ~= "bad_room" then bot:fail("bad_room") end
+            bot:bye()
+        end
+    """)
+    r = right(run_chatbot(t, path, t.server().port))
+    equal(r["ends"], {"bye": 1, "eof": 1})
+
+
+def test_what_a_script_does_not_expect_is_wrong(t):
+    path = script(t, """
+        chatbot { bots = 1, ramp = 0, duration = 1, within = 0.3 }
+        function bot(bot)
+            bot:join "Not A Room"
+            bot:join "general"
+            bot:expect{type = "msg"}
+            error("the script's own")
+        end
+    """)
+    r = run_chatbot(t, path, t.server().port)
+    equal(r.code, 1)
+    equal(r["faults"], {"answer": 2, "script": 1})
+    check("bad_room" in r["wrong"][0] and "in vain" in r["wrong"][1] and "the script's own" in r["wrong"][2], r["wrong"])
+
+
+def test_exit_codes(t):
+    s = t.server()
+    equal(run_chatbot(t, "no-such-scenario", s.port).code, 2)
+    equal(run_chatbot(t, "fan-out", s.port, "--no-such-option").code, 2)
+    equal(run_chatbot(t, "fan-out", s.port, "--bots", "many").code, 2)
+    equal(run_chatbot(t, script(t, "chatbot { bots = }"), s.port).code, 2)
+    equal(run_chatbot(t, script(t, "chatbot { bots = 1 }"), s.port).code, 2)
+    equal(run_chatbot(t, "fan-out", s.port, "--json", t.path("no/dir"), bots=2, **SHORT).code, 4)
+    s.stop()
+    equal(run_chatbot(t, "fan-out", s.port, bots=2, ramp=0, within=1, drain=1).code, 3)
+
+
+def test_an_interrupt_ends_in_good_order(t):
+    s = t.server()
+    p = start_chatbot(t, "fan-out", s.port, bots=10, ramp=0, duration=60)
+    time.sleep(1.5)
+    p.send_signal(signal.SIGINT)
+    r = right(finish_chatbot(t, p))
+    check(r["interrupted"] and r["ends"] == {"eof": 10}, r["ends"])
+
+
+# ---- latency that can be believed
+
+
+@seconds(60)
+def test_a_stalled_server_shows_under_open_loop(t):
+    """The load goes on while the server stands still for 2 s, and who was due in that time has waited for it."""
+    s = t.server()
+    p = start_chatbot(t, "fan-out", s.port, bots=60, rate=400, ramp=0.3, settle=0.5, duration=5)
+    time.sleep(2.5)
+    os.kill(s.pid, signal.SIGSTOP)
+    time.sleep(2.0)
+    os.kill(s.pid, signal.SIGCONT)
+    r = right(finish_chatbot(t, p, 40))
+    equal(r["loop"], "open")
+    for kind in ("delivery", "ack"):
+        check(r["latency_us"][kind]["p999"] >= 2_000_000, kind, r["latency_us"][kind]["p999"])
+    equal(r["measured"]["turns"] // 100, 20, "turns were due all the time, in hundreds")
+
+
+def test_a_closed_loop_says_so(t):
+    r = right(run_chatbot(t, "fan-out", t.server().port, "--html", t.path("run.html"), "--closed", bots=10, **SHORT))
+    equal(r["loop"], "closed")
+    check("closed loop" in r.said and "closed loop" in r.progress, r.said)
+    with open(t.path("run.html"), encoding="utf-8") as f:
+        check('"loop":"closed"' in f.read(), "the page does not say so")
+
+
+# ---- reports
+
+
+def test_the_page_is_one_file(t):
+    s = t.server()
+    right(run_chatbot(t, "fan-out", s.port, "--html", t.path("run.html"), bots=10, **SHORT))
+    with open(t.path("run.html"), encoding="utf-8") as f:
+        page = f.read()
+    equal(re.findall(r'(?:src|href)\s*=|@import|https?://|url\(', page), [], "what the page would load")
+    equal(page.count('{"scenario":'), 1)
+    both_runs = t.path("two.html")
+    equal(run_chatbot(t, "--compare", s.port, "--html", both_runs, t.path("run.json"), t.path("run.json")).code, 0)
+    with open(both_runs, encoding="utf-8") as f:
+        equal(f.read().count('{"scenario":'), 2)
+
+
+def test_the_servers_process_is_found(t):
+    s = t.server()
+    r = right(run_chatbot(t, "fan-out", s.port, bots=10, **SHORT))
+    equal(r["server"]["pid"], s.pid)
+    check(r["server"]["rss"] > 1 << 20 and r["rows"], r["server"])

@@ -1,0 +1,122 @@
+/* test_keys.c: the keys of sends, each sender's for himself, as long as their messages are kept. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/utf8.h"
+#include "protocol/message.h"
+#include "server/chat/keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void add(struct keys *k, const char *sender, const char *key, uint64_t seq)
+{
+    keys_add(k, sender, strlen(sender), key, strlen(key), seq, seq * 1000);
+}
+
+static uint64_t seq_of(const struct keys *k, const char *sender, const char *key)
+{
+    const struct key *found = keys_find(k, sender, strlen(sender), key, strlen(key));
+
+    if (found == NULL)
+        return 0;
+    assert_int_equal(found->time_ms, found->seq * 1000);
+    return found->seq;
+}
+
+static void test_found_again(void **state)
+{
+    struct keys k = {0};
+
+    (void)state;
+    assert_int_equal(seq_of(&k, "ann", "1"), 0);
+    add(&k, "ann", "1", 7);
+    add(&k, "ann", "2", 8);
+    add(&k, "bob", "1", 9);
+    assert_int_equal(seq_of(&k, "ann", "1"), 7);
+    assert_int_equal(seq_of(&k, "ann", "2"), 8);
+    assert_int_equal(seq_of(&k, "bob", "1"), 9);
+    assert_int_equal(seq_of(&k, "bob", "2"), 0);
+    assert_int_equal(seq_of(&k, "an", "n1"), 0);
+    assert_int_equal(seq_of(&k, "ann1", ""), 0);
+    assert_int_equal(seq_of(&k, "ann", ""), 0);
+    keys_deinit(&k);
+}
+
+/* A key is bytes that the sender chose: he cannot make it meet another one's. */
+static void test_a_key_with_any_bytes(void **state)
+{
+    struct keys k = {0};
+
+    (void)state;
+    keys_add(&k, "ann", 3, "b\0c", 3, 1, 1000);
+    assert_non_null(keys_find(&k, "ann", 3, "b\0c", 3));
+    assert_null(keys_find(&k, "ann", 3, "b", 1));
+    assert_null(keys_find(&k, "ann", 3, "b\0d", 3));
+    assert_null(keys_find(&k, "annb", 4, "c", 1));
+    keys_add(&k, "ann", 3, "\0", 1, 2, 2000);
+    assert_int_equal(keys_find(&k, "ann", 3, "\0", 1)->seq, 2);
+    assert_null(keys_find(&k, "ann", 3, "", 0));
+    assert_null(keys_find(&k, "ann", 3, "\0\0", 2));
+    keys_deinit(&k);
+}
+
+static void test_the_longest(void **state)
+{
+    char sender[UTF8_FOLD_MAX], key[PROTOCOL_MAX_ID];
+    struct keys k = {0};
+
+    (void)state;
+    memset(sender, 's', sizeof sender);
+    memset(key, 'k', sizeof key);
+    keys_add(&k, sender, sizeof sender, key, sizeof key, 1, 1000);
+    assert_non_null(keys_find(&k, sender, sizeof sender, key, sizeof key));
+    assert_null(keys_find(&k, sender, sizeof sender, key, sizeof key - 1));
+    assert_null(keys_find(&k, sender, sizeof sender - 1, key, sizeof key));
+    keys_deinit(&k);
+}
+
+static void test_forgotten_with_their_messages(void **state)
+{
+    struct keys k = {0};
+    char name[16];
+
+    (void)state;
+    for (uint64_t seq = 1; seq <= 3000; seq += 3) { /* not every message has one */
+        snprintf(name, sizeof name, "k%llu", (unsigned long long)seq);
+        add(&k, "ann", name, seq);
+        if (seq > 300)
+            keys_forget(&k, seq - 300);
+    }
+    for (uint64_t seq = 1; seq <= 3000; seq += 3) {
+        snprintf(name, sizeof name, "k%llu", (unsigned long long)seq);
+        assert_int_equal(seq_of(&k, "ann", name), seq >= 2998 - 300 ? seq : 0);
+    }
+    keys_forget(&k, 2998);
+    assert_int_equal(k.table.count, 1);
+    assert_int_equal(seq_of(&k, "ann", "k2998"), 2998);
+    keys_forget(&k, 2999);
+    assert_int_equal(k.table.count, 0);
+    assert_null(k.oldest);
+    assert_null(k.newest);
+    add(&k, "ann", "again", 3001); /* an emptied one takes new ones */
+    assert_int_equal(seq_of(&k, "ann", "again"), 3001);
+    keys_deinit(&k);
+    assert_null(k.oldest);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_found_again),
+        cmocka_unit_test(test_a_key_with_any_bytes),
+        cmocka_unit_test(test_the_longest),
+        cmocka_unit_test(test_forgotten_with_their_messages),
+    };
+
+    return cmocka_run_group_tests_name("keys", tests, NULL, NULL);
+}
