@@ -272,8 +272,8 @@ static void on_history_read(struct reactor *r, struct post *p)
     } else if (chunk == NULL || chunk->first_seq > reading->read.after + 1) { /* it was let go of meanwhile */
         room->oldest = chunk != NULL ? chunk->first_seq : reading->read.last + 1;
         answer_or_read(room, a);
-    } else if (reading->goes_on && history_oldest(&room->history, room->kept + 1) > last + 1) { /* what was in memory went on to the disk */
-        answer_or_read(room, a);
+    } else if (reading->goes_on && history_oldest(&room->history, room->kept + 1) > last + 1) {
+        answer_or_read(room, a); /* what was in memory is on the disk only by now */
     } else {
         answer_read(room, a, reading);
     }

@@ -76,6 +76,7 @@ static bool bring_up(sqlite3 *db, int version)
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (makes ? SQLITE_OPEN_CREATE : 0), version;
+    static const char settings[] = "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0";
     sqlite3 *db = NULL;
 
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {
@@ -87,8 +88,9 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
     sqlite3_extended_result_codes(db, 1);
     version = version_of(db);
     if (version > VERSION) {
-        snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)", path, version, VERSION);
-    } else if (version < 0 || sqlite3_exec(db, "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0", NULL, NULL, NULL) != SQLITE_OK ||
+        snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)", path, version,
+                 VERSION);
+    } else if (version < 0 || sqlite3_exec(db, settings, NULL, NULL, NULL) != SQLITE_OK ||
                (makes && !bring_up(db, version))) {
         store_db_explain(db, path, err);
     } else {

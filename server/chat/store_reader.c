@@ -18,8 +18,8 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_READ_INBOX] = "SELECT parts FROM inbox ORDER BY id",
     [SQL_READ_BEGIN] = "BEGIN",
     [SQL_READ_END] = "COMMIT",
-    [SQL_LIST] = "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND (r.id + 1 << 40) - 1"
-                 " ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+    [SQL_LIST] = "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
+                 " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
 };
 
 bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE])

@@ -180,17 +180,17 @@ static void tell_success(struct store_writer *w)
     w->failed_jobs = 0;
 }
 
+/* Into the file, once the WAL is large. What a reader still looks at stays in the WAL: then later. */
 static void carry_over(struct store_writer *w)
 {
     char why[LOG_QUOTED_SIZE];
+    int pages = 0, carried = -1;
 
     if (w->wal_pages < w->checkpoint_at)
         return;
-    w->checkpoint_at = w->wal_pages + CHECKPOINT_PAGES;
-    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
-        w->checkpoint_at = CHECKPOINT_PAGES;
-    else
+    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &carried) != SQLITE_OK)
         log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
+    w->checkpoint_at = (carried == pages ? 0 : w->wal_pages) + CHECKPOINT_PAGES;
 }
 
 /* All of it into a transaction that has begun; *end: the first that was not looked at. */
