@@ -77,6 +77,7 @@ static void take_nick(struct session *s, struct nick *n, const char *re, size_t 
     n->reactor = s->conn.reactor;
     if (!directory_add(&session_chat(s)->shared->directory, n)) {
         say_in_use(s, re_len > 0 ? &id : NULL, n);
+        s->stays = false;
         free(n);
         return;
     }

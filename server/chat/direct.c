@@ -94,6 +94,7 @@ static void list_newest(struct chat *chat, struct pair *pair)
 
 static void pair_free(struct chat *chat, struct pair *pair)
 {
+    atomic_fetch_sub(&chat->shared->history_bytes, pair->history.bytes);
     unlist(chat, pair);
     table_remove(&chat->pairs, &pair->link);
     history_deinit(&pair->history);
@@ -107,8 +108,9 @@ void direct_free_all(struct chat *chat)
         pair_free(chat, chat->pairs_oldest);
 }
 
-static void begin_anew(struct pair *pair, const uint64_t identity[2])
+static void begin_anew(struct chat *chat, struct pair *pair, const uint64_t identity[2])
 {
+    atomic_fetch_sub(&chat->shared->history_bytes, pair->history.bytes);
     history_deinit(&pair->history);
     keys_deinit(&pair->keys);
     pair->seq = 0;
@@ -135,12 +137,12 @@ static struct pair *get_pair(struct chat *chat, const struct ask *a, uint64_t ot
         memcpy(pair->key, key, len);
         table_insert(&chat->pairs, &pair->link, hash);
         list_newest(chat, pair);
-        begin_anew(pair, identity);
+        begin_anew(chat, pair, identity);
         return pair;
     }
     pair = table_of(link, struct pair, link);
     if (memcmp(pair->identity, identity, sizeof identity) != 0)
-        begin_anew(pair, identity);
+        begin_anew(chat, pair, identity);
     return pair;
 }
 
@@ -215,6 +217,17 @@ static void answer_ack(struct ask *a, const struct nick_place *other, uint64_t s
     a->answer_lines = 1;
 }
 
+/* What pairs keep counts with what rooms keep: where it is too much, the pairs that were silent longest are forgotten. */
+static void keep(struct chat *chat, struct pair *pair, struct chunk *line)
+{
+    uint64_t before = pair->history.bytes;
+
+    history_append(&pair->history, line, chat->limits.history, chat->limits.history_bytes);
+    atomic_fetch_add(&chat->shared->history_bytes, pair->history.bytes - before);
+    while (atomic_load(&chat->shared->history_bytes) > chat->limits.history_total && chat->pairs_oldest != pair)
+        pair_free(chat, chat->pairs_oldest);
+}
+
 static void say(struct chat *chat, struct pair *pair, struct ask *a, const struct nick_place *other)
 {
     struct reactor *r = chat->reactor;
@@ -226,7 +239,9 @@ static void say(struct chat *chat, struct pair *pair, struct ask *a, const struc
     pair->seq++;
     mine = make_line(pair, a, other->text, other->len);
     theirs = make_line(pair, a, a->nick, a->nick_len);
-    history_append(&pair->history, asker_is_first(a) ? theirs : mine, chat->limits.history, chat->limits.history_bytes);
+    unlist(chat, pair);
+    list_newest(chat, pair);
+    keep(chat, pair, asker_is_first(a) ? theirs : mine);
     if (a->key_len > 0)
         keys_add(&pair->keys, a->folded, a->folded_len, a->key, a->key_len, pair->seq, pair->last_time_ms);
     keys_forget(&pair->keys, history_oldest(&pair->history, pair->seq + 1));
@@ -234,8 +249,6 @@ static void say(struct chat *chat, struct pair *pair, struct ask *a, const struc
     tell(r, other->reactor, a->other_folded, a->other_folded_len, other->identity, theirs);
     chunk_unref(mine);
     chunk_unref(theirs);
-    unlist(chat, pair);
-    list_newest(chat, pair);
 }
 
 void direct_on_send(struct reactor *r, struct post *p)

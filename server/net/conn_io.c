@@ -241,6 +241,8 @@ static void choose_transport(struct conn *c, const char *raw)
 
 static void take_raw(struct conn *c, char *raw, size_t len)
 {
+    const char *answer;
+
     c->last_in_ms = (uint32_t)(reactor_now(c->reactor) / 1000);
     if (c->timer == TIMER_IDLE)
         reactor_set_timer(c->reactor, c, TIMER_PING);
@@ -253,8 +255,11 @@ static void take_raw(struct conn *c, char *raw, size_t len)
     transport_feed(c->transport, raw, len);
     if (c->state == CONN_HANDSHAKE)
         handshake_on(c);
-    if (c->state != CONN_HANDSHAKE && c->state != CONN_CLOSED && transport_is_ready(c->transport))
-        take_plaintext(c);
+    if (c->state == CONN_HANDSHAKE || c->state == CONN_CLOSED || !transport_is_ready(c->transport))
+        return;
+    take_plaintext(c);
+    if (c->state != CONN_CLOSED && transport_output(c->transport, &answer) > 0)
+        conn_flush(c); /* OpenSSL has something to say itself: a KeyUpdate */
 }
 
 /* After our FIN: to its FIN, or to the bounds of patience. */

@@ -15,6 +15,7 @@
 
 #define ACCEPT_BURST 128 /* connections accepted before others get their turn */
 #define RETRY_MS     1000
+#define SAY_AGAIN_US 10000000
 #define REFUSED_MAX  128 /* connections that are being told that they are too many */
 
 struct listener {
@@ -23,7 +24,7 @@ struct listener {
     struct event *retry;
     unsigned count, next;
     const char *refuse;
-    uint64_t refused_said_us;
+    uint64_t refused_said_us, paused_said_us, resumed_said_us;
     atomic_bool paused;
     bool stopped;
 };
@@ -94,14 +95,25 @@ static void place(struct listener *l, int fd, const struct tcp_addr *peer)
     reactor_post(l->reactor, net->reactors[l->next++ % net->count], &n->post, on_newcomer);
 }
 
+/* At the limit every connection that goes lets one in: that is said once in a while, not each time. */
+static bool may_say(struct listener *l, uint64_t *said_us)
+{
+    uint64_t now = reactor_now(l->reactor);
+
+    if (*said_us != 0 && now - *said_us < SAY_AGAIN_US)
+        return false;
+    *said_us = now;
+    return true;
+}
+
 static void set_paused(struct listener *l, bool paused, const char *why)
 {
     struct timeval later = {.tv_sec = RETRY_MS / 1000};
 
-    if (paused && !atomic_load(&l->paused))
+    if (paused && !atomic_load(&l->paused) && may_say(l, &l->paused_said_us))
         log_event(LOG_WARN, "accept-paused", "why=\"%s\" connections=%u todo=\"raise the limit of open files (ulimit -n, LimitNOFILE=)\"",
                   why, atomic_load(&l->reactor->net->connections));
-    if (!paused && atomic_load(&l->paused))
+    if (!paused && atomic_load(&l->paused) && may_say(l, &l->resumed_said_us))
         log_event(LOG_WARN, "accept-resumed", "connections=%u", atomic_load(&l->reactor->net->connections));
     atomic_store(&l->paused, paused);
     for (unsigned i = 0; i < l->count; i++) {
