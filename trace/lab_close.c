@@ -290,7 +290,7 @@ static void run_simultaneous_close(struct lab *l)
 
     stay_on_one_cpu();
     lab_listen(l, 8);
-    while (!crossed && attempts++ < ATTEMPTS) {
+    for (; !crossed && attempts < ATTEMPTS; attempts++) {
         c = lab_open(l, "both sides end at the same time");
         crossed = cross(l, c);
         if (!crossed)

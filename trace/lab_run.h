@@ -102,7 +102,8 @@ void end_quick_ack(struct lab_end *e);
 void end_set(struct lab_end *e, int level, int option, int value);
 void end_note(struct lab_end *e, const char *text);
 
-/* Dropping segments that come to a socket, by SO_ATTACH_FILTER. */
+/* Dropping segments that come to a socket, by SO_ATTACH_FILTER. Some hosts allow that only in a network of one's own: where
+ * it is not, the lab ends as skipped. */
 enum lab_drop { LAB_DROP_ALL, LAB_DROP_FIN, LAB_DROP_ALL_BUT_FIN, LAB_DROP_BARE_ACK };
 void lab_drop(int fd, enum lab_drop what);
 void lab_drop_none(int fd);

@@ -58,13 +58,15 @@ static char *draw(struct model *m, void (*write)(FILE *, const struct ladder *),
         write(f, &l);
     fclose(f);
     ladder_deinit(&l);
+    if (text == NULL)
+        abort();
     return text;
 }
 
 static void has(const char *text, const char *words)
 {
-    if (strstr(text, words) == NULL)
-        fail_msg("\"%s\" is not in:\n%s", words, text);
+    if (text == NULL || strstr(text, words) == NULL)
+        fail_msg("\"%s\" is not in:\n%s", words, text != NULL ? text : "nothing");
 }
 
 /* Calls fn for each line, which ends in NUL then. */

@@ -26,11 +26,11 @@ def chat_trace(t, *args, timeout=30.0, code=0, **popen):
 
 def record(t, output, *command, **more):
     """A command in a network of its own, captured; skips where this host forbids that."""
-    done = chat_trace(t, "record", "--own-network", "--quiet", "-o", output, "--", *command, **more)
-    for word in ("forbids", "without libpcap", "nothing can be captured"):
-        if word in done.stderr:
-            raise Skip(done.stderr.strip())
-    return done
+    probe = chat_trace(t, "record", "--own-network", "--quiet", "-o", t.path("probe"), "--", "true").stderr
+    for word in ("forbids", "without libpcap", "captured"):
+        if word in probe:
+            raise Skip(probe.strip())
+    return chat_trace(t, "record", "--own-network", "--quiet", "-o", output, "--", *command, **more)
 
 
 class Segment:
