@@ -10,7 +10,7 @@
 #include <event2/event.h>
 #include <string.h>
 
-#define GATHER_MS     50
+#define GATHER_MS     200
 #define COUNT_SECONDS 5 /* between two counts of a large room */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);

@@ -1,6 +1,6 @@
 /* presence.h: who comes to a room and who goes, told to the others.
  *
- * In a small room each by name, gathered for a twentieth of a second, so that N who come at once cost N lines a member and
+ * In a small room each by name, gathered for a fifth of a second, so that N who come at once cost N lines a member and
  * not N writes; in a large one as a count, at most one each five seconds. What is gathered goes out before the room's next
  * message, so that nobody speaks before he has come. Each member is told of what is later than its own coming. The home's
  * thread. */
