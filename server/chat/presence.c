@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define GATHER_MS     200
+#define GATHER_BYTES  16384 /* or sooner, when it is so much */
 #define COUNT_SECONDS 5 /* between two counts of a large room */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -72,7 +73,10 @@ void presence_tell(struct room *room, const char *nick, size_t len, const char *
     codec_add(&p->lines, FIELD_NICK, nick, len);
     codec_add_text(&p->lines, FIELD_EVENT, event);
     codec_end(&p->lines);
-    list(room);
+    if (p->lines.len > GATHER_BYTES)
+        presence_flush(room);
+    else
+        list(room);
 }
 
 void presence_flush(struct room *room)

@@ -253,6 +253,8 @@ void conn_timeout(struct conn *c)
         break;
     }
     reactor_set_timer(r, c, TIMER_LINGER); /* if all else fails */
+    if (c->state == CONN_NEW)
+        conn_set_state(c, CONN_OPEN); /* it has said nothing: it is told why it has to go, in plain */
     if (conn_can_speak(c))
         r->net->ops->timeout(c, which);
     else

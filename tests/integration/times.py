@@ -59,6 +59,7 @@ def test_nothing_at_all(t):
     s = t.server(login_seconds=1, linger_seconds=1)
     silent, half = s.connect(), s.connect()
     half.raw(b"\x16\x03\x01\x02\x00\x01\x00")
+    equal(silent.expect("bye", timeout=8.0).code, "idle")
     s.log.wait(event="close", count=2, timeout=8.0)
     silent.close(), half.close()
 
