@@ -11,7 +11,7 @@ const char script_run_is_over[] = "the run is over", script_is_gone[] = "the con
 
 /* Collect when half as much again is in use: thousands of coroutines are mostly asleep. */
 #define GC_PAUSE 150
-#define FRAME "chatbot.frame"
+#define FRAME    "chatbot.frame"
 
 static int say(const char *what, lua_State *L)
 {

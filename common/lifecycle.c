@@ -134,12 +134,13 @@ static void put_event(struct lifecycle *l, const char *event, const char *call, 
     n = put_head(l, line, sizeof line, event);
 
     n += put_result(line + n, sizeof line - (size_t)n, call, ret);
-    n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s%s%s", state, source, more != NULL ? " " : "",
-                  more != NULL ? more : "");
+    n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s%s%s", state, source,
+                  more != NULL ? " " : "", more != NULL ? more : "");
     finish_line(line, n, sizeof line);
 }
 
-void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more)
+void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret,
+                     const char *more)
 {
     struct tcp_facts facts;
 
@@ -151,8 +152,8 @@ void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char 
 }
 
 /* An event of TLS: no call of the socket's, so that it is the event log's under a name of its own. */
-static void tls_event(struct lifecycle *l, int fd, const char *event, const char *traced, const char *call, long ret,
-                      const char *more)
+static void tls_event(struct lifecycle *l, int fd, const char *event, const char *traced, const char *call,
+                      long ret, const char *more)
 {
     struct tcp_facts facts;
 
@@ -268,7 +269,8 @@ void lifecycle_recv_fin(struct lifecycle *l, int fd)
         return;
     tcp_get_facts(fd, &facts);
     lifecycle_trace_call(l, "recv", 0, &facts, more);
-    if (l->self_ended && !l->passive && facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
+    if (l->self_ended && !l->passive &&
+        facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
         put_event(l, "recv-fin", "recv", 0, "TIME_WAIT", "inferred", more);
     else
         put_event(l, "recv-fin", "recv", 0, tcp_state_name(facts.state), facts.source, more);
@@ -295,7 +297,8 @@ void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
         return;
     tcp_get_facts(fd, &facts);
     lifecycle_trace_call(l, "shutdown(WR)", ret, &facts, NULL);
-    l->passive = ret == 0 && (l->peer_ended || facts.state == TCP_STATE_CLOSED); /* its FIN may wait to be read */
+    l->passive =
+        ret == 0 && (l->peer_ended || facts.state == TCP_STATE_CLOSED); /* its FIN may wait to be read */
     if (l->passive && facts.state == TCP_STATE_CLOSED)
         put_event(l, "shutdown", "shutdown", ret, "LAST_ACK", "inferred", "how=SHUT_WR then=CLOSED");
     else
@@ -351,15 +354,17 @@ static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, l
 
     n += put_result(line + n, sizeof line - (size_t)n, "close", ret);
     n += snprintf(line + n, sizeof line - (size_t)n, " state=%s source=%s peer=%s ended-first=%s how=%s",
-                  tcp_state_name(facts->state), facts->source, tcp_addr_format(&l->peer, peer), ends[l->ended_first], how);
+                  tcp_state_name(facts->state), facts->source, tcp_addr_format(&l->peer, peer),
+                  ends[l->ended_first], how);
     if (half > 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, " half-closed=%llu.%06us", (unsigned long long)(half / 1000000),
-                      (unsigned)(half % 1000000));
-    n += snprintf(line + n, sizeof line - (size_t)n,
-                  " reason=%s bytes-in=%llu bytes-out=%llu msgs-in=%u msgs-out=%u duration=%llu.%06us rtt=%uus",
-                  log_quote_text(reason, quoted), (unsigned long long)l->bytes_in, (unsigned long long)l->bytes_out,
-                  l->msgs_in, l->msgs_out, (unsigned long long)((now - l->began_us) / 1000000),
-                  (unsigned)((now - l->began_us) % 1000000), facts->rtt_us);
+        n += snprintf(line + n, sizeof line - (size_t)n, " half-closed=%llu.%06us",
+                      (unsigned long long)(half / 1000000), (unsigned)(half % 1000000));
+    n += snprintf(
+        line + n, sizeof line - (size_t)n,
+        " reason=%s bytes-in=%llu bytes-out=%llu msgs-in=%u msgs-out=%u duration=%llu.%06us rtt=%uus",
+        log_quote_text(reason, quoted), (unsigned long long)l->bytes_in, (unsigned long long)l->bytes_out,
+        l->msgs_in, l->msgs_out, (unsigned long long)((now - l->began_us) / 1000000),
+        (unsigned)((now - l->began_us) % 1000000), facts->rtt_us);
     finish_line(line, n, sizeof line);
 }
 

@@ -24,18 +24,18 @@
 enum lifecycle_end { LIFECYCLE_NONE, LIFECYCLE_SELF, LIFECYCLE_PEER };
 
 struct lifecycle {
-    uint64_t id;       /* 0 before lifecycle_begin and after the close line */
-    uint64_t began_us; /* monotonic, as all below */
-    uint64_t first_end_us; /* when the first side ended; once both have, how long it was half-closed */
+    uint64_t id;                  /* 0 before lifecycle_begin and after the close line */
+    uint64_t began_us;            /* monotonic, as all below */
+    uint64_t first_end_us;        /* when the first side ended; once both have, how long it was half-closed */
     uint64_t bytes_in, bytes_out; /* of the application: what TLS carried, not its records */
     uint32_t msgs_in, msgs_out;   /* lines */
     uint32_t msgs_at_first_end;   /* in the direction that stayed open */
     struct tcp_addr peer;
-    uint8_t ended_first; /* enum lifecycle_end */
-    uint8_t traced_state; /* enum tcp_state: the last one in the event log */
+    uint8_t ended_first;                          /* enum lifecycle_end */
+    uint8_t traced_state;                         /* enum tcp_state: the last one in the event log */
     bool is_tls : 1, both_ended : 1, passive : 1; /* passive: by TCP, the peer closed first */
-    bool self_ended : 1, peer_ended : 1; /* by FIN */
-    bool got_notify : 1, sent_notify : 1;            /* TLS close_notify (RFC 8446, section 6.1) */
+    bool self_ended : 1, peer_ended : 1;          /* by FIN */
+    bool got_notify : 1, sent_notify : 1;         /* TLS close_notify (RFC 8446, section 6.1) */
     bool was_reset : 1, was_truncated : 1, was_refused : 1, timed_out : 1, established : 1, quiet : 1;
     bool traced_ends : 1;
 };
@@ -51,7 +51,8 @@ void lifecycle_begin(struct lifecycle *l, bool quiet);
 const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID_SIZE]);
 
 /* One event that has a call: what it returned (negative: -errno), and more fields ("key=value …", or NULL). */
-void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret, const char *more);
+void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret,
+                     const char *more);
 
 /* A read or write that moved bytes, or a write that the kernel refused (-EAGAIN): for the event log alone. */
 void lifecycle_trace_io(struct lifecycle *l, int fd, const char *call, long ret);
@@ -63,7 +64,8 @@ static inline void lifecycle_io(struct lifecycle *l, int fd, const char *call, l
 }
 
 /* A line of the protocol, for the event log where it is to have them. */
-static inline void lifecycle_message(const struct lifecycle *l, bool is_incoming, const char *line, size_t len)
+static inline void lifecycle_message(const struct lifecycle *l, bool is_incoming, const char *line,
+                                     size_t len)
 {
     if (trace_level == TRACE_MESSAGES && l->id != 0)
         trace_message(l->id, is_incoming, line, len);
@@ -71,14 +73,16 @@ static inline void lifecycle_message(const struct lifecycle *l, bool is_incoming
 
 /* The events in order of a life. */
 void lifecycle_socket(struct lifecycle *l, int fd);
-void lifecycle_connect(struct lifecycle *l, int fd, long ret); /* ret of connect(), then 0 or -errno when it is decided */
+void lifecycle_connect(struct lifecycle *l, int fd,
+                       long ret); /* ret of connect(), then 0 or -errno when it is decided */
 void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer);
 void lifecycle_handshake(struct lifecycle *l, int fd, long ret, const char *more);
 void lifecycle_recv_fin(struct lifecycle *l, int fd);
 void lifecycle_recv_notify(struct lifecycle *l, int fd);
 void lifecycle_send_notify(struct lifecycle *l, int fd, long ret);
 void lifecycle_shutdown(struct lifecycle *l, int fd, long ret);
-void lifecycle_broken(struct lifecycle *l, int fd, const char *call, long err); /* ECONNRESET, EPIPE, ETIMEDOUT, … */
+void lifecycle_broken(struct lifecycle *l, int fd, const char *call,
+                      long err); /* ECONNRESET, EPIPE, ETIMEDOUT, … */
 
 /* Closes fd (with RST where abort) and writes the close line. reason is a word or a short text. */
 void lifecycle_close(struct lifecycle *l, int fd, bool abort, const char *reason);

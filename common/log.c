@@ -131,7 +131,8 @@ static void write_out(const char *data, size_t len)
         int n;
 
         clock_format(clock_wall_us(), stamp);
-        n = snprintf(said, sizeof said, "time=%s level=warn event=log-lost lines=%llu why=\"the log could not be written\"\n",
+        n = snprintf(said, sizeof said,
+                     "time=%s level=warn event=log-lost lines=%llu why=\"the log could not be written\"\n",
                      stamp, (unsigned long long)lost);
         if (write_all(said, (size_t)n))
             atomic_fetch_sub(&lost_lines, lost);
@@ -238,7 +239,7 @@ const char *log_quote(const char *value, size_t len, char out[LOG_QUOTED_SIZE])
         return out;
     }
     out[n++] = '"';
-    for (size_t i = 0; i < len && n < LOG_QUOTED_SIZE - 8; i += taken > 0 ? taken : 1) {
+    for (size_t i = 0; i < len && n<LOG_QUOTED_SIZE - 8; i += taken> 0 ? taken : 1) {
         taken = printable_len(value + i, len - i);
         n += put_quoted(out + n, value + i, taken);
     }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 uint64_t siphash13(const uint64_t key[2], const void *data, size_t len); /* for hash tables */
-uint64_t siphash24(const uint64_t key[2], const void *data, size_t len); /* as a message authentication code */
+uint64_t siphash24(const uint64_t key[2], const void *data,
+                   size_t len); /* as a message authentication code */
 
 #endif

@@ -22,14 +22,15 @@ struct table {
 /* Says whether the thing of that link has that key. */
 typedef int table_match_fn(const struct table_link *link, const void *key, size_t len);
 
-#define table_of(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define table_of(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 uint32_t table_hash(const void *key, size_t len); /* the same for the life of the process */
 struct table_link *table_find(const struct table *t, uint32_t hash, const void *key, size_t len,
                               table_match_fn *match);
-void table_insert(struct table *t, struct table_link *link, uint32_t hash); /* the key must not be there yet */
-void table_remove(struct table *t, struct table_link *link);                /* link must be in t */
-void table_deinit(struct table *t);                                         /* the slots only */
+void table_insert(struct table *t, struct table_link *link,
+                  uint32_t hash);                            /* the key must not be there yet */
+void table_remove(struct table *t, struct table_link *link); /* link must be in t */
+void table_deinit(struct table *t);                          /* the slots only */
 
 /* for (link = table_first(t, &at); link; link = table_next(t, &at, link)); what it gives may be removed if the next
  * one is asked for before. */

@@ -73,8 +73,9 @@ bool tcp_addr_is_loopback(const struct tcp_addr *a)
 
 const char *tcp_state_name(enum tcp_state s)
 {
-    static const char *const names[] = {"UNKNOWN",   "ESTABLISHED", "SYN_SENT", "SYN_RECEIVED", "FIN_WAIT_1", "FIN_WAIT_2",
-                                        "TIME_WAIT", "CLOSED",      "CLOSE_WAIT", "LAST_ACK", "LISTEN",     "CLOSING"};
+    static const char *const names[] = {"UNKNOWN",    "ESTABLISHED", "SYN_SENT",  "SYN_RECEIVED",
+                                        "FIN_WAIT_1", "FIN_WAIT_2",  "TIME_WAIT", "CLOSED",
+                                        "CLOSE_WAIT", "LAST_ACK",    "LISTEN",    "CLOSING"};
 
     return (unsigned)s < sizeof names / sizeof *names ? names[s] : "UNKNOWN";
 }

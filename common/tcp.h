@@ -23,7 +23,8 @@ struct tcp_addr {
 
 void tcp_addr_from(struct tcp_addr *a, const struct sockaddr *from);
 socklen_t tcp_addr_to(const struct tcp_addr *a, struct sockaddr_storage *to);
-const char *tcp_addr_format(const struct tcp_addr *a, char out[TCP_ADDR_TEXT]); /* "unknown" where family is 0 */
+const char *tcp_addr_format(const struct tcp_addr *a,
+                            char out[TCP_ADDR_TEXT]); /* "unknown" where family is 0 */
 bool tcp_addr_is_loopback(const struct tcp_addr *a);
 
 /* RFC 9293's states, section 3.3.2; TCP_UNKNOWN where the platform does not tell. */
@@ -49,19 +50,20 @@ struct tcp_facts {
     enum tcp_state state;
     const char *source; /* "tcp_info", or "none" on a platform that does not tell */
     uint32_t rtt_us, rto_us;
-    uint32_t unacked;      /* segments sent and not acknowledged */
-    uint32_t retransmits;  /* of the segment at the head now */
+    uint32_t unacked;     /* segments sent and not acknowledged */
+    uint32_t retransmits; /* of the segment at the head now */
     uint32_t total_retrans;
-    uint32_t unsent;       /* bytes not sent yet */
-    uint32_t cwnd;         /* segments */
-    uint32_t snd_wnd;      /* the peer's window, bytes; 0 too where the kernel does not tell */
+    uint32_t unsent;  /* bytes not sent yet */
+    uint32_t cwnd;    /* segments */
+    uint32_t snd_wnd; /* the peer's window, bytes; 0 too where the kernel does not tell */
     uint64_t bytes_acked, bytes_received;
 };
 
 /* 0, or -errno and facts hold TCP_STATE_UNKNOWN. Linux: TCP_INFO (tcp(7)); platform file. */
 int tcp_get_facts(int fd, struct tcp_facts *facts);
-uint64_t tcp_get_cookie(int fd); /* SO_COOKIE: stays with the connection; 0 where there is none. Platform file. */
-void tcp_ack_at_once(int fd);    /* TCP_QUICKACK: acknowledges a bare FIN without delay. Platform file. */
+uint64_t
+tcp_get_cookie(int fd); /* SO_COOKIE: stays with the connection; 0 where there is none. Platform file. */
+void tcp_ack_at_once(int fd); /* TCP_QUICKACK: acknowledges a bare FIN without delay. Platform file. */
 
 /* TCP_SAVE_SYN on a listener, and what it kept for a connection: the client's initial sequence number, readable once.
  * false where there is none. Platform file. */

@@ -14,9 +14,9 @@
 
 /* Index: the kernel's number (include/net/tcp_states.h). */
 static const enum tcp_state states[] = {
-    TCP_STATE_UNKNOWN,   TCP_STATE_ESTABLISHED, TCP_STATE_SYN_SENT,   TCP_STATE_SYN_RECEIVED,
-    TCP_STATE_FIN_WAIT_1, TCP_STATE_FIN_WAIT_2, TCP_STATE_TIME_WAIT,  TCP_STATE_CLOSED,
-    TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK,   TCP_STATE_LISTEN,     TCP_STATE_CLOSING,
+    TCP_STATE_UNKNOWN,    TCP_STATE_ESTABLISHED, TCP_STATE_SYN_SENT,  TCP_STATE_SYN_RECEIVED,
+    TCP_STATE_FIN_WAIT_1, TCP_STATE_FIN_WAIT_2,  TCP_STATE_TIME_WAIT, TCP_STATE_CLOSED,
+    TCP_STATE_CLOSE_WAIT, TCP_STATE_LAST_ACK,    TCP_STATE_LISTEN,    TCP_STATE_CLOSING,
 };
 
 int tcp_socket(int family)
@@ -93,7 +93,8 @@ bool tcp_take_saved_isn(int fd, uint32_t *isn)
     at = syn[0] >> 4 == 4 ? (size_t)(syn[0] & 15) * 4 : 40;
     if (at + 8 > len)
         return false;
-    *isn = (uint32_t)syn[at + 4] << 24 | (uint32_t)syn[at + 5] << 16 | (uint32_t)syn[at + 6] << 8 | syn[at + 7];
+    *isn =
+        (uint32_t)syn[at + 4] << 24 | (uint32_t)syn[at + 5] << 16 | (uint32_t)syn[at + 6] << 8 | syn[at + 7];
     return true;
 }
 

@@ -35,8 +35,8 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outle
                        unsigned int inlen, void *arg)
 {
     (void)ssl, (void)arg;
-    return SSL_select_next_proto((unsigned char **)(uintptr_t)out, outlen, alpn, sizeof alpn - 1, in, inlen) ==
-                   OPENSSL_NPN_NEGOTIATED
+    return SSL_select_next_proto((unsigned char **)(uintptr_t)out, outlen, alpn, sizeof alpn - 1, in,
+                                 inlen) == OPENSSL_NPN_NEGOTIATED
                ? SSL_TLSEXT_ERR_OK
                : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -53,7 +53,8 @@ static int check_hello(SSL *ssl, int *alert, void *arg)
         SSL_client_hello_get1_extensions_present(ssl, &types, &count) != 1)
         ok = 0;
     for (size_t i = 0; ok && i < count; i++)
-        if (types[i] != TLSEXT_TYPE_key_share && types[i] != TLSEXT_TYPE_padding && types[i] != TLSEXT_TYPE_psk &&
+        if (types[i] != TLSEXT_TYPE_key_share && types[i] != TLSEXT_TYPE_padding &&
+            types[i] != TLSEXT_TYPE_psk &&
             SSL_client_hello_get0_ext(ssl, (unsigned)types[i], &data, &len) == 1 && len > HELLO_LIST_MAX)
             ok = 0;
     OPENSSL_free(types);
@@ -69,7 +70,8 @@ static void prefer_small(SSL_CTX *ctx)
     const EVP_PKEY *key = SSL_CTX_get0_privatekey(ctx);
 
     SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION);
-    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384");
+    SSL_CTX_set_ciphersuites(ctx,
+                             "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384");
     SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set1_groups_list(ctx, "X25519:P-256");
     if (key != NULL && EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_bits(key) == 256)
@@ -85,7 +87,8 @@ static SSL_CTX *new_context(const SSL_METHOD *with, char err[TLS_ERROR_SIZE])
         return NULL;
     }
     SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     return ctx;
 }
@@ -114,7 +117,8 @@ static X509 *make_certificate(EVP_PKEY *key)
     if (cert == NULL || RAND_bytes(serial, sizeof serial) != 1)
         abort();
     gethostname(host, sizeof host - 1);
-    serial[0] = (serial[0] & 0x7f) | 0x40; /* positive, and no leading zero byte: DER has the shortest form only */
+    serial[0] =
+        (serial[0] & 0x7f) | 0x40; /* positive, and no leading zero byte: DER has the shortest form only */
     X509_set_version(cert, 2);
     ASN1_STRING_set(X509_get_serialNumber(cert), serial, sizeof serial);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
@@ -123,7 +127,8 @@ static X509 *make_certificate(EVP_PKEY *key)
     name = X509_get_subject_name(cert);
     X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)"chatd", -1, -1, 0);
     X509_set_issuer_name(cert, name);
-    snprintf(names, sizeof names, "DNS:localhost,IP:127.0.0.1,IP:::1%s%s", host[0] != '\0' ? ",DNS:" : "", host);
+    snprintf(names, sizeof names, "DNS:localhost,IP:127.0.0.1,IP:::1%s%s", host[0] != '\0' ? ",DNS:" : "",
+             host);
     if (!add_extension(cert, NID_subject_alt_name, names))
         add_extension(cert, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
     add_extension(cert, NID_basic_constraints, "critical,CA:FALSE");
@@ -157,10 +162,13 @@ static int save(const char *path, EVP_PKEY *key, X509 *cert)
 static int use_files(SSL_CTX *ctx, const char *cert, const char *key, char err[TLS_ERROR_SIZE])
 {
     if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1)
-        snprintf(err, TLS_ERROR_SIZE, "the certificate %.180s can't be used: %s (a PEM file is expected)", cert, why());
+        snprintf(err, TLS_ERROR_SIZE, "the certificate %.180s can't be used: %s (a PEM file is expected)",
+                 cert, why());
     else if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1)
-        snprintf(err, TLS_ERROR_SIZE, "the key %.120s can't be used with the certificate %.120s: %s (a PEM file of that certificate's key is expected)",
-                 key, cert, why());
+        snprintf(
+            err, TLS_ERROR_SIZE,
+            "the key %.120s can't be used with the certificate %.120s: %s (a PEM file of that certificate's key is expected)",
+            key, cert, why());
     else
         return 0;
     ERR_clear_error();
@@ -195,7 +203,8 @@ static int use_self_signed(SSL_CTX *ctx, const char *dir, char err[TLS_ERROR_SIZ
     return ret;
 }
 
-SSL_CTX *tls_new_server(const char *cert, const char *key, const char *dir, unsigned tickets, char err[TLS_ERROR_SIZE])
+SSL_CTX *tls_new_server(const char *cert, const char *key, const char *dir, unsigned tickets,
+                        char err[TLS_ERROR_SIZE])
 {
     SSL_CTX *ctx = new_context(TLS_server_method(), err);
 
@@ -225,7 +234,8 @@ SSL_CTX *tls_new_client(const char *ca, char err[TLS_ERROR_SIZE])
     if (ca == NULL) {
         SSL_CTX_set_default_verify_paths(ctx);
     } else if (SSL_CTX_load_verify_locations(ctx, ca, NULL) != 1) {
-        snprintf(err, TLS_ERROR_SIZE, "the issuers' file %s can't be used: %s (a PEM file is expected)", ca, why());
+        snprintf(err, TLS_ERROR_SIZE, "the issuers' file %s can't be used: %s (a PEM file is expected)", ca,
+                 why());
         ERR_clear_error();
         SSL_CTX_free(ctx);
         return NULL;

@@ -14,11 +14,13 @@
 #define SUITES 3 /* TLS 1.3's that tls.c offers */
 
 /* A connection that never was one, for each suite: its session holds no secret. */
-static _Thread_local struct template {
+static _Thread_local struct template
+{
     uint32_t suite; /* 0: none yet */
     SSL_CTX *ctx;
     SSL *ssl;
-} templates[SUITES];
+}
+templates[SUITES];
 
 static void empty_key(EVP_PKEY *key)
 {
@@ -79,7 +81,8 @@ static void share_session(SSL *ssl)
 {
     struct template *t = get_template(ssl);
 
-    if (t == NULL || SSL_get_ssl_method(ssl) != SSL_get_ssl_method(t->ssl)) /* else its state would be set back */
+    if (t == NULL ||
+        SSL_get_ssl_method(ssl) != SSL_get_ssl_method(t->ssl)) /* else its state would be set back */
         return;
     if (SSL_set_SSL_CTX(ssl, t->ctx) == t->ctx)
         SSL_copy_session_id(ssl, t->ssl);

@@ -13,8 +13,9 @@
 
 struct transport;
 
-struct transport *transport_new(SSL_CTX *ctx, bool is_server); /* host is set by transport_set_host for a client */
-void transport_free(struct transport *t);                      /* NULL is fine */
+struct transport *transport_new(SSL_CTX *ctx,
+                                bool is_server); /* host is set by transport_set_host for a client */
+void transport_free(struct transport *t);        /* NULL is fine */
 SSL *transport_ssl(struct transport *t);
 
 /* Raw bytes from the socket, which must stay in place until the calls below have said -EAGAIN. */
@@ -39,7 +40,8 @@ void transport_output_done(struct transport *t, size_t len); /* that many bytes 
 /* To be called when the owner turns to other work: output left over is moved to memory of its own. */
 void transport_park(struct transport *t);
 
-void transport_end_thread(void); /* frees what the calling thread shares among its transports; there may be more later */
+void transport_end_thread(
+    void); /* frees what the calling thread shares among its transports; there may be more later */
 
 const char *transport_error(const struct transport *t); /* one sentence for people; never NULL */
 

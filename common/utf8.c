@@ -75,8 +75,8 @@ size_t utf8_encode(uint32_t c, char *out)
 
 static bool is_nick_ascii(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
 }
 
 static bool is_nick_point(utf8proc_int32_t c)
@@ -118,7 +118,8 @@ bool utf8_is_nick(const char *text, size_t len)
         utf8proc_int32_t c;
         utf8proc_ssize_t n = utf8proc_iterate(p + at, (utf8proc_ssize_t)(len - at), &c);
 
-        if (n <= 0 || !(c < 0x80 ? is_nick_ascii((unsigned char)c) : is_nick_point(c)) || (at == 0 && is_mark(c)))
+        if (n <= 0 || !(c < 0x80 ? is_nick_ascii((unsigned char)c) : is_nick_point(c)) ||
+            (at == 0 && is_mark(c)))
             return false;
         at += (size_t)n;
     }
@@ -136,7 +137,8 @@ size_t utf8_fold_nick(const char *text, size_t len, char out[UTF8_FOLD_MAX])
     if (at == len)
         return len;
     n = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &folded,
-                     UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE);
+                     UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD |
+                         UTF8PROC_IGNORE);
     if (n <= 0 || n > UTF8_FOLD_MAX)
         n = 0;
     else

@@ -114,8 +114,8 @@ void codec_end(struct buf *b)
     buf_put_literal(b, "}\n");
 }
 
-void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick, size_t nick_len,
-                   uint64_t time_ms, const char *text, size_t text_len)
+void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
+                   size_t nick_len, uint64_t time_ms, const char *text, size_t text_len)
 {
     buf_reserve(b, room_len + nick_len + text_len + 128);
     buf_put_literal(b, MSG_HEAD);
@@ -131,11 +131,12 @@ void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t se
     codec_end(b);
 }
 
-void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len, const char *room,
-                         size_t room_len)
+void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len,
+                         const char *room, size_t room_len)
 {
-    const char *name = line + sizeof MSG_HEAD - 1;                                   /* at the quote of the room's name */
-    const char *rest = memchr(name + 1, '"', len - (size_t)(name + 1 - line)); /* names of rooms hold no quote */
+    const char *name = line + sizeof MSG_HEAD - 1; /* at the quote of the room's name */
+    const char *rest =
+        memchr(name + 1, '"', len - (size_t)(name + 1 - line)); /* names of rooms hold no quote */
 
     buf_put_literal(b, "{\"type\":\"msg\"");
     if (re != NULL)

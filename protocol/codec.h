@@ -33,13 +33,13 @@ void codec_add_raw(struct buf *b, enum message_field f, const char *json, size_t
 void codec_end(struct buf *b);
 
 /* The line that a server writes most: {"type":"msg","room":…,"seq":…,"nick":…,"time":…,"text":…}. */
-void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick, size_t nick_len,
-                   uint64_t time_ms, const char *text, size_t text_len);
+void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
+                   size_t nick_len, uint64_t time_ms, const char *text, size_t text_len);
 
 /* Copies a line that codec_put_msg wrote (with its LF), with "re" put in where re is not NULL, and under another room's
  * name where room is not NULL. */
-void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len, const char *room,
-                         size_t room_len);
+void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len,
+                         const char *room, size_t room_len);
 
 /* The seq of a line that codec_put_msg wrote. */
 uint64_t codec_msg_seq(const char *line, size_t len);

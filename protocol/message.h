@@ -9,38 +9,38 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROTOCOL_VERSION 1
-#define PROTOCOL_MAX_LINE 16384 /* default of max_line, LF included */
-#define PROTOCOL_MAX_TEXT 8192
-#define PROTOCOL_MAX_TOPIC 512
-#define PROTOCOL_MAX_ID 64
-#define PROTOCOL_MAX_ROOM 64
-#define PROTOCOL_MAX_DEPTH 16
+#define PROTOCOL_VERSION    1
+#define PROTOCOL_MAX_LINE   16384 /* default of max_line, LF included */
+#define PROTOCOL_MAX_TEXT   8192
+#define PROTOCOL_MAX_TOPIC  512
+#define PROTOCOL_MAX_ID     64
+#define PROTOCOL_MAX_ROOM   64
+#define PROTOCOL_MAX_DEPTH  16
 #define PROTOCOL_MAX_NUMBER ((UINT64_C(1) << 53) - 1)
 
 /* Most frequent first: they are looked up in this order. */
-#define MESSAGE_TYPES(X)                                                                                               \
-    X(SEND, "send")                                                                                                    \
-    X(MSG, "msg")                                                                                                      \
-    X(ACK, "ack")                                                                                                      \
-    X(PING, "ping")                                                                                                    \
-    X(PONG, "pong")                                                                                                    \
-    X(JOIN, "join")                                                                                                    \
-    X(HELLO, "hello")                                                                                                  \
-    X(WELCOME, "welcome")                                                                                              \
-    X(JOINED, "joined")                                                                                                \
-    X(PRESENCE, "presence")                                                                                            \
-    X(LEAVE, "leave")                                                                                                  \
-    X(LEFT, "left")                                                                                                    \
-    X(HISTORY, "history")                                                                                              \
-    X(WHO, "who")                                                                                                      \
-    X(MEMBER, "member")                                                                                                \
-    X(ROOMS, "rooms")                                                                                                  \
-    X(ROOM, "room")                                                                                                    \
-    X(END, "end")                                                                                                      \
-    X(TOPIC, "topic")                                                                                                  \
-    X(GAP, "gap")                                                                                                      \
-    X(ERROR, "error")                                                                                                  \
+#define MESSAGE_TYPES(X)                                                                                     \
+    X(SEND, "send")                                                                                          \
+    X(MSG, "msg")                                                                                            \
+    X(ACK, "ack")                                                                                            \
+    X(PING, "ping")                                                                                          \
+    X(PONG, "pong")                                                                                          \
+    X(JOIN, "join")                                                                                          \
+    X(HELLO, "hello")                                                                                        \
+    X(WELCOME, "welcome")                                                                                    \
+    X(JOINED, "joined")                                                                                      \
+    X(PRESENCE, "presence")                                                                                  \
+    X(LEAVE, "leave")                                                                                        \
+    X(LEFT, "left")                                                                                          \
+    X(HISTORY, "history")                                                                                    \
+    X(WHO, "who")                                                                                            \
+    X(MEMBER, "member")                                                                                      \
+    X(ROOMS, "rooms")                                                                                        \
+    X(ROOM, "room")                                                                                          \
+    X(END, "end")                                                                                            \
+    X(TOPIC, "topic")                                                                                        \
+    X(GAP, "gap")                                                                                            \
+    X(ERROR, "error")                                                                                        \
     X(BYE, "bye")
 
 enum message_type {
@@ -51,42 +51,42 @@ enum message_type {
         MESSAGE_TYPE_COUNT
 };
 
-#define MESSAGE_FIELDS(X)                                                                                              \
-    X(TYPE, "type")                                                                                                    \
-    X(ROOM, "room")                                                                                                    \
-    X(TEXT, "text")                                                                                                    \
-    X(ID, "id")                                                                                                        \
-    X(KEY, "key")                                                                                                      \
-    X(SEQ, "seq")                                                                                                      \
-    X(NICK, "nick")                                                                                                    \
-    X(TIME, "time")                                                                                                    \
-    X(RE, "re")                                                                                                        \
-    X(DATA, "data")                                                                                                    \
-    X(VERSION, "version")                                                                                              \
-    X(AGENT, "agent")                                                                                                  \
-    X(ON_EOF, "on_eof")                                                                                                \
-    X(RESUME, "resume")                                                                                                \
-    X(AFTER, "after")                                                                                                  \
-    X(BEFORE, "before")                                                                                                \
-    X(AROUND, "around")                                                                                                \
-    X(LIMIT, "limit")                                                                                                  \
-    X(PREFIX, "prefix")                                                                                                \
-    X(EVENT, "event")                                                                                                  \
-    X(MEMBERS, "members")                                                                                              \
-    X(EPOCH, "epoch")                                                                                                  \
-    X(TOPIC, "topic")                                                                                                  \
-    X(REPEAT, "repeat")                                                                                                \
-    X(COUNT, "count")                                                                                                  \
-    X(MORE, "more")                                                                                                    \
-    X(FROM, "from")                                                                                                    \
-    X(TO, "to")                                                                                                        \
-    X(CODE, "code")                                                                                                    \
-    X(FIELD, "field")                                                                                                  \
-    X(MAX, "max")                                                                                                      \
-    X(MIN, "min")                                                                                                      \
-    X(RETRY, "retry_after_ms")                                                                                         \
-    X(SERVER, "server")                                                                                                \
-    X(SESSION, "session")                                                                                              \
+#define MESSAGE_FIELDS(X)                                                                                    \
+    X(TYPE, "type")                                                                                          \
+    X(ROOM, "room")                                                                                          \
+    X(TEXT, "text")                                                                                          \
+    X(ID, "id")                                                                                              \
+    X(KEY, "key")                                                                                            \
+    X(SEQ, "seq")                                                                                            \
+    X(NICK, "nick")                                                                                          \
+    X(TIME, "time")                                                                                          \
+    X(RE, "re")                                                                                              \
+    X(DATA, "data")                                                                                          \
+    X(VERSION, "version")                                                                                    \
+    X(AGENT, "agent")                                                                                        \
+    X(ON_EOF, "on_eof")                                                                                      \
+    X(RESUME, "resume")                                                                                      \
+    X(AFTER, "after")                                                                                        \
+    X(BEFORE, "before")                                                                                      \
+    X(AROUND, "around")                                                                                      \
+    X(LIMIT, "limit")                                                                                        \
+    X(PREFIX, "prefix")                                                                                      \
+    X(EVENT, "event")                                                                                        \
+    X(MEMBERS, "members")                                                                                    \
+    X(EPOCH, "epoch")                                                                                        \
+    X(TOPIC, "topic")                                                                                        \
+    X(REPEAT, "repeat")                                                                                      \
+    X(COUNT, "count")                                                                                        \
+    X(MORE, "more")                                                                                          \
+    X(FROM, "from")                                                                                          \
+    X(TO, "to")                                                                                              \
+    X(CODE, "code")                                                                                          \
+    X(FIELD, "field")                                                                                        \
+    X(MAX, "max")                                                                                            \
+    X(MIN, "min")                                                                                            \
+    X(RETRY, "retry_after_ms")                                                                               \
+    X(SERVER, "server")                                                                                      \
+    X(SESSION, "session")                                                                                    \
     X(LIMITS, "limits")
 
 enum message_field {
@@ -118,7 +118,8 @@ struct message {
     uint64_t present; /* a bit a field */
     uint64_t twice;   /* a bit a field that stands more than once: its value is the last one */
     struct value fields[MESSAGE_FIELD_COUNT];
-    struct value type_value; /* where the type is unknown: what "type" said; VALUE_NULL where it is not there */
+    struct value
+        type_value; /* where the type is unknown: what "type" said; VALUE_NULL where it is not there */
 };
 
 static inline const struct value *message_get(const struct message *m, enum message_field f)
@@ -127,7 +128,8 @@ static inline const struct value *message_get(const struct message *m, enum mess
 }
 
 /* The value where the field is there and is of that kind, else NULL. */
-static inline const struct value *message_get_kind(const struct message *m, enum message_field f, enum value_kind kind)
+static inline const struct value *message_get_kind(const struct message *m, enum message_field f,
+                                                   enum value_kind kind)
 {
     return (m->present >> f & 1) && m->fields[f].kind == kind ? &m->fields[f] : NULL;
 }

@@ -26,10 +26,10 @@
 /* What the command line asks for. CONFIG_SERVE is the usual: the settings are there, so run. */
 enum config_ask {
     CONFIG_SERVE = 0,
-    CONFIG_HELP,    /* --help: nothing was loaded */
-    CONFIG_VERSION, /* --version: nothing was loaded */
-    CONFIG_MAN,     /* --dump-man, for scripts/update-man: nothing was loaded */
-    CONFIG_CHECK,   /* --check-config: loaded and found good */
+    CONFIG_HELP,       /* --help: nothing was loaded */
+    CONFIG_VERSION,    /* --version: nothing was loaded */
+    CONFIG_MAN,        /* --dump-man, for scripts/update-man: nothing was loaded */
+    CONFIG_CHECK,      /* --check-config: loaded and found good */
     CONFIG_CHECK_DATA, /* --check-data: the same, to look at what is kept */
 };
 
@@ -78,17 +78,17 @@ struct config {
     char *cert, *key;               /* PEM files; both or neither. NULL: one of our own making */
     uint32_t tls_tickets;           /* a TLS handshake; 0: none */
 
-    char *data;         /* a directory; NULL: memory */
-    uint32_t durability; /* enum config_durability */
+    char *data;                           /* a directory; NULL: memory */
+    uint32_t durability;                  /* enum config_durability */
     uint32_t keep_seconds, keep_messages; /* of a room, on disk; 0: all */
     uint64_t keep_bytes;
-    char *backup;       /* where a copy of what is kept is to go; NULL: serve */
-    uint32_t threads;   /* reactors, from 1 */
-    char *name;         /* what the server is called in its certificate and its log */
-    char *log;          /* NULL: stderr */
-    uint32_t log_level; /* enum log_level of common/log.h */
-    char *trace;            /* a directory; NULL: no event log */
-    uint32_t trace_detail;  /* 0: calls, 1: messages too */
+    char *backup;          /* where a copy of what is kept is to go; NULL: serve */
+    uint32_t threads;      /* reactors, from 1 */
+    char *name;            /* what the server is called in its certificate and its log */
+    char *log;             /* NULL: stderr */
+    uint32_t log_level;    /* enum log_level of common/log.h */
+    char *trace;           /* a directory; NULL: no event log */
+    uint32_t trace_detail; /* 0: calls, 1: messages too */
     uint32_t drain_seconds;
     char *config_file; /* NULL: none */
 

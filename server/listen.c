@@ -56,7 +56,8 @@ int listen_open(const struct config *c, int fds[LISTEN_MAX], char *err, size_t e
         int fd = open_one(&c->listen.v[i]);
 
         if (fd < 0) {
-            snprintf(err, errlen, "chatd: can't listen on %s: %s: %s", c->listen.v[i].text, strerror(-fd), todo(-fd));
+            snprintf(err, errlen, "chatd: can't listen on %s: %s: %s", c->listen.v[i].text, strerror(-fd),
+                     todo(-fd));
             while (n > 0)
                 close(fds[--n]);
             return fd;
@@ -81,7 +82,8 @@ int listen_write_ports(const struct config *c, const int *fds, int count, char *
         struct tcp_addr at;
 
         tcp_get_local(fds[i], &at);
-        log_event(LOG_INFO, "listen", "address=%s plain=%s", tcp_addr_format(&at, text), config_plain_name(c->plain));
+        log_event(LOG_INFO, "listen", "address=%s plain=%s", tcp_addr_format(&at, text),
+                  config_plain_name(c->plain));
         if (f != NULL)
             ok = fprintf(f, "%u\n", at.port) > 0 && ok;
     }

@@ -1,6 +1,6 @@
 /* main.c: chatd's command line. */
-#include "server/config.h"
 #include "server/chat/store_sqlite.h"
+#include "server/config.h"
 #include "server/server.h"
 
 #include <event2/event.h>
@@ -47,7 +47,8 @@ int main(int argc, char **argv)
         config_print_help(stdout);
         return SERVER_EXIT_OK;
     case CONFIG_VERSION:
-        printf("chatd %s (libevent %s, %s)\n", CHATD_VERSION, event_get_version(), OpenSSL_version(OPENSSL_VERSION));
+        printf("chatd %s (libevent %s, %s)\n", CHATD_VERSION, event_get_version(),
+               OpenSSL_version(OPENSSL_VERSION));
         return SERVER_EXIT_OK;
     case CONFIG_MAN:
         config_print_man(stdout);

@@ -25,9 +25,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINGER_BYTES (4U << 20) /* read and thrown away after our FIN, before a RST */
+#define LINGER_BYTES      (4U << 20) /* read and thrown away after our FIN, before a RST */
 #define DESTROYED_AT_ONCE 8
-#define MAX_ANSWERS  (1U << 20) /* answers that wait, before a client's requests are no longer read */
+#define MAX_ANSWERS       (1U << 20) /* answers that wait, before a client's requests are no longer read */
 
 struct server {
     struct config *config;
@@ -146,8 +146,8 @@ static void begin_drain(const char *why)
     struct timeval within = {.tv_sec = server.config->drain_seconds};
 
     server.draining = true;
-    log_event(LOG_INFO, "drain", "why=%s connections=%u within=%us", why, atomic_load(&server.net.connections),
-              server.config->drain_seconds);
+    log_event(LOG_INFO, "drain", "why=%s connections=%u within=%us", why,
+              atomic_load(&server.net.connections), server.config->drain_seconds);
     tell_all(on_drain, &(struct order){0});
     evtimer_add(server.drain_timer, &within);
 }
@@ -195,21 +195,25 @@ static void on_reload_signal(evutil_socket_t number, short what, void *arg)
     (void)number, (void)what, (void)arg;
     if (ret < 0)
         log_event(LOG_ERROR, "reload", "what=log why=%s", log_quote_text(strerror(-ret), why));
-    ret = config_reload(server.config, server.argc, server.argv, &fresh, restart, sizeof restart, err, sizeof err);
+    ret = config_reload(server.config, server.argc, server.argv, &fresh, restart, sizeof restart, err,
+                        sizeof err);
     if (ret < 0) {
-        log_event(LOG_ERROR, "reload", "what=config why=%s todo=\"mend it and send SIGHUP again: nothing has changed\"",
+        log_event(LOG_ERROR, "reload",
+                  "what=config why=%s todo=\"mend it and send SIGHUP again: nothing has changed\"",
                   log_quote_text(err, why));
         return;
     }
     tls = make_tls(&fresh, tls_err);
     if (tls == NULL) {
-        log_event(LOG_ERROR, "reload", "what=certificate why=%s todo=\"mend it and send SIGHUP again: nothing has changed\"",
+        log_event(LOG_ERROR, "reload",
+                  "what=certificate why=%s todo=\"mend it and send SIGHUP again: nothing has changed\"",
                   log_quote_text(tls_err, why));
         config_deinit(&fresh);
         return;
     }
     apply(&fresh, tls);
-    log_event(LOG_INFO, "reload", "what=all restart-for=%s", log_quote_text(ret == CONFIG_RESTART ? restart : "nothing", why));
+    log_event(LOG_INFO, "reload", "what=all restart-for=%s",
+              log_quote_text(ret == CONFIG_RESTART ? restart : "nothing", why));
 }
 
 static void conn_gone(const struct tcp_addr *peer, bool exempt)
@@ -302,7 +306,8 @@ static void on_one_destroyed(const struct sockdiag_socket *s, void *arg)
     (void)arg;
     for (const uint16_t *port = server.ports; port < server.ports + LISTEN_MAX && *port != 0; port++)
         if (*port == s->local.port && s->peer.port != 0)
-            trace_socket_state(s->cookie, TCP_STATE_CLOSED, "destroy", s->facts.source != NULL ? &s->facts : NULL);
+            trace_socket_state(s->cookie, TCP_STATE_CLOSED, "destroy",
+                               s->facts.source != NULL ? &s->facts : NULL);
 }
 
 /* A few are taken at once, for their time; where many come, those of a moment come together, as a wake-up for each would
@@ -510,15 +515,17 @@ static int listen_and_run(void)
     }
     if (make_reactors() != 0)
         return SERVER_EXIT_FAILED;
-    server.listener = listener_new(server.net.reactors[0], fds, (unsigned)n,
-                                   "{\"type\":\"bye\",\"code\":\"limit\",\"text\":\"there are as many connections as there may be\","
-                                   "\"retry_after_ms\":5000}\n");
+    server.listener = listener_new(
+        server.net.reactors[0], fds, (unsigned)n,
+        "{\"type\":\"bye\",\"code\":\"limit\",\"text\":\"there are as many connections as there may be\","
+        "\"retry_after_ms\":5000}\n");
     server.net.reactors[0]->listener = server.listener;
     watch_signals();
     watch_for_trace(fds, n);
     ret = start_threads();
     if (ret < 0)
-        _exit(fail(SERVER_EXIT_FAILED, "a thread could not be started", strerror(-ret))); /* others may be running */
+        _exit(fail(SERVER_EXIT_FAILED, "a thread could not be started",
+                   strerror(-ret))); /* others may be running */
     if (listen_write_ports(server.config, fds, n, err, sizeof err) < 0) {
         fprintf(stderr, "%s\n", err);
         server.status = SERVER_EXIT_FAILED;

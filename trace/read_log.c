@@ -325,11 +325,12 @@ static void remark_bad(struct readlog *r, const char *path, unsigned number, boo
 int readlog_file(struct readlog *r, const char *path, char err[READLOG_ERROR_SIZE])
 {
     size_t len, bad = 0;
-    char *all = read_all(path, &len, err), *at = all, *end = all + len;
+    char *all = read_all(path, &len, err), *at = all, *end;
     unsigned number = 0;
 
     if (all == NULL)
         return -1;
+    end = all + len;
     while (at < end) {
         char *next;
 

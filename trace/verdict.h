@@ -33,11 +33,11 @@ struct verdict {
     uint64_t bytes_after_fin; /* that came back to whoever closed first, after its FIN */
     int rst_by;               /* enum model_side; -1: no RST */
     enum verdict_rst_why why;
-    uint64_t unread; /* bytes that were acknowledged and never read */
+    uint64_t unread;                  /* bytes that were acknowledged and never read */
     unsigned retransmissions, probes; /* probes: of keepalive or of a closed window */
-    int lost_side;  /* enum model_side that fell silent; -1: none */
-    char *sentence; /* "GRACEFUL, 4 segments. The client closed first. …" */
-    char *evidence; /* lines, each a fact and where it is from */
+    int lost_side;                    /* enum model_side that fell silent; -1: none */
+    char *sentence;                   /* "GRACEFUL, 4 segments. The client closed first. …" */
+    char *evidence;                   /* lines, each a fact and where it is from */
 };
 
 /* Makes the verdict once, keeps it in the connection, and returns it. After the connection's events are in

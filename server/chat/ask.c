@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct ask *ask_new(struct reactor *from, struct session *s, const struct value *id, post_fn *home, post_fn *done)
+struct ask *ask_new(struct reactor *from, struct session *s, const struct value *id, post_fn *home,
+                    post_fn *done)
 {
     struct ask *a = mem_zalloc(sizeof *a);
 

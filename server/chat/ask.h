@@ -6,8 +6,8 @@
 #define CHAT_ASK_H
 
 #include "common/buf.h"
-#include "protocol/message.h"
 #include "common/utf8.h"
+#include "protocol/message.h"
 #include "server/chat/history.h"
 #include "server/net/mailbox.h"
 #include "server/net/reactor.h"
@@ -33,8 +33,8 @@ struct ask {
     enum ask_read read;
     enum ask_result result;
     bool has_after, at_head, is_new, is_last;
-    bool is_ready;        /* it has waited at the room; see room_put_off */
-    uint64_t wait_for;    /* turns of the room that must be done */
+    bool is_ready;     /* it has waited at the room; see room_put_off */
+    uint64_t wait_for; /* turns of the room that must be done */
     struct ask *next_waiting;
     uint8_t room_len, id_len, key_len;
     const char *event; /* static */
@@ -51,7 +51,8 @@ struct ask {
 };
 
 /* An ask from that session, which is held; NULL: none. id may be NULL. */
-struct ask *ask_new(struct reactor *from, struct session *s, const struct value *id, post_fn *home, post_fn *done);
+struct ask *ask_new(struct reactor *from, struct session *s, const struct value *id, post_fn *home,
+                    post_fn *done);
 void ask_set_room(struct ask *a, const char *room, size_t len);
 void ask_set_nick(struct ask *a, const struct session *s);
 void ask_send(struct ask *a, struct reactor *home);

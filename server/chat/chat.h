@@ -19,13 +19,13 @@ struct store;
 
 /* What a peer can make grow here. Copied to each reactor; a reload posts a new copy. */
 struct chat_limits {
-    uint32_t max_rooms;                /* of the server */
+    uint32_t max_rooms; /* of the server */
     uint32_t max_rooms_per_connection;
-    uint32_t max_members;              /* of a room */
-    uint32_t history;                  /* messages kept a room */
-    uint64_t history_bytes;            /* bytes kept a room */
-    uint64_t history_total;            /* bytes kept of all rooms */
-    uint32_t presence_max;             /* members of a room up to which each coming and going is told */
+    uint32_t max_members;   /* of a room */
+    uint32_t history;       /* messages kept a room */
+    uint64_t history_bytes; /* bytes kept a room */
+    uint64_t history_total; /* bytes kept of all rooms */
+    uint32_t presence_max;  /* members of a room up to which each coming and going is told */
 };
 
 struct chat_shared {
@@ -49,7 +49,7 @@ struct chat {
     struct pair *pairs_oldest, *pairs_newest;
     struct room *dirty_rooms;
     struct room_queue remembered; /* rooms at home here that keep messages, the longest silent one first */
-    struct room *telling; /* rooms that have presence to tell */
+    struct room *telling;         /* rooms that have presence to tell */
     struct event *tell_timer;
     struct session *finishing;
 };

@@ -15,17 +15,18 @@ static const struct command {
     unsigned flags;
     command_fn *run;
 } commands[] = {
-    {MESSAGE_SEND, NEEDS_HELLO, command_send},       {MESSAGE_PING, 0, command_ping},
-    {MESSAGE_JOIN, NEEDS_HELLO, command_join},       {MESSAGE_HELLO, 0, command_hello},
-    {MESSAGE_LEAVE, NEEDS_HELLO, command_leave},     {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
-    {MESSAGE_WHO, NEEDS_HELLO, command_who},         {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
-    {MESSAGE_TOPIC, NEEDS_HELLO, command_topic},     {MESSAGE_BYE, 0, command_bye},
+    {MESSAGE_SEND, NEEDS_HELLO, command_send},   {MESSAGE_PING, 0, command_ping},
+    {MESSAGE_JOIN, NEEDS_HELLO, command_join},   {MESSAGE_HELLO, 0, command_hello},
+    {MESSAGE_LEAVE, NEEDS_HELLO, command_leave}, {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
+    {MESSAGE_WHO, NEEDS_HELLO, command_who},     {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
+    {MESSAGE_TOPIC, NEEDS_HELLO, command_topic}, {MESSAGE_BYE, 0, command_bye},
 };
 
 /* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */
 static bool is_http(const char *line, size_t len)
 {
-    static const char *const methods[] = {"GET ", "POST ", "HEAD ", "PUT ", "OPTIONS ", "DELETE ", "PATCH ", "CONNECT "};
+    static const char *const methods[] = {"GET ",     "POST ",   "HEAD ",  "PUT ",
+                                          "OPTIONS ", "DELETE ", "PATCH ", "CONNECT "};
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         size_t n = strlen(methods[i]);
@@ -38,14 +39,16 @@ static bool is_http(const char *line, size_t len)
 
 static void refuse_http(struct session *s)
 {
-    static const char body[] = "{\"type\":\"error\",\"code\":\"bad_json\",\"text\":\"this is a chat server, not a web server: it "
-                               "speaks one JSON object a line; try the chat client, or nc\"}\n"
-                               "{\"type\":\"bye\",\"code\":\"protocol\",\"text\":\"HTTP is not spoken here\"}\n";
+    static const char body[] =
+        "{\"type\":\"error\",\"code\":\"bad_json\",\"text\":\"this is a chat server, not a web server: it "
+        "speaks one JSON object a line; try the chat client, or nc\"}\n"
+        "{\"type\":\"bye\",\"code\":\"protocol\",\"text\":\"HTTP is not spoken here\"}\n";
     char head[256];
-    int n = snprintf(head, sizeof head,
-                     "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n"
-                     "Connection: close\r\n\r\n",
-                     sizeof body - 1);
+    int n =
+        snprintf(head, sizeof head,
+                 "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-ndjson\r\nContent-Length: %zu\r\n"
+                 "Connection: close\r\n\r\n",
+                 sizeof body - 1);
 
     conn_answer(&s->conn, head, (size_t)n);
     conn_answer(&s->conn, body, sizeof body - 1);
@@ -61,23 +64,25 @@ static void tell_decode(struct session *s, enum codec_result result, const char 
         session_error(s, NULL, "bad_utf8", "%s", where);
         return;
     case CODEC_TOO_DEEP:
-        session_error_field(s, NULL, "too_deep", NULL, PROTOCOL_MAX_DEPTH, "%s: at most %d levels", where, PROTOCOL_MAX_DEPTH);
+        session_error_field(s, NULL, "too_deep", NULL, PROTOCOL_MAX_DEPTH, "%s: at most %d levels", where,
+                            PROTOCOL_MAX_DEPTH);
         return;
     default:
         session_error(s, NULL, "bad_json", "%s", where);
     }
 }
 
-bool command_need_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
-                         size_t min, size_t max, const struct value **out)
+bool command_need_string(struct session *s, const struct message *m, const struct value *id,
+                         enum message_field f, size_t min, size_t max, const struct value **out)
 {
     const char *name = message_field_name(f);
     const struct value *v = message_get(m, f);
 
     *out = v;
     if (v == NULL || v->kind != VALUE_STRING || v->len < min) {
-        session_error_field(s, id, "bad_request", name, 0, v == NULL ? "%s is missing" : "%s takes a string of %zu to %zu bytes",
-                            name, min, max);
+        session_error_field(s, id, "bad_request", name, 0,
+                            v == NULL ? "%s is missing" : "%s takes a string of %zu to %zu bytes", name, min,
+                            max);
         return false;
     }
     if (v->len > max) {
@@ -87,15 +92,15 @@ bool command_need_string(struct session *s, const struct message *m, const struc
     return true;
 }
 
-bool command_take_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
-                         size_t min, size_t max, const struct value **out)
+bool command_take_string(struct session *s, const struct message *m, const struct value *id,
+                         enum message_field f, size_t min, size_t max, const struct value **out)
 {
     *out = NULL;
     return message_get(m, f) == NULL || command_need_string(s, m, id, f, min, max, out);
 }
 
-bool command_take_uint(struct session *s, const struct message *m, const struct value *id, enum message_field f,
-                       uint64_t min, uint64_t max, const struct value **out)
+bool command_take_uint(struct session *s, const struct message *m, const struct value *id,
+                       enum message_field f, uint64_t min, uint64_t max, const struct value **out)
 {
     const char *name = message_field_name(f);
     const struct value *v = message_get(m, f);
@@ -121,7 +126,8 @@ static bool check_id(struct session *s, const struct message *m, const struct va
     if (v == NULL)
         return true;
     if (v->kind != VALUE_STRING || v->len < 1 || v->len > PROTOCOL_MAX_ID || is_twice(m, FIELD_ID)) {
-        session_error_field(s, NULL, "bad_request", "id", 0, "id takes a string of 1 to %d bytes, once", PROTOCOL_MAX_ID);
+        session_error_field(s, NULL, "bad_request", "id", 0, "id takes a string of 1 to %d bytes, once",
+                            PROTOCOL_MAX_ID);
         return false;
     }
     *id = v;
@@ -145,13 +151,15 @@ static const struct command *find_command(struct session *s, const struct messag
     const struct value *type = message_get(m, FIELD_TYPE);
 
     if (type == NULL || type->kind != VALUE_STRING) {
-        session_error_field(s, id, "bad_request", "type", 0, type == NULL ? "type is missing" : "type takes a string");
+        session_error_field(s, id, "bad_request", "type", 0,
+                            type == NULL ? "type is missing" : "type takes a string");
         return NULL;
     }
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (commands[i].type == m->type)
             return &commands[i];
-    session_error(s, id, "unknown_type", "there is no such request: %.*s", type->len > 500 ? 500 : (int)type->len, type->text);
+    session_error(s, id, "unknown_type", "there is no such request: %.*s",
+                  type->len > 500 ? 500 : (int)type->len, type->text);
     return NULL;
 }
 
@@ -170,7 +178,9 @@ static void run(struct session *s, const struct message *m)
     if (c == NULL)
         return;
     if ((c->flags & NEEDS_HELLO) && s->nick == NULL) {
-        session_error(s, id, "hello_first", "say hello first: {\"type\":\"hello\",\"version\":%d,\"nick\":\"…\"}", PROTOCOL_VERSION);
+        session_error(s, id, "hello_first",
+                      "say hello first: {\"type\":\"hello\",\"version\":%d,\"nick\":\"…\"}",
+                      PROTOCOL_VERSION);
         return;
     }
     if (m->twice != 0) {

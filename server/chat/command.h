@@ -11,21 +11,22 @@ struct session;
 
 typedef void command_fn(struct session *s, const struct message *m, const struct value *id);
 
-command_fn command_hello, command_ping, command_bye;                    /* command_session.c */
-command_fn command_join, command_leave, command_topic;                  /* command_room.c */
-command_fn command_send, command_history;                               /* command_message.c */
-command_fn command_who, command_rooms;                                  /* command_list.c */
+command_fn command_hello, command_ping, command_bye;   /* command_session.c */
+command_fn command_join, command_leave, command_topic; /* command_room.c */
+command_fn command_send, command_history;              /* command_message.c */
+command_fn command_who, command_rooms;                 /* command_list.c */
 
 /* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL where not. */
-bool command_need_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
-                         size_t min, size_t max, const struct value **out);
-bool command_take_string(struct session *s, const struct message *m, const struct value *id, enum message_field f,
-                         size_t min, size_t max, const struct value **out);
-bool command_take_uint(struct session *s, const struct message *m, const struct value *id, enum message_field f,
-                       uint64_t min, uint64_t max, const struct value **out);
+bool command_need_string(struct session *s, const struct message *m, const struct value *id,
+                         enum message_field f, size_t min, size_t max, const struct value **out);
+bool command_take_string(struct session *s, const struct message *m, const struct value *id,
+                         enum message_field f, size_t min, size_t max, const struct value **out);
+bool command_take_uint(struct session *s, const struct message *m, const struct value *id,
+                       enum message_field f, uint64_t min, uint64_t max, const struct value **out);
 
 /* The field `room` as a room's name, or as @nick; checked. */
-bool command_need_room(struct session *s, const struct message *m, const struct value *id, const struct value **room);
+bool command_need_room(struct session *s, const struct message *m, const struct value *id,
+                       const struct value **room);
 bool command_is_direct(const struct value *room);
 bool command_is_room_name(const struct value *v);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define gather_of(p) ((struct gather *)(void *)((char *)(p) - offsetof(struct gather, post)))
+#define gather_of(p) ((struct gather *)(void *)((char *)(p)-offsetof(struct gather, post)))
 
 /* A question; it travels from reactor to reactor and comes back with its lines. */
 struct gather {
@@ -108,7 +108,8 @@ static void list_members(struct chat *chat, struct gather *g)
     }
 }
 
-static void put_room(struct gather *g, const char *name, size_t len, uint32_t members, uint64_t seq, const char *topic)
+static void put_room(struct gather *g, const char *name, size_t len, uint32_t members, uint64_t seq,
+                     const char *topic)
 {
     begin_line(g, MESSAGE_ROOM);
     codec_add(&g->lines, FIELD_ROOM, name, len);
@@ -123,10 +124,12 @@ static void list_rooms(struct chat *chat, struct gather *g)
 {
     uint32_t at;
 
-    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
+    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL;
+         link = table_next(&chat->rooms, &at, link)) {
         const struct room *room = table_of(link, struct room, link);
 
-        if (!room->is_loading && room->name_len >= g->name_len && memcmp(room->name, g->name, g->name_len) == 0)
+        if (!room->is_loading && room->name_len >= g->name_len &&
+            memcmp(room->name, g->name, g->name_len) == 0)
             put_room(g, room->name, room->name_len, room->members, room->kept, room->topic);
     }
     for (size_t i = 0; i < g->known.count; i++) {
@@ -153,7 +156,8 @@ void command_who(struct session *s, const struct message *m, const struct value 
     if (!command_need_room(s, m, id, &room))
         return;
     if (command_is_direct(room)) {
-        session_error_field(s, id, "bad_request", "room", 0, "a direct conversation has two: you and the other");
+        session_error_field(s, id, "bad_request", "room", 0,
+                            "a direct conversation has two: you and the other");
         return;
     }
     member = member_find(s, room->text, room->len);
@@ -172,7 +176,8 @@ void command_rooms(struct session *s, const struct message *m, const struct valu
     if (!command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix))
         return;
     if (prefix != NULL && prefix->len > 0 && !command_is_room_name(prefix)) {
-        session_error_field(s, id, "bad_request", "prefix", 0, "prefix takes the first characters of a room's name");
+        session_error_field(s, id, "bad_request", "prefix", 0,
+                            "prefix takes the first characters of a room's name");
         return;
     }
     g = gather_new(s, id, prefix, list_rooms);

@@ -37,8 +37,8 @@ static void on_read(struct reactor *r, struct post *p)
 }
 
 /* An ask about the direct conversation with @nick; NULL where the answer, an error, is given. */
-static struct ask *new_direct(struct session *s, const struct value *id, const struct value *room, post_fn *home,
-                              post_fn *done)
+static struct ask *new_direct(struct session *s, const struct value *id, const struct value *room,
+                              post_fn *home, post_fn *done)
 {
     char folded[UTF8_FOLD_MAX];
     size_t len = utf8_fold_nick(room->text + 1, room->len - 1, folded);
@@ -69,8 +69,8 @@ static void put_message(struct ask *a, const struct value *key, const struct val
     buf_put(&a->text, text->text, text->len);
 }
 
-static void send_to_room(struct session *s, struct audience *audience, const struct value *id, const struct value *key,
-                         const struct value *text)
+static void send_to_room(struct session *s, struct audience *audience, const struct value *id,
+                         const struct value *key, const struct value *text)
 {
     struct chat *chat = session_chat(s);
     struct room *room;
@@ -96,7 +96,8 @@ void command_send(struct session *s, const struct message *m, const struct value
     struct member *member;
     struct ask *a;
 
-    if (!command_need_room(s, m, id, &room) || !command_need_string(s, m, id, FIELD_TEXT, 1, PROTOCOL_MAX_TEXT, &text) ||
+    if (!command_need_room(s, m, id, &room) ||
+        !command_need_string(s, m, id, FIELD_TEXT, 1, PROTOCOL_MAX_TEXT, &text) ||
         !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
         return;
     if (command_is_direct(room)) {
@@ -112,7 +113,8 @@ void command_send(struct session *s, const struct message *m, const struct value
         send_to_room(s, member->audience, id, key, text);
 }
 
-static bool choose_read(struct session *s, const struct message *m, const struct value *id, enum ask_read *read, uint64_t *at)
+static bool choose_read(struct session *s, const struct message *m, const struct value *id,
+                        enum ask_read *read, uint64_t *at)
 {
     static const enum message_field fields[] = {FIELD_BEFORE, FIELD_AFTER, FIELD_AROUND};
     static const enum ask_read reads[] = {READ_BEFORE, READ_AFTER, READ_AROUND};
@@ -125,7 +127,8 @@ static bool choose_read(struct session *s, const struct message *m, const struct
         if (v == NULL)
             continue;
         if (*read != READ_NEWEST) {
-            session_error_field(s, id, "bad_request", message_field_name(fields[i]), 0, "only one of before, after and around can be asked for");
+            session_error_field(s, id, "bad_request", message_field_name(fields[i]), 0,
+                                "only one of before, after and around can be asked for");
             return false;
         }
         *read = reads[i];

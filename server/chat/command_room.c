@@ -28,24 +28,27 @@ bool command_is_direct(const struct value *room)
     return room->len > 0 && room->text[0] == '@';
 }
 
-bool command_need_room(struct session *s, const struct message *m, const struct value *id, const struct value **room)
+bool command_need_room(struct session *s, const struct message *m, const struct value *id,
+                       const struct value **room)
 {
     const struct value *v = message_get(m, FIELD_ROOM);
 
     *room = v;
     if (v == NULL || v->kind != VALUE_STRING) {
-        session_error_field(s, id, "bad_request", "room", 0, v == NULL ? "room is missing" : "room takes a string");
+        session_error_field(s, id, "bad_request", "room", 0,
+                            v == NULL ? "room is missing" : "room takes a string");
         return false;
     }
     if (command_is_room_name(v) || (command_is_direct(v) && utf8_is_nick(v->text + 1, v->len - 1)))
         return true;
-    session_error(s, id, "bad_room", "a room is 1 to %d of a to z, 0 to 9, '.', '_' and '-'; or @ and a nick", PROTOCOL_MAX_ROOM);
+    session_error(s, id, "bad_room", "a room is 1 to %d of a to z, 0 to 9, '.', '_' and '-'; or @ and a nick",
+                  PROTOCOL_MAX_ROOM);
     return false;
 }
 
 /* A room, not a direct conversation. */
-static bool need_real_room(struct session *s, const struct message *m, const struct value *id, const struct value **room,
-                           const char *why)
+static bool need_real_room(struct session *s, const struct message *m, const struct value *id,
+                           const struct value **room, const char *why)
 {
     if (!command_need_room(s, m, id, room))
         return false;
@@ -59,7 +62,8 @@ static struct member *need_member(struct session *s, const struct value *id, con
 {
     struct member *member = member_find(s, room->text, room->len);
 
-    if (member == NULL || member->state == MEMBER_JOINING) /* a join under way is waited for, so this is one that failed */
+    if (member == NULL ||
+        member->state == MEMBER_JOINING) /* a join under way is waited for, so this is one that failed */
         session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
     return member != NULL && member->state != MEMBER_JOINING ? member : NULL;
 }

@@ -29,22 +29,24 @@ static void put_limits(struct buf *b, const struct session *s)
     const struct net_limits *net = &s->conn.reactor->limits;
     const struct chat_limits *chat = &session_chat(s)->limits;
 
-    buf_putf(b,
-             ",\"limits\":{\"max_line\":%u,\"max_text\":%d,\"max_rooms\":%u,\"history\":%u,\"presence_max\":%u,\"ping_s\":%u,"
-             "\"idle_s\":%u,\"requests_per_s\":%u,\"max_out\":%u}",
-             net->max_line, PROTOCOL_MAX_TEXT, chat->max_rooms_per_connection, chat->history, chat->presence_max,
-             net->ping_ms / 1000, (net->ping_ms + net->idle_ms) / 1000, net->requests_per_s, net->max_out);
+    buf_putf(
+        b,
+        ",\"limits\":{\"max_line\":%u,\"max_text\":%d,\"max_rooms\":%u,\"history\":%u,\"presence_max\":%u,\"ping_s\":%u,"
+        "\"idle_s\":%u,\"requests_per_s\":%u,\"max_out\":%u}",
+        net->max_line, PROTOCOL_MAX_TEXT, chat->max_rooms_per_connection, chat->history, chat->presence_max,
+        net->ping_ms / 1000, (net->ping_ms + net->idle_ms) / 1000, net->requests_per_s, net->max_out);
 }
 
 static void welcome(struct session *s, const char *re, size_t re_len, const char *agent)
 {
     struct chat *chat = session_chat(s);
     struct buf *b = &s->conn.reactor->scratch;
-    char session[LIFECYCLE_ID_SIZE], token[DIRECTORY_TOKEN_SIZE], nick[LOG_QUOTED_SIZE], quoted[LOG_QUOTED_SIZE];
+    char session[LIFECYCLE_ID_SIZE], token[DIRECTORY_TOKEN_SIZE], nick[LOG_QUOTED_SIZE],
+        quoted[LOG_QUOTED_SIZE];
 
     lifecycle_format_id(&s->conn.life, session);
-    log_event(LOG_INFO, "hello", "conn=%s nick=%s agent=%s", session, log_quote(nick_text(s->nick), s->nick->len, nick),
-              log_quote_text(agent, quoted));
+    log_event(LOG_INFO, "hello", "conn=%s nick=%s agent=%s", session,
+              log_quote(nick_text(s->nick), s->nick->len, nick), log_quote_text(agent, quoted));
     conn_greet(&s->conn);
     if (re_len == 0)
         return;
@@ -105,7 +107,8 @@ static void on_freed(struct reactor *r, struct post *p)
 static void on_takeover(struct reactor *r, struct post *p)
 {
     struct takeover *t = (struct takeover *)p;
-    struct session *old = directory_session(&chat_of(r)->shared->directory, t->nick->text, t->nick->folded_len, r);
+    struct session *old =
+        directory_session(&chat_of(r)->shared->directory, t->nick->text, t->nick->folded_len, r);
 
     if (old != NULL && old->nick->identity == t->nick->identity) {
         session_let_go(old, "detach");
@@ -114,7 +117,8 @@ static void on_takeover(struct reactor *r, struct post *p)
     reactor_post(r, t->from, &t->post, on_freed);
 }
 
-static void take_over(struct session *s, struct nick *n, struct reactor *owner, const struct value *id, const char *agent)
+static void take_over(struct session *s, struct nick *n, struct reactor *owner, const struct value *id,
+                      const char *agent)
 {
     struct takeover *t = mem_zalloc(sizeof *t);
 
@@ -139,7 +143,8 @@ static bool check_version(struct session *s, const struct message *m, const stru
     struct buf *b = &s->conn.reactor->scratch;
 
     if (v == NULL || v->kind != VALUE_UINT) {
-        session_error_field(s, id, "bad_request", "version", 0, "version takes a whole number: %d", PROTOCOL_VERSION);
+        session_error_field(s, id, "bad_request", "version", 0, "version takes a whole number: %d",
+                            PROTOCOL_VERSION);
         return false;
     }
     if (v->number == PROTOCOL_VERSION)
@@ -197,7 +202,8 @@ void command_hello(struct session *s, const struct message *m, const struct valu
     n = make_nick(s, nick, id);
     if (n == NULL)
         return;
-    if (!command_take_string(s, m, id, FIELD_AGENT, 0, MAX_AGENT, &agent) || !check_on_eof(s, m, id, &stays) ||
+    if (!command_take_string(s, m, id, FIELD_AGENT, 0, MAX_AGENT, &agent) ||
+        !check_on_eof(s, m, id, &stays) ||
         !command_take_string(s, m, id, FIELD_RESUME, 0, MAX_RESUME, &resume)) {
         free(n);
         return;
@@ -205,7 +211,8 @@ void command_hello(struct session *s, const struct message *m, const struct valu
     s->stays = stays;
     if (agent != NULL)
         memcpy(agent_text, agent->text, agent->len);
-    if (resume != NULL && directory_check_token(d, resume->text, resume->len, n->text, n->folded_len, &n->identity) &&
+    if (resume != NULL &&
+        directory_check_token(d, resume->text, resume->len, n->text, n->folded_len, &n->identity) &&
         directory_find(d, n->text, n->folded_len, &place) && place.identity == n->identity)
         take_over(s, n, place.reactor, id, agent_text);
     else

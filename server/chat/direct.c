@@ -46,7 +46,8 @@ static size_t make_key(const struct ask *a, char key[PAIR_KEY_MAX])
 {
     bool first = asker_is_first(a);
     const char *one = first ? a->folded : a->other_folded, *two = first ? a->other_folded : a->folded;
-    size_t one_len = first ? a->folded_len : a->other_folded_len, two_len = first ? a->other_folded_len : a->folded_len;
+    size_t one_len = first ? a->folded_len : a->other_folded_len,
+           two_len = first ? a->other_folded_len : a->folded_len;
 
     memcpy(key, one, one_len);
     key[one_len] = '\0';
@@ -152,7 +153,8 @@ static void on_note(struct reactor *r, struct post *p)
     struct session *s = directory_session(&chat_of(r)->shared->directory, n->folded, n->len, r);
 
     if (s != NULL && s->nick->identity == n->identity) {
-        if (s->conn.out.bytes - s->conn.out.own > 2 * r->limits.max_out) { /* its answers are bounded as such */
+        if (s->conn.out.bytes - s->conn.out.own >
+            2 * r->limits.max_out) { /* its answers are bounded as such */
             session_let_go(s, "detach");
             session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
         } else {
@@ -164,8 +166,8 @@ static void on_note(struct reactor *r, struct post *p)
     free(n);
 }
 
-static void tell(struct reactor *here, struct reactor *there, const char *folded, size_t len, uint64_t identity,
-                 struct chunk *chunk)
+static void tell(struct reactor *here, struct reactor *there, const char *folded, size_t len,
+                 uint64_t identity, struct chunk *chunk)
 {
     struct note *n = mem_alloc(sizeof *n);
 
@@ -184,14 +186,16 @@ static size_t at_nick(char out[UTF8_NICK_MAX + 2], const char *nick, size_t len)
     return len + 1;
 }
 
-static struct chunk *make_line(const struct pair *pair, const struct ask *a, const char *under, size_t under_len)
+static struct chunk *make_line(const struct pair *pair, const struct ask *a, const char *under,
+                               size_t under_len)
 {
     struct buf line = {0};
     char room[UTF8_NICK_MAX + 2];
     size_t len = at_nick(room, under, under_len);
     struct chunk *chunk;
 
-    codec_put_msg(&line, room, len, pair->seq, a->nick, a->nick_len, pair->last_time_ms, a->text.data, a->text.len);
+    codec_put_msg(&line, room, len, pair->seq, a->nick, a->nick_len, pair->last_time_ms, a->text.data,
+                  a->text.len);
     chunk = chunk_new_copy(line.data, line.len);
     chunk->first_seq = pair->seq;
     chunk->count = 1;
@@ -199,7 +203,8 @@ static struct chunk *make_line(const struct pair *pair, const struct ask *a, con
     return chunk;
 }
 
-static void answer_ack(struct ask *a, const struct nick_place *other, uint64_t seq, uint64_t time_ms, bool repeat)
+static void answer_ack(struct ask *a, const struct nick_place *other, uint64_t seq, uint64_t time_ms,
+                       bool repeat)
 {
     char room[UTF8_NICK_MAX + 2];
     size_t len = at_nick(room, other->text, other->len);
@@ -224,7 +229,8 @@ static void keep(struct chat *chat, struct pair *pair, struct chunk *line)
 
     history_append(&pair->history, line, chat->limits.history, chat->limits.history_bytes);
     atomic_fetch_add(&chat->shared->history_bytes, pair->history.bytes - before);
-    while (atomic_load(&chat->shared->history_bytes) > chat->limits.history_total && chat->pairs_oldest != pair)
+    while (atomic_load(&chat->shared->history_bytes) > chat->limits.history_total &&
+           chat->pairs_oldest != pair)
         pair_free(chat, chat->pairs_oldest);
 }
 
@@ -288,7 +294,8 @@ void direct_on_history(struct reactor *r, struct post *p)
         ask_fail(a, "no_such_nick", 0, "nobody of that nick is here");
     } else {
         pair = get_pair(chat, a, other.identity);
-        room_answer_history(a, &pair->history, history_oldest(&pair->history, pair->seq + 1), pair->seq, room, at_nick(room, other.text, other.len));
+        room_answer_history(a, &pair->history, history_oldest(&pair->history, pair->seq + 1), pair->seq, room,
+                            at_nick(room, other.text, other.len));
     }
     ask_return(a, r);
 }

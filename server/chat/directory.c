@@ -87,7 +87,8 @@ bool directory_find(struct directory *d, const char *folded, size_t len, struct 
     return n != NULL;
 }
 
-struct session *directory_session(struct directory *d, const char *folded, size_t len, const struct reactor *r)
+struct session *directory_session(struct directory *d, const char *folded, size_t len,
+                                  const struct reactor *r)
 {
     uint32_t hash = table_hash(folded, len);
     struct session *s = NULL;
@@ -101,7 +102,8 @@ struct session *directory_session(struct directory *d, const char *folded, size_
     return s;
 }
 
-static uint64_t seal(const struct directory *d, uint64_t identity, uint64_t nonce, const char *folded, size_t len)
+static uint64_t seal(const struct directory *d, uint64_t identity, uint64_t nonce, const char *folded,
+                     size_t len)
 {
     uint64_t head[2] = {identity, nonce};
     char text[sizeof head + UTF8_FOLD_MAX];
@@ -111,9 +113,11 @@ static uint64_t seal(const struct directory *d, uint64_t identity, uint64_t nonc
     return siphash24(d->secret, text, sizeof head + len);
 }
 
-void directory_token(const struct directory *d, const struct nick *n, uint64_t nonce, char out[DIRECTORY_TOKEN_SIZE])
+void directory_token(const struct directory *d, const struct nick *n, uint64_t nonce,
+                     char out[DIRECTORY_TOKEN_SIZE])
 {
-    snprintf(out, DIRECTORY_TOKEN_SIZE, "%016llx%016llx%016llx", (unsigned long long)n->identity, (unsigned long long)nonce,
+    snprintf(out, DIRECTORY_TOKEN_SIZE, "%016llx%016llx%016llx", (unsigned long long)n->identity,
+             (unsigned long long)nonce,
              (unsigned long long)seal(d, n->identity, nonce, n->text, n->folded_len));
 }
 

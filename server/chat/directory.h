@@ -56,13 +56,15 @@ struct nick_place {
 bool directory_find(struct directory *d, const char *folded, size_t len, struct nick_place *place);
 
 /* The session of that nick if it lives on r, on whose thread this is called; else NULL. */
-struct session *directory_session(struct directory *d, const char *folded, size_t len, const struct reactor *r);
+struct session *directory_session(struct directory *d, const char *folded, size_t len,
+                                  const struct reactor *r);
 
 #define DIRECTORY_TOKEN_SIZE 52
 
 /* The resume token: proof of having been that identity under that nick, since the server's start. nonce: of the
  * connection, so that each has a token of its own. */
-void directory_token(const struct directory *d, const struct nick *n, uint64_t nonce, char out[DIRECTORY_TOKEN_SIZE]);
+void directory_token(const struct directory *d, const struct nick *n, uint64_t nonce,
+                     char out[DIRECTORY_TOKEN_SIZE]);
 bool directory_check_token(const struct directory *d, const char *token, size_t len, const char *folded,
                            size_t folded_len, uint64_t *identity);
 

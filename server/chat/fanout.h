@@ -5,8 +5,8 @@
 #ifndef CHAT_FANOUT_H
 #define CHAT_FANOUT_H
 
-#include "common/table.h"
 #include "common/chunk.h"
+#include "common/table.h"
 #include "protocol/message.h"
 
 #include <stdbool.h>
@@ -51,7 +51,8 @@ struct audience {
 };
 
 struct audience *audience_find(struct chat *chat, const char *room, size_t len);
-struct audience *audience_get(struct chat *chat, const char *room, size_t len); /* makes it where there is none */
+struct audience *audience_get(struct chat *chat, const char *room,
+                              size_t len); /* makes it where there is none */
 void audience_release(struct audience *a); /* frees it when nobody is in it or asks about it */
 
 /* Hands a chunk to every member at the head; what it has of messages goes to the others by their cursor. */

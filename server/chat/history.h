@@ -22,7 +22,8 @@ struct slice {
 };
 
 void history_deinit(struct history *h);
-void history_append(struct history *h, struct chunk *chunk, uint64_t most_messages, uint64_t most_bytes); /* own reference */
+void history_append(struct history *h, struct chunk *chunk, uint64_t most_messages,
+                    uint64_t most_bytes); /* own reference */
 
 void history_append_all(struct history *h, const struct history *newer); /* what is there, to be shared */
 void history_drop_oldest(struct history *h); /* its oldest chunk; there must be one */

@@ -25,7 +25,8 @@ static size_t make_text(char *out, const char *sender, size_t sender_len, const 
     return sender_len + 1 + len;
 }
 
-const struct key *keys_find(const struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len)
+const struct key *keys_find(const struct keys *k, const char *sender, size_t sender_len, const char *key,
+                            size_t len)
 {
     char text[TEXT_MAX];
     size_t n = make_text(text, sender, sender_len, key, len);
@@ -46,8 +47,8 @@ static void add(struct keys *k, struct key *new, uint64_t seq, uint64_t time_ms)
     table_insert(&k->table, &new->link, table_hash(new->text, new->len));
 }
 
-void keys_add(struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len, uint64_t seq,
-              uint64_t time_ms)
+void keys_add(struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len,
+              uint64_t seq, uint64_t time_ms)
 {
     struct key *new = mem_zalloc(sizeof *new + sender_len + 1 + len);
 
@@ -93,8 +94,8 @@ struct packed {
 
 #define PACKED_SIZE 18
 
-void keys_pack(struct buf *b, const char *sender, size_t sender_len, const char *key, size_t len, uint64_t seq,
-               uint64_t time_ms)
+void keys_pack(struct buf *b, const char *sender, size_t sender_len, const char *key, size_t len,
+               uint64_t seq, uint64_t time_ms)
 {
     char text[TEXT_MAX];
     struct packed p = {seq, time_ms, (uint16_t)make_text(text, sender, sender_len, key, len)};

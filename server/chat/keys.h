@@ -26,17 +26,19 @@ struct key {
 };
 
 /* What the sender's send with that key got, or NULL. */
-const struct key *keys_find(const struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len);
-void keys_add(struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len, uint64_t seq,
-              uint64_t time_ms);
+const struct key *keys_find(const struct keys *k, const char *sender, size_t sender_len, const char *key,
+                            size_t len);
+void keys_add(struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len,
+              uint64_t seq, uint64_t time_ms);
 void keys_forget(struct keys *k, uint64_t oldest_seq); /* those of messages before it */
-void keys_forget_after(struct keys *k, uint64_t newest_seq); /* those of messages behind it, which were not kept */
+void keys_forget_after(struct keys *k,
+                       uint64_t newest_seq); /* those of messages behind it, which were not kept */
 void keys_deinit(struct keys *k);
 
 /* As the store keeps them, in the order of their messages. keys_unpack adds those of messages from a seq on; -1 where
  * the bytes are no keys. */
-void keys_pack(struct buf *b, const char *sender, size_t sender_len, const char *key, size_t len, uint64_t seq,
-               uint64_t time_ms);
+void keys_pack(struct buf *b, const char *sender, size_t sender_len, const char *key, size_t len,
+               uint64_t seq, uint64_t time_ms);
 int keys_unpack(struct keys *k, const void *data, size_t len, uint64_t from_seq);
 
 #endif

@@ -12,7 +12,7 @@
 
 #define GATHER_MS     200
 #define GATHER_BYTES  16384 /* or sooner, when it is so much */
-#define COUNT_SECONDS 5 /* between two counts of a large room */
+#define COUNT_SECONDS 5     /* between two counts of a large room */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
 

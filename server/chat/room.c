@@ -45,7 +45,8 @@ static bool give_up_one(struct chat *chat)
 {
     uint32_t at;
 
-    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL; link = table_next(&chat->rooms, &at, link)) {
+    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL;
+         link = table_next(&chat->rooms, &at, link)) {
         struct room *room = table_of(link, struct room, link);
 
         if (room->members == 0 && !room_is_busy(room)) {
@@ -298,7 +299,8 @@ static void on_left(struct reactor *r, struct post *p)
     audience_release(audience);
 }
 
-struct ask *room_new_leave(struct session *s, struct audience *audience, const struct value *id, const char *event)
+struct ask *room_new_leave(struct session *s, struct audience *audience, const struct value *id,
+                           const char *event)
 {
     struct ask *a = ask_new(s->conn.reactor, id != NULL ? s : NULL, id, room_on_leave, on_left);
 
@@ -339,7 +341,8 @@ void room_on_leave(struct reactor *r, struct post *p)
 static uint64_t room_time(struct room *room)
 {
     reactor_now(room->chat->reactor);
-    if (room->chat->reactor->wall_ms > room->last_time_ms) /* the clock may be set back; a room's time is not */
+    if (room->chat->reactor->wall_ms >
+        room->last_time_ms) /* the clock may be set back; a room's time is not */
         room->last_time_ms = room->chat->reactor->wall_ms;
     return room->last_time_ms;
 }
@@ -355,8 +358,8 @@ static struct ack *new_ack(struct room *room, struct session *s, struct reactor 
     return &room->acks[room->ack_count++];
 }
 
-static void put_ack(struct room *room, struct session *s, struct reactor *from, const char *id, size_t id_len, uint64_t seq,
-                    uint64_t time_ms, bool repeat)
+static void put_ack(struct room *room, struct session *s, struct reactor *from, const char *id, size_t id_len,
+                    uint64_t seq, uint64_t time_ms, bool repeat)
 {
     struct ack *ack = new_ack(room, s, from);
     struct buf *b = &room->ack_lines;
@@ -414,8 +417,8 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
     }
     if (room->count++ == 0)
         room->first_seq = room->seq + 1;
-    codec_put_msg(&room->lines, room->name, room->name_len, ++room->seq, said->nick, said->nick_len, now, said->text,
-                  said->text_len);
+    codec_put_msg(&room->lines, room->name, room->name_len, ++room->seq, said->nick, said->nick_len, now,
+                  said->text, said->text_len);
     if (said->key_len > 0)
         add_key(room, said, now);
     put_ack(room, s, from, said->id, said->id_len, room->seq, now, false);
@@ -427,8 +430,12 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
                     const struct value *text)
 {
     const struct nick *n = s->nick;
-    struct said said = {.nick = nick_text(n), .nick_len = n->len, .folded = n->text, .folded_len = n->folded_len,
-                        .text = text->text, .text_len = text->len};
+    struct said said = {.nick = nick_text(n),
+                        .nick_len = n->len,
+                        .folded = n->text,
+                        .folded_len = n->folded_len,
+                        .text = text->text,
+                        .text_len = text->len};
 
     if (id != NULL)
         said.id = id->text, said.id_len = id->len;
@@ -442,9 +449,16 @@ void room_on_send(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct room *room = find_asked(r, a);
-    struct said said = {.nick = a->nick, .nick_len = a->nick_len, .folded = a->folded, .folded_len = a->folded_len,
-                        .id = a->id, .id_len = a->id_len, .key = a->key, .key_len = a->key_len,
-                        .text = a->text.data, .text_len = a->text.len};
+    struct said said = {.nick = a->nick,
+                        .nick_len = a->nick_len,
+                        .folded = a->folded,
+                        .folded_len = a->folded_len,
+                        .id = a->id,
+                        .id_len = a->id_len,
+                        .key = a->key,
+                        .key_len = a->key_len,
+                        .text = a->text.data,
+                        .text_len = a->text.len};
 
     if (room == NULL) {
         ask_fail(a, "not_member", 0, "you are not in that room");

@@ -68,7 +68,7 @@ struct room {
     bool is_dirty;
 
     struct store_place place;
-    struct turn *turns, *newest_turn;  /* at the store */
+    struct turn *turns, *newest_turn; /* at the store */
     uint64_t turns_given, turns_done;
     struct ask *waiting, *newest_waiting; /* until all before them is kept */
     uint32_t reads;                       /* under way */
@@ -99,7 +99,7 @@ struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t
 /* Gives a chunk, or NULL, to every reactor that has members, with a turn's acknowledgements (or NULL). */
 void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, const struct turn *turn);
 
-void room_flush(struct room *room); /* gives the store what was said and not given to it yet */
+void room_flush(struct room *room);     /* gives the store what was said and not given to it yet */
 void room_flush_all(struct chat *chat); /* at the end of a turn */
 
 /* Gives the store a turn with the acknowledgements that are due; what else is in it is the caller's to set. */
@@ -118,12 +118,13 @@ bool room_put_off(struct room *room, struct ask *a, bool needs_kept);
 void room_load(struct room *room);
 bool room_is_busy(const struct room *room); /* something is under way that speaks of it */
 bool room_lasts(const struct room *room);
-uint64_t room_oldest(const struct room *room); /* the seq of the oldest message that can be read; behind kept: none */
+uint64_t
+room_oldest(const struct room *room); /* the seq of the oldest message that can be read; behind kept: none */
 void room_free(struct room *room);
 
 /* The lines of a history answer: from h, for a room or a direct conversation (room: its name to put in, or NULL). oldest:
  * below it nothing is kept. */
-void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest, const char *room,
-                         size_t room_len);
+void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest,
+                         const char *room, size_t room_len);
 
 #endif

@@ -22,7 +22,8 @@ uint64_t room_oldest(const struct room *room)
 
 bool room_is_busy(const struct room *room)
 {
-    return room->is_dirty || room->turns != NULL || room->waiting != NULL || room->is_loading || room->reads > 0;
+    return room->is_dirty || room->turns != NULL || room->waiting != NULL || room->is_loading ||
+           room->reads > 0;
 }
 
 /* ---- waiting ---- */
@@ -96,7 +97,8 @@ void room_fail_acks(struct ack *acks, uint32_t count, struct buf *lines)
             codec_begin(&out, MESSAGE_ERROR);
             buf_put(&out, lines->data + ack->at + sizeof "{\"type\":\"ack\"" - 1, ack->re_len);
             codec_add_text(&out, FIELD_CODE, "storage");
-            codec_add_text(&out, FIELD_TEXT, "the server could not store it, and nobody has seen it: try again later");
+            codec_add_text(&out, FIELD_TEXT,
+                           "the server could not store it, and nobody has seen it: try again later");
             codec_end(&out);
         }
         ack->at = at;
@@ -153,7 +155,8 @@ static void forget_the_silent(struct chat *chat)
 {
     struct room *room;
 
-    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) > chat->limits.history_total &&
+    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) >
+               chat->limits.history_total &&
            (room = TAILQ_FIRST(&chat->remembered)) != NULL) {
         uint64_t before = room->history.bytes;
 

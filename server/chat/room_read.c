@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEED_BYTES    (256 * 1024)  /* for one who is behind, at a time */
+#define FEED_BYTES    (256 * 1024) /* for one who is behind, at a time */
 #define FEED_MESSAGES 4096
 #define ANSWER_BYTES  (1024 * 1024) /* of one history answer, about */
-#define HISTORY_BYTES (16 * 1024 * 1024) /* read for one: as many of the longest messages as can be asked for */
+#define HISTORY_BYTES                                                                                        \
+    (16 * 1024 * 1024) /* read for one: as many of the longest messages as can be asked for */
 
 static struct room *find_asked(struct reactor *r, const struct ask *a)
 {
@@ -39,7 +40,8 @@ struct reading {
 };
 
 /* From the store, up to last or up to what is in memory. */
-static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t last, uint64_t most_bytes, post_fn *done)
+static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t last, uint64_t most_bytes,
+                      post_fn *done)
 {
     uint64_t recent = history_oldest(&room->history, room->kept + 1);
     struct reading *reading = mem_zalloc(sizeof *reading);
@@ -90,7 +92,9 @@ static void on_piece_read(struct reactor *r, struct post *p)
     struct ask *a = reading->ask;
 
     (void)r;
-    skip_gap(a, room, chunk != NULL ? chunk->first_seq : reading->read.last + 1); /* let go of meanwhile, or unreadable */
+    skip_gap(a, room,
+             chunk != NULL ? chunk->first_seq
+                           : reading->read.last + 1); /* let go of meanwhile, or unreadable */
     if (chunk != NULL) {
         a->slices[0] = (struct slice){chunk_ref(chunk), 0, chunk->len, chunk->count};
         a->slice_count = 1;
@@ -133,7 +137,8 @@ void room_on_read_on(struct reactor *r, struct post *p)
 }
 
 /* The messages wanted are those after *after and up to *last; more: whether there are more in the direction asked. */
-static void choose_range(const struct ask *a, uint64_t oldest, uint64_t newest, uint64_t *after, uint64_t *last, bool *more)
+static void choose_range(const struct ask *a, uint64_t oldest, uint64_t newest, uint64_t *after,
+                         uint64_t *last, bool *more)
 {
     uint64_t n = a->limit, at = a->after;
 
@@ -173,7 +178,8 @@ static uint32_t put_slice(struct ask *a, const struct slice *s, const char *room
     while (line < end) {
         const char *next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
 
-        codec_put_msg_again(&a->answer, line, (size_t)(next - line), a->id_len > 0 ? a->id : NULL, a->id_len, room, room_len);
+        codec_put_msg_again(&a->answer, line, (size_t)(next - line), a->id_len > 0 ? a->id : NULL, a->id_len,
+                            room, room_len);
         line = next;
         n++;
     }
@@ -200,8 +206,8 @@ static uint64_t fit_range(const struct history *h, uint64_t after, uint64_t last
     return bytes > ANSWER_BYTES ? after + (last - after) * (bytes - ANSWER_BYTES) / bytes : after;
 }
 
-void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest, const char *room,
-                         size_t room_len)
+void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest,
+                         const char *room, size_t room_len)
 {
     uint64_t after, last, count = 0;
     struct slice slices[ASK_SLICES];

@@ -19,8 +19,8 @@ void session_send(struct session *s, const struct buf *line)
     conn_answer(&s->conn, line->data, line->len);
 }
 
-static void put_error(struct session *s, const struct value *id, const char *code, const char *name, uint64_t max,
-                      const char *format, va_list args)
+static void put_error(struct session *s, const struct value *id, const char *code, const char *name,
+                      uint64_t max, const char *format, va_list args)
 {
     struct buf *b = &s->conn.reactor->scratch;
     char text[512];
@@ -51,8 +51,8 @@ void session_error(struct session *s, const struct value *id, const char *code, 
     va_end(args);
 }
 
-void session_error_field(struct session *s, const struct value *id, const char *code, const char *name, uint64_t max,
-                         const char *format, ...)
+void session_error_field(struct session *s, const struct value *id, const char *code, const char *name,
+                         uint64_t max, const char *format, ...)
 {
     va_list args;
 
@@ -167,7 +167,8 @@ static void on_too_long(struct conn *c)
 {
     uint32_t max = c->reactor->limits.max_line;
 
-    session_error_field(session_of(c), NULL, "too_long", NULL, max, "a line is longer than %u bytes and was skipped", max);
+    session_error_field(session_of(c), NULL, "too_long", NULL, max,
+                        "a line is longer than %u bytes and was skipped", max);
 }
 
 static void on_eof(struct conn *c, size_t unfinished)
@@ -175,7 +176,8 @@ static void on_eof(struct conn *c, size_t unfinished)
     struct session *s = session_of(c);
 
     if (unfinished > 0)
-        session_error(s, NULL, "incomplete", "the input ended inside a line: its %zu bytes are not carried out", unfinished);
+        session_error(s, NULL, "incomplete",
+                      "the input ended inside a line: its %zu bytes are not carried out", unfinished);
     s->at_eof = true;
     if (!s->stays)
         member_await_all(s);
@@ -197,7 +199,8 @@ static void on_timeout(struct conn *c, enum timer_kind which)
 
     switch (which) {
     case TIMER_PING:
-        if (c->state != CONN_OPEN) { /* it can't answer: keepalive, or writing to it, tells whether it lives */
+        if (c->state !=
+            CONN_OPEN) { /* it can't answer: keepalive, or writing to it, tells whether it lives */
             reactor_set_timer(c->reactor, c, TIMER_PING);
             return;
         }

@@ -9,7 +9,7 @@
 struct member;
 
 struct session {
-    struct conn conn; /* first: net/ allocates the whole */
+    struct conn conn;  /* first: net/ allocates the whole */
     struct nick *nick; /* NULL before hello */
     struct member *members;
     struct session *next_finishing;
@@ -47,7 +47,8 @@ void session_let_go(struct session *s, const char *event);
 /* If it is at its peer's EOF, or has asked for its bye, and nothing is left to do, that is due at the end of the turn. */
 void session_consider_finish(struct session *s);
 void session_finish_all(struct chat *chat);
-bool session_is_ending(const struct session *s); /* its bye is due as soon as all that it has coming is delivered */
+bool session_is_ending(
+    const struct session *s); /* its bye is due as soon as all that it has coming is delivered */
 
 /* Answers. */
 struct value;
@@ -55,8 +56,8 @@ void session_send(struct session *s, const struct buf *line);
 void session_error(struct session *s, const struct value *id, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* The same with one more field: "field" and a name where name is not NULL, "max" where max is not 0. */
-void session_error_field(struct session *s, const struct value *id, const char *code, const char *name, uint64_t max,
-                         const char *format, ...) __attribute__((format(printf, 6, 7)));
+void session_error_field(struct session *s, const struct value *id, const char *code, const char *name,
+                         uint64_t max, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
 /* One line of a peer; command.c. */
 void command_run(struct session *s, char *line, size_t len);

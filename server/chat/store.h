@@ -42,8 +42,8 @@ struct store_job {
     struct post post; /* first */
     struct reactor *home;
     post_fn *done;
-    const char *failed; /* NULL: it went well. A static text */
-    struct store_job *next; /* the store's, as is what follows */
+    const char *failed;                               /* NULL: it went well. A static text */
+    struct store_job *next;                           /* the store's, as is what follows */
     void (*run)(void *reader, struct store_job *job); /* what a reader is to do */
 };
 

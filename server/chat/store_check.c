@@ -34,7 +34,8 @@ static sqlite3 *open_file(const char *dir, struct buf *path)
 static void tell_fault(struct look *look, uint64_t room, uint64_t seq, const char *what)
 {
     if (look->faults++ < 20)
-        fprintf(stderr, "chatd: room %llu, seq %llu: %s\n", (unsigned long long)room, (unsigned long long)seq, what);
+        fprintf(stderr, "chatd: room %llu, seq %llu: %s\n", (unsigned long long)room, (unsigned long long)seq,
+                what);
 }
 
 /* Whether the lines are count messages with the numbers from seq on. */
@@ -65,7 +66,8 @@ static void look_at_row(struct look *look, sqlite3_stmt *sql)
         if (sqlite3_column_type(sql, 3) == SQLITE_NULL)
             tell_fault(look, room, seq, "messages of a room that is not there");
     } else if (seq != look->next_seq) {
-        tell_fault(look, room, seq, seq > look->next_seq ? "messages before it are missing" : "messages stand twice");
+        tell_fault(look, room, seq,
+                   seq > look->next_seq ? "messages before it are missing" : "messages stand twice");
     }
     if (!lines_fit(sqlite3_column_blob(sql, 2), (size_t)sqlite3_column_bytes(sql, 2), seq, count))
         tell_fault(look, room, seq, "its lines are not the messages they should be");
@@ -99,8 +101,11 @@ static int look_at_inbox(sqlite3 *db, struct look *look)
 static int look_at_messages(sqlite3 *db, struct look *look)
 {
     sqlite3_stmt *sql;
-    int ret = sqlite3_prepare_v2(db, "SELECT m.id, m.count, m.lines, r.id FROM messages m LEFT JOIN rooms r ON r.id = m.id >> 40"
-                                     " ORDER BY m.id", -1, &sql, NULL);
+    int ret = sqlite3_prepare_v2(
+        db,
+        "SELECT m.id, m.count, m.lines, r.id FROM messages m LEFT JOIN rooms r ON r.id = m.id >> 40"
+        " ORDER BY m.id",
+        -1, &sql, NULL);
 
     while (ret == SQLITE_OK && (ret = sqlite3_step(sql)) == SQLITE_ROW) {
         look_at_row(look, sql);
@@ -145,7 +150,8 @@ bool store_check(const char *dir)
         store_db_explain(db, path.data, err);
         fprintf(stderr, "chatd: %s\n", err);
     } else if (look.faults > 0) {
-        fprintf(stderr, "chatd: %s: %llu faults; put a backup in its place\n", path.data, (unsigned long long)look.faults);
+        fprintf(stderr, "chatd: %s: %llu faults; put a backup in its place\n", path.data,
+                (unsigned long long)look.faults);
     } else {
         printf("%s: good: %llu messages in %llu rooms\n", path.data, (unsigned long long)look.messages,
                (unsigned long long)look.rooms);
@@ -190,8 +196,10 @@ static int back_up(sqlite3 *db, const char *part, const char *to)
     int ret;
 
     unlink(part);
-    ret = sqlite3_open(part, &copy) == SQLITE_OK && sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK &&
-                  copy_all(db, copy) == 0 ? 0 : -1;
+    ret = sqlite3_open(part, &copy) == SQLITE_OK &&
+                  sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK && copy_all(db, copy) == 0
+              ? 0
+              : -1;
     if (ret != 0) {
         store_db_explain(copy, part, err);
         fprintf(stderr, "chatd: %s\n", err);
@@ -217,7 +225,8 @@ bool store_backup(const char *dir, const char *to)
     if (db != NULL)
         ret = back_up(db, part.data, to);
     if (ret == 0)
-        printf("%s: a copy of %s; to use it, put it in the place of that while chatd does not run\n", to, path.data);
+        printf("%s: a copy of %s; to use it, put it in the place of that while chatd does not run\n", to,
+               path.data);
     sqlite3_close(db);
     buf_deinit(&path);
     buf_deinit(&part);

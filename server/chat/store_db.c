@@ -53,7 +53,8 @@ static int version_of(sqlite3 *db)
     sqlite3_stmt *sql;
     int version = -1;
 
-    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &sql, NULL) == SQLITE_OK && sqlite3_step(sql) == SQLITE_ROW)
+    if (sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &sql, NULL) == SQLITE_OK &&
+        sqlite3_step(sql) == SQLITE_ROW)
         version = sqlite3_column_int(sql, 0);
     sqlite3_finalize(sql);
     return version;
@@ -76,7 +77,8 @@ static bool bring_up(sqlite3 *db, int version)
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (makes ? SQLITE_OPEN_CREATE : 0), version;
-    static const char settings[] = "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0";
+    static const char settings[] =
+        "PRAGMA page_size=16384; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0";
     sqlite3 *db = NULL;
 
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {
@@ -88,8 +90,8 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
     sqlite3_extended_result_codes(db, 1);
     version = version_of(db);
     if (version > VERSION) {
-        snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)", path, version,
-                 VERSION);
+        snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)",
+                 path, version, VERSION);
     } else if (version < 0 || sqlite3_exec(db, settings, NULL, NULL, NULL) != SQLITE_OK ||
                (makes && !bring_up(db, version))) {
         store_db_explain(db, path, err);
@@ -100,7 +102,8 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
     return NULL;
 }
 
-bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count, char err[STORE_ERROR_SIZE])
+bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count,
+                      char err[STORE_ERROR_SIZE])
 {
     for (int i = 0; i < count; i++) {
         if (sqlite3_prepare_v3(db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &out[i], NULL) != SQLITE_OK) {

@@ -74,15 +74,16 @@ static int read_all(sqlite3_stmt *sql, struct buf *all)
 
 static int compare(const void *a, const void *b)
 {
-    const struct store_part *one = &((const struct place *)a)->head, *other = &((const struct place *)b)->head;
+    const struct store_part *one = &((const struct place *)a)->head,
+                            *other = &((const struct place *)b)->head;
 
     if (one->room != other->room)
         return one->room < other->room ? -1 : 1;
     return one->first_seq < other->first_seq ? -1 : one->first_seq > other->first_seq;
 }
 
-static int put_row(struct store_writer *w, const struct store_part *head, uint64_t total, const struct buf *lines,
-                   const struct buf *keys)
+static int put_row(struct store_writer *w, const struct store_part *head, uint64_t total,
+                   const struct buf *lines, const struct buf *keys)
 {
     sqlite3_int64 id = STORE_KEY(head->room, head->first_seq);
     sqlite3_stmt *sql = w->sql[SQL_MESSAGES];
@@ -124,7 +125,9 @@ static long put_some(struct store_writer *w, const struct place *parts, size_t c
     long ret;
 
     head.count = 0;
-    for (; n < count && parts[n].head.room == head.room && parts[n].head.first_seq == head.first_seq + head.count; n++) {
+    for (; n < count && parts[n].head.room == head.room &&
+           parts[n].head.first_seq == head.first_seq + head.count;
+         n++) {
         if (n > 0 && lines.len + parts[n].head.len > ROW_BYTES)
             break;
         buf_put(&lines, parts[n].lines, parts[n].head.len);
@@ -177,7 +180,8 @@ int store_inbox_move(struct store_writer *w)
 }
 
 int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
-                     void (*fn)(void *arg, const struct store_part *part, const char *lines, const char *keys))
+                     void (*fn)(void *arg, const struct store_part *part, const char *lines,
+                                const char *keys))
 {
     struct places parts = {0};
     struct buf all = {0};

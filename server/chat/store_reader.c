@@ -18,8 +18,9 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_READ_INBOX] = "SELECT parts FROM inbox ORDER BY id",
     [SQL_READ_BEGIN] = "BEGIN",
     [SQL_READ_END] = "COMMIT",
-    [SQL_LIST] = "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
-                 " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+    [SQL_LIST] =
+        "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
+        " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
 };
 
 bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE])
@@ -36,7 +37,8 @@ void store_reader_close(struct store_reader *r)
     sqlite3_close(r->db);
 }
 
-static sqlite3_stmt *between(struct store_reader *r, enum store_reader_sql which, sqlite3_int64 from, sqlite3_int64 to)
+static sqlite3_stmt *between(struct store_reader *r, enum store_reader_sql which, sqlite3_int64 from,
+                             sqlite3_int64 to)
 {
     sqlite3_bind_int64(r->sql[which], 1, from);
     sqlite3_bind_int64(r->sql[which], 2, to);
@@ -49,8 +51,8 @@ static void fail(struct store_reader *r, struct store_job *job)
     int code = sqlite3_extended_errcode(r->db);
 
     job->failed = "the server could not read its disk";
-    log_event(LOG_ERROR, "storage-unread", "why=%s code=%d todo=\"%s\"", log_quote_text(sqlite3_errmsg(r->db), why), code,
-              store_db_remedy(code));
+    log_event(LOG_ERROR, "storage-unread", "why=%s code=%d todo=\"%s\"",
+              log_quote_text(sqlite3_errmsg(r->db), why), code, store_db_remedy(code));
 }
 
 static char *copy_text(sqlite3_stmt *sql, int column)
@@ -94,7 +96,8 @@ static int load_bounds(struct store_reader *r, struct store_load *l)
     if (first == SQLITE_ROW)
         l->oldest = STORE_SEQ(sqlite3_column_int64(sql, 0));
     sqlite3_reset(sql);
-    return (ret == SQLITE_ROW || ret == SQLITE_DONE) && (first == SQLITE_ROW || first == SQLITE_DONE) ? 0 : -1;
+    return (ret == SQLITE_ROW || ret == SQLITE_DONE) && (first == SQLITE_ROW || first == SQLITE_DONE) ? 0
+                                                                                                      : -1;
 }
 
 static int load_keys(struct store_reader *r, struct store_load *l)
@@ -102,7 +105,8 @@ static int load_keys(struct store_reader *r, struct store_load *l)
     uint64_t from = l->place.kept > l->keys_of ? l->place.kept - l->keys_of + 1 : 1;
     /* A row begins before from, where its last messages are among the newest. */
     sqlite3_stmt *sql = between(r, SQL_START, STORE_KEY(l->place.id, 0), STORE_KEY(l->place.id, from));
-    sqlite3_int64 start = sqlite3_step(sql) == SQLITE_ROW ? sqlite3_column_int64(sql, 0) : STORE_KEY(l->place.id, from);
+    sqlite3_int64 start =
+        sqlite3_step(sql) == SQLITE_ROW ? sqlite3_column_int64(sql, 0) : STORE_KEY(l->place.id, from);
     int ret;
 
     sqlite3_reset(sql);
@@ -139,7 +143,9 @@ static int load_all(struct store_reader *r, struct store_load *l)
     if (ret != 0)
         return ret;
     return load_bounds(r, l) == 0 && load_keys(r, l) == 0 &&
-                   store_inbox_each(r->sql[SQL_READ_INBOX], l->place.id, l, load_part) == 0 ? 0 : -1;
+                   store_inbox_each(r->sql[SQL_READ_INBOX], l->place.id, l, load_part) == 0
+               ? 0
+               : -1;
 }
 
 /* What is read belongs to one moment: nothing is moved meanwhile. */
@@ -224,8 +230,8 @@ static int read_rows(struct store_reader *r, const struct store_read *q, struct 
     sqlite3_reset(sql);
     sql = between(r, SQL_READ, start, STORE_KEY(q->id, q->last));
     while (!p->is_full && (ret = sqlite3_step(sql)) == SQLITE_ROW)
-        take(p, STORE_SEQ(sqlite3_column_int64(sql, 0)), (uint64_t)sqlite3_column_int64(sql, 1), sqlite3_column_blob(sql, 2),
-             (size_t)sqlite3_column_bytes(sql, 2));
+        take(p, STORE_SEQ(sqlite3_column_int64(sql, 0)), (uint64_t)sqlite3_column_int64(sql, 1),
+             sqlite3_column_blob(sql, 2), (size_t)sqlite3_column_bytes(sql, 2));
     sqlite3_reset(sql);
     return p->is_full || ret == SQLITE_DONE ? 0 : -1;
 }

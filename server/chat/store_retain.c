@@ -48,7 +48,8 @@ static bool find_bounds(struct store_writer *w, sqlite3_int64 room, struct bound
 }
 
 /* Whether a row whose next one begins at that seq is beyond any limit. */
-static bool is_old(const struct store_retention *keep, const struct bounds *b, sqlite3_stmt *row, uint64_t now_ms)
+static bool is_old(const struct store_retention *keep, const struct bounds *b, sqlite3_stmt *row,
+                   uint64_t now_ms)
 {
     uint64_t after = STORE_SEQ(sqlite3_column_int64(row, 0)) + (uint64_t)sqlite3_column_int64(row, 1);
     uint64_t time_ms = (uint64_t)sqlite3_column_int64(row, 2), total = (uint64_t)sqlite3_column_int64(row, 3);
@@ -110,7 +111,8 @@ void store_retain(struct store_writer *w)
     uint64_t now = clock_mono_us();
     char why[LOG_QUOTED_SIZE];
 
-    if ((w->retention.seconds == 0 && w->retention.messages == 0 && w->retention.bytes == 0) || now - w->swept_us < PAUSE_US)
+    if ((w->retention.seconds == 0 && w->retention.messages == 0 && w->retention.bytes == 0) ||
+        now - w->swept_us < PAUSE_US)
         return;
     w->swept_us = now;
     if (store_db_run(w->sql[SQL_BEGIN]) == 0 && retain_some(w, clock_wall_us() / 1000) == 0 &&

@@ -14,10 +14,10 @@
 #define STORE_READERS 2
 
 /* A message's place: rooms one behind the other, each in the order of its seq. */
-#define STORE_SEQ_BITS 40
+#define STORE_SEQ_BITS       40
 #define STORE_KEY(room, seq) ((sqlite3_int64)((room) << STORE_SEQ_BITS | (seq)))
-#define STORE_SEQ(key)  ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
-#define STORE_ROOM(key) ((uint64_t)(key) >> STORE_SEQ_BITS)
+#define STORE_SEQ(key)       ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
+#define STORE_ROOM(key)      ((uint64_t)(key) >> STORE_SEQ_BITS)
 
 enum store_reader_sql {
     SQL_ROOM,
@@ -62,9 +62,9 @@ struct store_writer {
     sqlite3 *db;
     sqlite3_stmt *sql[SQL_WRITER_COUNT];
     const char *path;
-    struct buf batch;      /* what this commit puts into the inbox */
-    uint64_t inbox_bytes;  /* in it */
-    int wal_pages;      /* that the last commit left in the WAL */
+    struct buf batch;     /* what this commit puts into the inbox */
+    uint64_t inbox_bytes; /* in it */
+    int wal_pages;        /* that the last commit left in the WAL */
     int checkpoint_at;
     bool is_failing;
     uint64_t failed_jobs, log_again_us;
@@ -105,7 +105,8 @@ struct store_part {
 /* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1 where it can't be
  * read or is damaged. */
 int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
-                     void (*fn)(void *arg, const struct store_part *part, const char *lines, const char *keys));
+                     void (*fn)(void *arg, const struct store_part *part, const char *lines,
+                                const char *keys));
 void store_writer_close(struct store_writer *w);
 
 /* Lets go of some of what is beyond the retention, if it is time to. */
@@ -113,7 +114,8 @@ void store_retain(struct store_writer *w);
 
 /* Opens the file, makes or brings up its schema. NULL with a sentence in err. */
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE]);
-bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count, char err[STORE_ERROR_SIZE]);
+bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count,
+                      char err[STORE_ERROR_SIZE]);
 void store_db_explain(sqlite3 *db, const char *path, char err[STORE_ERROR_SIZE]);
 
 /* What is to be done about an error of SQLite: a static text. */

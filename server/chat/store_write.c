@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECKPOINT_PAGES 2048     /* of 16 KiB: the WAL is carried over into the file at about that size */
+#define CHECKPOINT_PAGES 2048 /* of 16 KiB: the WAL is carried over into the file at about that size */
 #define LOG_EVERY_US     10000000
 
 static const char *const texts[SQL_WRITER_COUNT] = {
@@ -62,7 +62,8 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
 {
     char pragmas[160];
 
-    *w = (struct store_writer){.path = path, .checkpoint_at = CHECKPOINT_PAGES, .retention = options->retention};
+    *w = (struct store_writer){
+        .path = path, .checkpoint_at = CHECKPOINT_PAGES, .retention = options->retention};
     w->db = store_db_open(path, true, err);
     if (w->db == NULL)
         return false;
@@ -148,8 +149,9 @@ static void tell_failure(struct store_writer *w, int code, const char *what)
     if (w->is_failing && now < w->log_again_us)
         return;
     w->log_again_us = now + LOG_EVERY_US;
-    log_event(LOG_ERROR, "storage-failed", "file=%s why=%s code=%d failed=%llu todo=\"%s\"", log_quote_text(w->path, path),
-              log_quote_text(what, why), code, (unsigned long long)w->failed_jobs, store_db_remedy(code));
+    log_event(LOG_ERROR, "storage-failed", "file=%s why=%s code=%d failed=%llu todo=\"%s\"",
+              log_quote_text(w->path, path), log_quote_text(what, why), code,
+              (unsigned long long)w->failed_jobs, store_db_remedy(code));
 }
 
 static void fail_all(struct store_writer *w, struct store_job *jobs)
@@ -240,7 +242,8 @@ int store_writer_tidy(struct store_writer *w)
 {
     if (w->inbox_bytes == 0)
         return 0;
-    if (store_db_run(w->sql[SQL_BEGIN]) != 0 || store_inbox_move(w) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+    if (store_db_run(w->sql[SQL_BEGIN]) != 0 || store_inbox_move(w) != 0 ||
+        store_db_run(w->sql[SQL_COMMIT]) != 0) {
         fail_all(w, NULL);
         return -1;
     }

@@ -46,8 +46,8 @@ struct conn {
     };
     uint32_t deadline_ms;
     uint32_t last_in_ms;
-    uint64_t paced_us;   /* where its requests stand against requests_per_s */
-    const char *reason;  /* a static text; why it ends, once that is decided */
+    uint64_t paced_us;  /* where its requests stand against requests_per_s */
+    const char *reason; /* a static text; why it ends, once that is decided */
     uint16_t held;
     uint8_t state, timer, paused;
     bool is_dirty : 1, is_resumed : 1, skipping : 1, trusted : 1, is_blocked : 1, counted : 1, greeted : 1;
@@ -75,7 +75,8 @@ void conn_hold(struct conn *c);
 void conn_unhold(struct conn *c);
 
 void conn_pause(struct conn *c, enum conn_pause why);
-void conn_resume(struct conn *c, enum conn_pause why); /* its waiting input is handled at the end of the turn */
+void conn_resume(struct conn *c,
+                 enum conn_pause why); /* its waiting input is handled at the end of the turn */
 
 void conn_greet(struct conn *c); /* it has said who it is: from now on it may be idle */
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TLS_FIRST_BYTE 0x16  /* a record of handshake messages (RFC 8446, section 5.1) */
+#define TLS_FIRST_BYTE 0x16       /* a record of handshake messages (RFC 8446, section 5.1) */
 #define TURN_WRITE     (1U << 20) /* bytes written to one connection in one turn, so that others get theirs */
 #define IOV_COUNT      64
 
@@ -295,7 +295,8 @@ static void readable(struct conn *c)
     else if (n > 0)
         take_raw(c, r->raw, (size_t)n);
     if (n > 0 && c->life.got_notify && !had_notify && c->state == CONN_PEER_ENDED)
-        readable(c); /* a close_notify mostly has its FIN right behind it; what else may come waits for its turn */
+        readable(
+            c); /* a close_notify mostly has its FIN right behind it; what else may come waits for its turn */
 }
 
 /* Its FIN was read: what can still come is a reset, or the last acknowledgement. */
@@ -308,7 +309,8 @@ static void changed(struct conn *c)
         conn_broken(c, "getsockopt(SO_ERROR)", err);
         return;
     }
-    if (c->state == CONN_LAST_ACK && (tcp_get_facts(conn_fd(c), &facts) < 0 || facts.state == TCP_STATE_CLOSED))
+    if (c->state == CONN_LAST_ACK &&
+        (tcp_get_facts(conn_fd(c), &facts) < 0 || facts.state == TCP_STATE_CLOSED))
         conn_close(c, "end");
 }
 
@@ -450,7 +452,8 @@ void conn_flush(struct conn *c)
                 transport_park(c->transport);
             set_blocked(c, true);
             if (written >= TURN_WRITE && c->state != CONN_CLOSED)
-                poller_ask_again(c->reactor->poller, &c->slot); /* nothing was refused: no change would be told */
+                poller_ask_again(c->reactor->poller,
+                                 &c->slot); /* nothing was refused: no change would be told */
             return;
         }
         written += (size_t)n;

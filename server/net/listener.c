@@ -91,7 +91,8 @@ static void place(struct listener *l, int fd, const struct tcp_addr *peer)
     if (why != NULL)
         atomic_fetch_add(&net->refused, 1);
     n = mem_alloc(sizeof *n);
-    *n = (struct newcomer){.fd = fd, .peer = *peer, .trusted = trusted, .refuse = why != NULL ? l->refuse : NULL};
+    *n = (struct newcomer){
+        .fd = fd, .peer = *peer, .trusted = trusted, .refuse = why != NULL ? l->refuse : NULL};
     reactor_post(l->reactor, net->reactors[l->next++ % net->count], &n->post, on_newcomer);
 }
 
@@ -111,8 +112,10 @@ static void set_paused(struct listener *l, bool paused, const char *why)
     struct timeval later = {.tv_sec = RETRY_MS / 1000};
 
     if (paused && !atomic_load(&l->paused) && may_say(l, &l->paused_said_us))
-        log_event(LOG_WARN, "accept-paused", "why=\"%s\" connections=%u todo=\"raise the limit of open files (ulimit -n, LimitNOFILE=)\"",
-                  why, atomic_load(&l->reactor->net->connections));
+        log_event(
+            LOG_WARN, "accept-paused",
+            "why=\"%s\" connections=%u todo=\"raise the limit of open files (ulimit -n, LimitNOFILE=)\"", why,
+            atomic_load(&l->reactor->net->connections));
     if (!paused && atomic_load(&l->paused) && may_say(l, &l->resumed_said_us))
         log_event(LOG_WARN, "accept-resumed", "connections=%u", atomic_load(&l->reactor->net->connections));
     atomic_store(&l->paused, paused);
@@ -140,7 +143,8 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
             continue;
         }
         if (got == -EMFILE || got == -ENFILE || got == -ENOBUFS || got == -ENOMEM)
-            set_paused(l, true, got == -EMFILE || got == -ENFILE ? "out of descriptors (EMFILE)" : strerror(-got));
+            set_paused(l, true,
+                       got == -EMFILE || got == -ENFILE ? "out of descriptors (EMFILE)" : strerror(-got));
         if (got != -ECONNABORTED)
             return;
     }

@@ -41,7 +41,8 @@ void mailbox_put(struct mailbox *m, struct post *first, struct post *last)
 
     do
         last->next = old;
-    while (!atomic_compare_exchange_weak_explicit(&m->newest, &old, first, memory_order_release, memory_order_relaxed));
+    while (!atomic_compare_exchange_weak_explicit(&m->newest, &old, first, memory_order_release,
+                                                  memory_order_relaxed));
     if (old == NULL)
         mailbox_wake(m);
 }

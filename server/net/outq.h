@@ -28,8 +28,10 @@ struct outq {
     uint32_t own;   /* of it, answers to this connection alone */
 };
 
-void outq_push(struct outq *q, struct outq_pool *pool, struct chunk *chunk, uint32_t at, uint32_t len); /* takes its own reference */
-void outq_append(struct outq *q, struct outq_pool *pool, const void *data, size_t len);               /* copies: an answer */
+void outq_push(struct outq *q, struct outq_pool *pool, struct chunk *chunk, uint32_t at,
+               uint32_t len); /* takes its own reference */
+void outq_append(struct outq *q, struct outq_pool *pool, const void *data,
+                 size_t len); /* copies: an answer */
 int outq_gather(const struct outq *q, struct iovec *parts, int most);
 size_t outq_copy(const struct outq *q, char *to, size_t size); /* the first bytes, at most size */
 void outq_consume(struct outq *q, struct outq_pool *pool, size_t len);

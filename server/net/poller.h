@@ -37,7 +37,8 @@ void poller_free(struct poller *p);
 /* Watches slot->fd for these; 0: for errors only. 0 or -errno. Not called again for a slot after poller_drop, even where it
  * was ready in this turn; the memory must stay until the end of the turn. */
 int poller_watch(struct poller *p, struct poller_slot *slot, int interest);
-int poller_ask_again(struct poller *p, struct poller_slot *slot); /* EDGE: tells also what it has told before */
+int poller_ask_again(struct poller *p,
+                     struct poller_slot *slot); /* EDGE: tells also what it has told before */
 void poller_drop(struct poller *p, struct poller_slot *slot);
 
 #endif

@@ -17,8 +17,8 @@
 #define PACE_MS         100  /* how long one who asks too much is not read */
 #define TRIM_HANDSHAKES 1024 /* each leaves a hole of 33 KB among what lives on: trimmed after that many, */
 #define TRIM_FEWEST     64
-#define TRIM_MS         100  /* or after fewer, when for so long no more have come */
-#define TRACE_MS        100  /* how old an event may get before it is written */
+#define TRIM_MS         100 /* or after fewer, when for so long no more have come */
+#define TRACE_MS        100 /* how old an event may get before it is written */
 
 uint64_t reactor_now(struct reactor *r)
 {
@@ -66,7 +66,7 @@ static void arm_tick(struct reactor *r, uint32_t within_ms)
 
         event_base_gettimeofday_cached(r->base, &now);
         evutil_timersub(&due, &now, &left);
-        if (!evutil_timercmp(&at, &left, <))
+        if (left.tv_sec * 1000 + left.tv_usec / 1000 <= (long)within_ms)
             return;
     }
     evtimer_add(r->tick, &at);
@@ -346,8 +346,8 @@ static void *run(void *arg)
     return NULL;
 }
 
-struct reactor *reactor_new(struct net *net, unsigned index, const struct net_limits *limits, SSL_CTX *tls, char *err,
-                            size_t err_size)
+struct reactor *reactor_new(struct net *net, unsigned index, const struct net_limits *limits, SSL_CTX *tls,
+                            char *err, size_t err_size)
 {
     struct reactor *r = mem_zalloc(sizeof *r);
     struct event_config *config = event_config_new();

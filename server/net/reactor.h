@@ -31,13 +31,13 @@ enum plain_policy { PLAIN_OFF, PLAIN_LOOPBACK, PLAIN_ANY };
 
 /* What a peer can make grow, and how long it may take. Copied to each reactor; a reload posts a new copy. */
 struct net_limits {
-    uint32_t max_line;         /* bytes of one line, LF included */
-    uint32_t max_out;          /* bytes of rooms' messages that wait for one connection before it falls behind */
-    uint32_t max_answers;      /* bytes of answers that wait before its requests are no longer read */
-    uint32_t requests_per_s;   /* 0: no limit */
+    uint32_t max_line;    /* bytes of one line, LF included */
+    uint32_t max_out;     /* bytes of rooms' messages that wait for one connection before it falls behind */
+    uint32_t max_answers; /* bytes of answers that wait before its requests are no longer read */
+    uint32_t requests_per_s; /* 0: no limit */
     uint32_t max_connections, max_per_address;
     uint32_t login_ms, ping_ms, idle_ms, stall_ms, linger_ms;
-    uint32_t linger_bytes;     /* read and thrown away after our FIN, before a RST */
+    uint32_t linger_bytes; /* read and thrown away after our FIN, before a RST */
     enum plain_policy plain;
 };
 
@@ -55,15 +55,15 @@ enum timer_kind {
 
 /* The layer above. Every function runs on the reactor's thread. */
 struct conn_ops {
-    size_t conn_size;                                        /* of the struct that starts with a struct conn */
-    void (*opened)(struct conn *c);                          /* its transport is known and ready */
-    void (*line)(struct conn *c, char *line, size_t len);    /* without its end; writable; gone on return */
+    size_t conn_size;                                     /* of the struct that starts with a struct conn */
+    void (*opened)(struct conn *c);                       /* its transport is known and ready */
+    void (*line)(struct conn *c, char *line, size_t len); /* without its end; writable; gone on return */
     void (*too_long)(struct conn *c);
-    void (*eof)(struct conn *c, size_t unfinished);          /* bytes of a line that has no LF */
-    void (*drained)(struct conn *c);                         /* nothing waits to be written any more */
-    void (*timeout)(struct conn *c, enum timer_kind which);  /* LOGIN, PING, IDLE */
-    void (*refused)(struct conn *c, const char *why);        /* plain where it must not be; not TLS and not ours */
-    void (*closed)(struct conn *c);                          /* the last call; c lives on while it is held */
+    void (*eof)(struct conn *c, size_t unfinished);         /* bytes of a line that has no LF */
+    void (*drained)(struct conn *c);                        /* nothing waits to be written any more */
+    void (*timeout)(struct conn *c, enum timer_kind which); /* LOGIN, PING, IDLE */
+    void (*refused)(struct conn *c, const char *why); /* plain where it must not be; not TLS and not ours */
+    void (*closed)(struct conn *c);                   /* the last call; c lives on while it is held */
     void (*turn_end)(struct reactor *r);
 };
 
@@ -79,10 +79,11 @@ struct net {
     struct reactor *reactors[REACTOR_MAX];
     const struct conn_ops *ops;
     atomic_uint connections;
-    atomic_uint refused; /* connections beyond a limit, which are only told so */
-    atomic_uint stopping; /* reactors that are */
-    bool (*is_trusted)(const struct tcp_addr *peer);  /* exempt from the limits per address and per second */
-    bool (*may_connect)(const struct tcp_addr *peer); /* counts it; false: its address has enough. Any thread, as all here */
+    atomic_uint refused;                             /* connections beyond a limit, which are only told so */
+    atomic_uint stopping;                            /* reactors that are */
+    bool (*is_trusted)(const struct tcp_addr *peer); /* exempt from the limits per address and per second */
+    bool (*may_connect)(
+        const struct tcp_addr *peer); /* counts it; false: its address has enough. Any thread, as all here */
     void (*conn_gone)(const struct tcp_addr *peer, bool trusted); /* a place and a descriptor are free */
 };
 
@@ -105,15 +106,17 @@ struct reactor {
     struct mailbox box;
     struct post *outgoing[REACTOR_MAX], *outgoing_oldest[REACTOR_MAX];
     char *raw, *plain; /* REACTOR_READ bytes each */
-    struct buf scratch; /* for lines being made; whoever uses it clears it first and is done within one call */
-    unsigned handshakes, handshakes_seen; /* TLS, since memory was last trimmed; and when that was last looked at */
+    struct buf
+        scratch; /* for lines being made; whoever uses it clears it first and is done within one call */
+    unsigned handshakes,
+        handshakes_seen; /* TLS, since memory was last trimmed; and when that was last looked at */
     struct event *trim;
     bool stopping; /* see reactor_stop */
     uint64_t turns;
 };
 
-struct reactor *reactor_new(struct net *net, unsigned index, const struct net_limits *limits, SSL_CTX *tls, char *err,
-                            size_t err_size);
+struct reactor *reactor_new(struct net *net, unsigned index, const struct net_limits *limits, SSL_CTX *tls,
+                            char *err, size_t err_size);
 int reactor_start(struct reactor *r); /* its thread; 0 or -errno */
 void reactor_join(struct reactor *r);
 /* r's thread: it takes no new connection in, and ends when all reactors are stopping and none has a connection left: until

@@ -4,8 +4,8 @@
  *     acked PORT CONNECTIONS PIPELINE SECONDS [KEYS]
  */
 #include <arpa/inet.h>
-#include <stdbool.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,8 +61,10 @@ static void say(struct client *c, int times)
     size_t len = 0;
 
     while (times-- > 0) {
-        len += (size_t)snprintf(out + len, sizeof out - len, "{\"type\":\"send\",\"id\":\"%llu\",\"room\":\"bench%d\",\"text\":\"" TEXT "\"",
-                                (unsigned long long)c->sends++, c->number);
+        len +=
+            (size_t)snprintf(out + len, sizeof out - len,
+                             "{\"type\":\"send\",\"id\":\"%llu\",\"room\":\"bench%d\",\"text\":\"" TEXT "\"",
+                             (unsigned long long)c->sends++, c->number);
         if (with_keys)
             len += (size_t)snprintf(out + len, sizeof out - len, ",\"key\":\"%016llx\"",
                                     (unsigned long long)c->sends * 0x9e3779b97f4a7c15ULL);
@@ -73,7 +75,8 @@ static void say(struct client *c, int times)
 
 static void join(struct client *c, int port)
 {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     char text[256], got[4096];
     size_t len = 0;
     int one = 1;
@@ -82,8 +85,11 @@ static void join(struct client *c, int port)
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) != 0)
         die("connect");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    put(c, text, (size_t)snprintf(text, sizeof text, "{\"type\":\"hello\",\"version\":1,\"nick\":\"bench%d\"}\n{\"type\":\"join\",\"id\":\"j\",\"room\":\"bench%d\"}\n",
-                                  c->number, c->number));
+    put(c, text,
+        (size_t)snprintf(
+            text, sizeof text,
+            "{\"type\":\"hello\",\"version\":1,\"nick\":\"bench%d\"}\n{\"type\":\"join\",\"id\":\"j\",\"room\":\"bench%d\"}\n",
+            c->number, c->number));
     do {
         ssize_t n = read(c->fd, got + len, sizeof got - 1 - len);
 

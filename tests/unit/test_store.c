@@ -64,8 +64,8 @@ static struct chunk *make_chunk(uint64_t first, uint32_t count, size_t size)
     struct chunk *c;
 
     for (uint32_t i = 0; i < count; i++)
-        buf_putf(&b, "{\"type\":\"msg\",\"room\":\"r\",\"seq\":%llu,\"text\":\"%0*d\"}\n", (unsigned long long)(first + i),
-                 (int)size, 0);
+        buf_putf(&b, "{\"type\":\"msg\",\"room\":\"r\",\"seq\":%llu,\"text\":\"%0*d\"}\n",
+                 (unsigned long long)(first + i), (int)size, 0);
     c = chunk_new_copy(b.data, b.len);
     c->first_seq = first;
     c->count = count;
@@ -75,8 +75,13 @@ static struct chunk *make_chunk(uint64_t first, uint32_t count, size_t size)
 
 static void begin(struct store_write *w, struct store_place *place, const char *room, struct chunk *chunk)
 {
-    *w = (struct store_write){.job = {.home = &home, .done = on_back}, .place = place, .room = room,
-                              .room_len = strlen(room), .epoch = 7, .time_ms = 1000 + chunk->first_seq, .chunk = chunk};
+    *w = (struct store_write){.job = {.home = &home, .done = on_back},
+                              .place = place,
+                              .room = room,
+                              .room_len = strlen(room),
+                              .epoch = 7,
+                              .time_ms = 1000 + chunk->first_seq,
+                              .chunk = chunk};
 }
 
 /* Whether it was kept. */
@@ -93,7 +98,8 @@ static bool put(struct store_place *place, const char *room, uint64_t first, uin
 
 static struct store_load load(const char *room)
 {
-    struct store_load l = {.job = {.home = &home, .done = on_back}, .room_len = (uint8_t)strlen(room), .keys_of = 100};
+    struct store_load l = {
+        .job = {.home = &home, .done = on_back}, .room_len = (uint8_t)strlen(room), .keys_of = 100};
 
     strcpy(l.room, room);
     store_load(store, &l);
@@ -105,7 +111,10 @@ static struct store_load load(const char *room)
 /* Reads after..last and finds from..to there; 0, 0: nothing. */
 static void expect(uint64_t id, uint64_t after, uint64_t last, uint64_t from, uint64_t to)
 {
-    struct store_read r = {.job = {.home = &home, .done = on_back}, .id = id, .after = after, .last = last,
+    struct store_read r = {.job = {.home = &home, .done = on_back},
+                           .id = id,
+                           .after = after,
+                           .last = last,
                            .most_bytes = 1 << 24};
     struct chunk *wanted;
 
@@ -251,8 +260,11 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_written_and_read), cmocka_unit_test(test_no_hole), cmocka_unit_test(test_much_at_once),
-        cmocka_unit_test(test_keys),             cmocka_unit_test(test_list),
+        cmocka_unit_test(test_written_and_read),
+        cmocka_unit_test(test_no_hole),
+        cmocka_unit_test(test_much_at_once),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_list),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
