@@ -1,5 +1,7 @@
 """history.py: reading what was said, and what is kept."""
-from lib import both, check, equal
+import os
+
+from lib import SCALE, both, check, equal
 
 
 def fill(s, nick, room, count):
@@ -178,4 +180,5 @@ def test_all_rooms_together(t):
         c.ask("join", room=f"r{i}")
         for _ in range(40):
             c.ask("send", room=f"r{i}", text="y" * 1000)
-    check(s.rss() - before < 2 << 20, f"50 rooms cost {s.rss() - before} bytes")
+    if not os.environ.get("CHATD_WRAP") and SCALE == 1:  # a sanitizer keeps freed memory for a while
+        check(s.rss() - before < 2 << 20, f"50 rooms cost {s.rss() - before} bytes")
