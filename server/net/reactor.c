@@ -291,6 +291,7 @@ static void end_turn(struct reactor *r)
     do {
         resume_paused(r);
         r->net->ops->turn_end(r);
+        send_posts(r); /* others begin to write while this one does */
         flush_dirty(r);
     } while ((r->dirty.n > 0 || r->resumed.n > 0) && ++rounds < 8);
     if (r->dirty.n > 0 || r->resumed.n > 0)
