@@ -41,7 +41,26 @@
     X(TOPIC, "topic")                                                                                        \
     X(GAP, "gap")                                                                                            \
     X(ERROR, "error")                                                                                        \
-    X(BYE, "bye")
+    X(BYE, "bye")                                                                                            \
+    X(REGISTER, "register")                                                                                  \
+    X(REGISTERED, "registered")                                                                              \
+    X(AUTH, "auth")                                                                                          \
+    X(CHALLENGE, "challenge")                                                                                \
+    X(AUTHENTICATED, "authenticated")                                                                        \
+    X(READ, "read")                                                                                          \
+    X(EDIT, "edit")                                                                                          \
+    X(REMOVE, "remove")                                                                                      \
+    X(SEARCH, "search")                                                                                      \
+    X(ROLE, "role")                                                                                          \
+    X(ACCESS, "access")                                                                                      \
+    X(INVITE, "invite")                                                                                      \
+    X(KICK, "kick")                                                                                          \
+    X(BAN, "ban")                                                                                            \
+    X(UNBAN, "unban")                                                                                        \
+    X(MUTE, "mute")                                                                                          \
+    X(UNMUTE, "unmute")                                                                                      \
+    X(BANS, "bans")                                                                                          \
+    X(MODERATION, "moderation")
 
 enum message_type {
     MESSAGE_UNKNOWN,
@@ -87,7 +106,28 @@ enum message_type {
     X(RETRY, "retry_after_ms")                                                                               \
     X(SERVER, "server")                                                                                      \
     X(SESSION, "session")                                                                                    \
-    X(LIMITS, "limits")
+    X(LIMITS, "limits")                                                                                      \
+    X(MECHANISM, "mechanism")                                                                                \
+    X(MECHANISMS, "mechanisms")                                                                              \
+    X(ACCOUNT, "account")                                                                                    \
+    X(PASSWORD, "password")                                                                                  \
+    X(SALT, "salt")                                                                                          \
+    X(ITERATIONS, "iterations")                                                                              \
+    X(STORED_KEY, "stored_key")                                                                              \
+    X(SERVER_KEY, "server_key")                                                                              \
+    X(PUBLIC_KEY, "public_key")                                                                              \
+    X(READ, "read")                                                                                          \
+    X(UNREAD, "unread")                                                                                      \
+    X(EDITS, "edits")                                                                                        \
+    X(REMOVES, "removes")                                                                                    \
+    X(QUERY, "query")                                                                                        \
+    X(NEXT, "next")                                                                                          \
+    X(ROLE, "role")                                                                                          \
+    X(ACCESS, "access")                                                                                      \
+    X(BY, "by")                                                                                              \
+    X(REASON, "reason")                                                                                      \
+    X(SECONDS, "seconds")                                                                                    \
+    X(UNTIL, "until")
 
 enum message_field {
 #define X(name, text) FIELD_##name,
