@@ -1,46 +1,15 @@
-/* store.c: see store.h. Which kind it is, and the kind that keeps nothing. */
+/* store.c: see store.h. Which kind it is, and what is the same in both. */
 #include "server/chat/store.h"
 
 #include "common/mem.h"
+#include "server/chat/store_memory.h"
 #include "server/chat/store_sqlite.h"
 
 #include <stdlib.h>
 
-static void done_at_once(struct store *s, struct store_job *job)
-{
-    (void)s;
-    job->done(job->home, &job->post);
-}
-
-static void write_nothing(struct store *s, struct store_write *w)
-{
-    (void)s;
-    w->job.done(w->job.home, &w->job.post);
-}
-
-static bool nothing_to_settle(struct store *s)
-{
-    (void)s;
-    return false;
-}
-
-static void close_memory(struct store *s)
-{
-    free(s);
-}
-
-static const struct store_ops memory_ops = {
-    .write = write_nothing, .ask = done_at_once, .settle = nothing_to_settle, .close = close_memory};
-
 struct store *store_open(const struct store_options *options, char err[STORE_ERROR_SIZE])
 {
-    struct store *s;
-
-    if (options->dir != NULL)
-        return store_sqlite_open(options, err);
-    s = mem_zalloc(sizeof *s);
-    s->ops = &memory_ops;
-    return s;
+    return options->dir != NULL ? store_sqlite_open(options, err) : store_memory_open();
 }
 
 bool store_settle(struct store *s)
@@ -56,7 +25,8 @@ void store_close(struct store *s)
 
 void store_write(struct store *s, struct store_write *w)
 {
-    s->ops->write(s, w);
+    w->job.is_fact = false;
+    s->ops->write(s, &w->job);
 }
 
 void store_load(struct store *s, struct store_load *l)
@@ -84,4 +54,38 @@ void store_list_deinit(struct store_list *l)
     free(l->rooms);
     l->rooms = NULL;
     l->count = l->cap = 0;
+}
+
+void store_put(struct store *s, struct store_fact *f)
+{
+    f->job.is_fact = true;
+    s->ops->write(s, &f->job);
+}
+
+void store_get(struct store *s, struct store_fact *f)
+{
+    f->found = false;
+    f->job.is_fact = true;
+    f->job.run = store_sqlite_get;
+    s->ops->ask(s, &f->job);
+}
+
+void store_scan(struct store *s, struct store_facts *f)
+{
+    f->job.is_fact = true;
+    f->job.run = store_sqlite_scan;
+    s->ops->ask(s, &f->job);
+}
+
+void store_facts_deinit(struct store_facts *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        buf_deinit(&f->rows[i].key);
+        buf_deinit(&f->rows[i].value);
+    }
+    free(f->rows);
+    f->rows = NULL;
+    f->count = 0;
+    buf_deinit(&f->prefix);
+    buf_deinit(&f->after);
 }

@@ -1,4 +1,5 @@
-/* store.h: what is kept of rooms: their messages, keys, topics. Append, read, nothing else.
+/* store.h: what is kept of rooms: their messages, keys, topics; and facts, small values of any kind. Append, read,
+ * nothing else.
  *
  * Two kinds stand behind it: memory keeps nothing beyond what rooms hold themselves and is done at once; sqlite keeps all
  * of it in one file (store_sqlite.h). A job is handed in by the reactor that is a room's home and belongs to the store
@@ -17,7 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_ERROR_SIZE 512
+#define STORE_ERROR_SIZE   512
+#define STORE_FACT_KEY_MAX 256
+#define STORE_FACT_MAX     65536
 
 struct reactor;
 struct store;
@@ -45,6 +48,7 @@ struct store_job {
     const char *failed;                               /* NULL: it went well. A static text */
     struct store_job *next;                           /* the store's, as is what follows */
     void (*run)(void *reader, struct store_job *job); /* what a reader is to do */
+    bool is_fact;                                     /* to be written, not messages */
 };
 
 /* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's as long as
@@ -103,8 +107,34 @@ struct store_list {
     size_t count, cap;
 };
 
+/* A small value that is kept under a kind and a key. Accounts are such, and rights of rooms. */
+struct store_fact {
+    struct store_job job;
+    const char *kind; /* static */
+    struct buf key;   /* 1 to STORE_FACT_KEY_MAX bytes of any value; the caller's, as is the value */
+    struct buf
+        value;  /* put: up to STORE_FACT_MAX bytes; empty: nothing is kept any more. get: what was found */
+    bool found; /* get */
+    void *arg;  /* the caller's */
+};
+
+struct store_fact_row {
+    struct buf key, value;
+};
+
+/* The facts of a kind whose keys begin with prefix and sort behind after, in the order of their bytes. */
+struct store_facts {
+    struct store_job job;
+    const char *kind;         /* static */
+    struct buf prefix, after; /* the caller's; may be empty */
+    uint32_t limit;
+    struct store_fact_row *rows; /* the caller's: store_facts_deinit */
+    size_t count;
+    void *arg; /* the caller's */
+};
+
 struct store_ops {
-    void (*write)(struct store *s, struct store_write *w);
+    void (*write)(struct store *s, struct store_job *job);
     void (*ask)(struct store *s, struct store_job *job);
     bool (*settle)(struct store *s);
     void (*close)(struct store *s);
@@ -128,5 +158,13 @@ void store_load(struct store *s, struct store_load *l);
 void store_read(struct store *s, struct store_read *r);
 void store_list(struct store *s, struct store_list *l);
 void store_list_deinit(struct store_list *l);
+
+/* Any reactor's thread; job.home is that reactor. A put is as durable as messages are when it is done; puts that one
+ * reactor hands in are done in that order, and a get that is handed in after a put was done finds it. With data in memory
+ * facts live as long as the process, and done is called before these return. */
+void store_put(struct store *s, struct store_fact *f);
+void store_get(struct store *s, struct store_fact *f);
+void store_scan(struct store *s, struct store_facts *f);
+void store_facts_deinit(struct store_facts *f); /* rows, prefix and after */
 
 #endif

@@ -9,13 +9,15 @@
  *
  * messages: a row is some messages of a room in order, as the lines that were delivered. id: STORE_KEY of the first message;
  * count: messages in it; time: of the last one; total: bytes that the room had written with it, so that the size of a
- * range is a difference. keys: keys_pack, under the id of the messages. inbox: what is not moved there yet (store_inbox.c). */
+ * range is a difference. keys: keys_pack, under the id of the messages. inbox: what is not moved there yet (store_inbox.c).
+ * facts: JSON in the eyes of those who keep it. */
 static const char *const steps[] = {
     "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, topic TEXT);"
     "CREATE TABLE messages(id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL,"
     " lines BLOB NOT NULL);"
     "CREATE TABLE keys(id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
     "CREATE TABLE inbox(id INTEGER PRIMARY KEY, parts BLOB NOT NULL);",
+    STORE_SQL_FACTS_TABLE,
 };
 
 #define VERSION ((int)(sizeof steps / sizeof *steps))

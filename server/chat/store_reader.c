@@ -21,6 +21,8 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_LIST] =
         "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
         " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+    [SQL_FACT] = STORE_SQL_FACT,
+    [SQL_FACTS] = STORE_SQL_FACTS,
 };
 
 bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE])
@@ -45,7 +47,7 @@ static sqlite3_stmt *between(struct store_reader *r, enum store_reader_sql which
     return r->sql[which];
 }
 
-static void fail(struct store_reader *r, struct store_job *job)
+void store_reader_fail(struct store_reader *r, struct store_job *job)
 {
     char why[LOG_QUOTED_SIZE];
     int code = sqlite3_extended_errcode(r->db);
@@ -166,7 +168,7 @@ void store_sqlite_load(void *reader, struct store_job *job)
 
     begin(r);
     if (load_all(r, (struct store_load *)job) < 0)
-        fail(r, job);
+        store_reader_fail(r, job);
     end(r);
 }
 
@@ -248,7 +250,7 @@ void store_sqlite_read(void *reader, struct store_job *job)
     if (ret == 0 && !p.is_full && (p.count > 0 ? p.first + p.count - 1 : q->after) < q->last)
         ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, &p, take_part);
     if (ret != 0)
-        fail(r, job);
+        store_reader_fail(r, job);
     end(r);
     if (p.count > 0) {
         q->chunk = chunk_new_copy(p.lines.data, p.lines.len);
@@ -287,6 +289,22 @@ void store_sqlite_list(void *reader, struct store_job *job)
     while ((ret = sqlite3_step(sql)) == SQLITE_ROW)
         add_known(l, sql);
     if (ret != SQLITE_DONE)
-        fail(r, job);
+        store_reader_fail(r, job);
     sqlite3_reset(sql);
+}
+
+void store_sqlite_get(void *reader, struct store_job *job)
+{
+    struct store_reader *r = reader;
+
+    if (store_fact_get(r->sql[SQL_FACT], (struct store_fact *)job) != 0)
+        store_reader_fail(r, job);
+}
+
+void store_sqlite_scan(void *reader, struct store_job *job)
+{
+    struct store_reader *r = reader;
+
+    if (store_fact_scan(r->sql[SQL_FACTS], (struct store_facts *)job) != 0)
+        store_reader_fail(r, job);
 }

@@ -192,9 +192,9 @@ static void *read_on(void *arg)
     return NULL;
 }
 
-static void disk_write(struct store *s, struct store_write *w)
+static void disk_write(struct store *s, struct store_job *job)
 {
-    queue_put(&((struct disk *)s)->writes, &w->job);
+    queue_put(&((struct disk *)s)->writes, job);
 }
 
 static void disk_ask(struct store *s, struct store_job *job)

@@ -30,6 +30,8 @@ enum store_reader_sql {
     SQL_READ_BEGIN,
     SQL_READ_END,
     SQL_LIST,
+    SQL_FACT,
+    SQL_FACTS,
     SQL_READER_COUNT
 };
 
@@ -55,6 +57,8 @@ enum store_writer_sql {
     SQL_ROW_AT,
     SQL_DROP,
     SQL_DROP_KEYS,
+    SQL_PUT_FACT,
+    SQL_DROP_FACT,
     SQL_WRITER_COUNT
 };
 
@@ -79,6 +83,24 @@ struct store *store_sqlite_open(const struct store_options *options, char err[ST
 void store_sqlite_load(void *reader, struct store_job *job);
 void store_sqlite_read(void *reader, struct store_job *job);
 void store_sqlite_list(void *reader, struct store_job *job);
+void store_sqlite_get(void *reader, struct store_job *job);
+void store_sqlite_scan(void *reader, struct store_job *job);
+void store_reader_fail(struct store_reader *r,
+                       struct store_job *job); /* it could not be read: said, logged */
+
+/* Facts, in a table and by statements of these texts; 0, or -1 and why is in the connection. */
+#define STORE_SQL_FACTS_TABLE                                                                                \
+    "CREATE TABLE facts(kind TEXT NOT NULL, key BLOB NOT NULL, value TEXT NOT NULL, PRIMARY KEY(kind, key))" \
+    " WITHOUT ROWID"
+#define STORE_SQL_PUT_FACT                                                                                   \
+    "INSERT INTO facts(kind, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+#define STORE_SQL_DROP_FACT "DELETE FROM facts WHERE kind = ? AND key = ?"
+#define STORE_SQL_FACT      "SELECT value FROM facts WHERE kind = ? AND key = ?"
+#define STORE_SQL_FACTS     "SELECT key, value FROM facts WHERE kind = ? AND key > ? AND key >= ? ORDER BY key"
+int store_fact_put(sqlite3_stmt *put, sqlite3_stmt *drop, const struct store_fact *f);
+int store_fact_get(sqlite3_stmt *sql, struct store_fact *f);
+int store_fact_scan(sqlite3_stmt *sql, struct store_facts *f);
+
 bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE]);
 void store_reader_close(struct store_reader *r);
 

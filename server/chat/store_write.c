@@ -31,6 +31,8 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_ROW_AT] = "SELECT id, count, time, total FROM messages WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?",
     [SQL_DROP] = "DELETE FROM messages WHERE id BETWEEN ? AND ?",
     [SQL_DROP_KEYS] = "DELETE FROM keys WHERE id BETWEEN ? AND ?",
+    [SQL_PUT_FACT] = STORE_SQL_PUT_FACT,
+    [SQL_DROP_FACT] = STORE_SQL_DROP_FACT,
 };
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
@@ -133,6 +135,8 @@ static void take_back(struct store_job *first, const struct store_job *end)
     for (struct store_job *job = first; job != end; job = job->next) {
         struct store_write *one = (struct store_write *)job;
 
+        if (job->is_fact)
+            continue;
         if (job->failed == NULL && one->chunk != NULL && one->place->kept >= one->chunk->first_seq)
             one->place->kept = one->chunk->first_seq - 1;
         if (one->is_first)
@@ -203,7 +207,9 @@ static int put_all(struct store_writer *w, struct store_job *jobs, struct store_
 
     buf_clear(&w->batch);
     for (*end = jobs; *end != NULL && ret == 0; *end = (*end)->next)
-        ret = put_one(w, (struct store_write *)*end);
+        ret = (*end)->is_fact ? store_fact_put(w->sql[SQL_PUT_FACT], w->sql[SQL_DROP_FACT],
+                                               (const struct store_fact *)*end)
+                              : put_one(w, (struct store_write *)*end);
     if (ret != 0 || w->batch.len == 0)
         return ret;
     sqlite3_bind_blob64(sql, 1, w->batch.data, w->batch.len, SQLITE_STATIC);

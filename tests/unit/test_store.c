@@ -257,6 +257,100 @@ static void test_list(void **state)
     assert_true(back > 0);
 }
 
+static void set(struct buf *b, const char *data, size_t len)
+{
+    buf_clear(b);
+    buf_put(b, data, len);
+}
+
+static bool put_fact(const char *key, size_t len, const char *value)
+{
+    struct store_fact f = {.job = {.home = &home, .done = on_back}, .kind = "test"};
+
+    set(&f.key, key, len);
+    set(&f.value, value, strlen(value));
+    store_put(store, &f);
+    settle();
+    buf_deinit(&f.key);
+    buf_deinit(&f.value);
+    return f.job.failed == NULL;
+}
+
+static void expect_fact(const char *kind, const char *key, size_t len, const char *value)
+{
+    struct store_fact f = {.job = {.home = &home, .done = on_back}, .kind = kind};
+
+    set(&f.key, key, len);
+    store_get(store, &f);
+    settle();
+    assert_null(f.job.failed);
+    assert_int_equal(f.found, value != NULL);
+    if (value != NULL) {
+        assert_int_equal(f.value.len, strlen(value));
+        assert_memory_equal(f.value.data, value, f.value.len);
+    }
+    buf_deinit(&f.key);
+    buf_deinit(&f.value);
+}
+
+/* keys: of which all are one byte behind the prefix. */
+static void expect_facts(const char *prefix, const char *after, uint32_t limit, const char *keys)
+{
+    struct store_facts f = {.job = {.home = &home, .done = on_back}, .kind = "test", .limit = limit};
+
+    set(&f.prefix, prefix, strlen(prefix));
+    set(&f.after, after, strlen(after));
+    store_scan(store, &f);
+    settle();
+    assert_null(f.job.failed);
+    assert_int_equal(f.count, strlen(keys));
+    for (size_t i = 0; i < f.count; i++) {
+        assert_int_equal(f.rows[i].key.len, strlen(prefix) + 1);
+        assert_int_equal(f.rows[i].key.data[strlen(prefix)], keys[i]);
+    }
+    store_facts_deinit(&f);
+}
+
+static void check_facts(void)
+{
+    expect_fact("test", "ann", 3, NULL);
+    expect_facts("", "", 9, "");
+    assert_true(put_fact("ann", 3, "{\"n\":1}"));
+    assert_true(put_fact("ann\0x", 5, "{\"n\":2}"));
+    assert_true(put_fact("ann", 3, "{\"n\":3}"));
+    expect_fact("test", "ann", 3, "{\"n\":3}");
+    expect_fact("test", "ann\0x", 5, "{\"n\":2}");
+    expect_fact("tess", "ann", 3, NULL);
+    assert_true(put_fact("ann", 3, ""));
+    expect_fact("test", "ann", 3, NULL);
+    expect_fact("test", "ann\0x", 5, "{\"n\":2}");
+    assert_true(put_fact("rb", 2, "{}"));
+    assert_true(put_fact("ra", 2, "{}"));
+    assert_true(put_fact("rc", 2, "{}"));
+    assert_true(put_fact("s", 1, "{}"));
+    expect_facts("r", "", 9, "abc");
+    expect_facts("r", "", 2, "ab");
+    expect_facts("r", "ra", 2, "bc");
+    expect_facts("r", "rc", 2, "");
+    expect_facts("q", "", 2, "");
+}
+
+static void test_facts(void **state)
+{
+    char err[STORE_ERROR_SIZE];
+
+    (void)state;
+    open_store();
+    check_facts();
+    store_close(store);
+    open_store();
+    expect_fact("test", "ra", 2, "{}");
+    store_close(store);
+    store = store_open(&(struct store_options){0}, err);
+    check_facts();
+    store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_much_at_once),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_list),
+        cmocka_unit_test(test_facts),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
