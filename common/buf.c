@@ -45,14 +45,26 @@ void buf_putf(struct buf *b, const char *format, ...)
     b->len += n > 0 ? (size_t)n : 0;
 }
 
+/* Two digits a step: every message and every acknowledgement has a seq and a time. */
 void buf_put_uint(struct buf *b, uint64_t value)
 {
+    static const char pairs[] =
+        "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+        "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+        "8081828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
+    while (value >= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + value % 100 * 2, 2);
+        value /= 100;
+    }
+    if (value >= 10) {
+        at -= 2;
+        memcpy(digits + at, pairs + value * 2, 2);
+    } else {
+        digits[--at] = (char)('0' + value);
+    }
     buf_put(b, digits + at, sizeof digits - at);
 }

@@ -138,16 +138,6 @@ ssize_t tcp_read(int fd, void *to, size_t size)
     return n < 0 ? -errno : n;
 }
 
-ssize_t tcp_write(int fd, const void *from, size_t len)
-{
-    ssize_t n;
-
-    do
-        n = send(fd, from, len, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
-}
-
 ssize_t tcp_writev(int fd, const struct iovec *parts, int count)
 {
     struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)parts};

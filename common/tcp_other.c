@@ -66,3 +66,13 @@ bool tcp_take_saved_isn(int fd, uint32_t *isn)
     (void)fd, (void)isn;
     return false;
 }
+
+ssize_t tcp_write(int fd, const void *from, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = send(fd, from, len, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}

@@ -1,6 +1,8 @@
 /* codec.c: encoding; see codec.h. Decoding is in decode.c. */
 #include "protocol/codec.h"
 
+#include "protocol/plain.h"
+
 #define MSG_HEAD "{\"type\":\"msg\",\"room\":"
 
 static const char *const type_names[] = {"",
@@ -25,16 +27,6 @@ const char *message_field_name(enum message_field field)
     return field_names[field];
 }
 
-/* How many bytes from the start need no escape. */
-static size_t plain_prefix(const char *text, size_t len)
-{
-    size_t i = 0;
-
-    while (i < len && (unsigned char)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\')
-        i++;
-    return i;
-}
-
 static void put_escaped(struct buf *b, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -55,7 +47,7 @@ void codec_put_string(struct buf *b, const char *text, size_t len)
     buf_reserve(b, len + 2);
     b->data[b->len++] = '"';
     while (len > 0) {
-        size_t n = plain_prefix(text, len);
+        size_t n = plain_len(text, len);
 
         buf_put(b, text, n);
         if (n < len)
@@ -75,9 +67,16 @@ void codec_begin(struct buf *b, enum message_type type)
 
 static void put_name(struct buf *b, enum message_field f)
 {
-    buf_put_literal(b, ",\"");
-    buf_puts(b, field_names[f]);
-    buf_put_literal(b, "\":");
+    static const struct {
+        const char *text;
+        size_t len;
+    } names[] = {
+#define X(name, text) {",\"" text "\":", sizeof(",\"" text "\":") - 1},
+        MESSAGE_FIELDS(X)
+#undef X
+    };
+
+    buf_put(b, names[f].text, names[f].len);
 }
 
 void codec_add(struct buf *b, enum message_field f, const char *text, size_t len)

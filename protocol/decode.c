@@ -5,6 +5,7 @@
 #include "protocol/codec.h"
 
 #include "common/utf8.h"
+#include "protocol/plain.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -117,9 +118,7 @@ static bool take_escape(struct scan *s, char **out)
 /* To the next byte that ends a run of plain ones: a quote, a backslash, a control character. */
 static char *run_end(char *p, const char *end)
 {
-    while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\')
-        p++;
-    return p;
+    return p + plain_len(p, (size_t)(end - p));
 }
 
 /* s->at is behind the opening quote. An escape is never shorter than what it stands for, so that the decoded text

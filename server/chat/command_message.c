@@ -72,16 +72,11 @@ static void put_message(struct ask *a, const struct value *key, const struct val
 static void send_to_room(struct session *s, struct audience *audience, const struct value *id,
                          const struct value *key, const struct value *text)
 {
-    struct chat *chat = session_chat(s);
-    struct room *room;
     struct ask *a;
 
-    if (audience->home == s->conn.reactor) {
-        room = room_find(chat, audience->name, audience->name_len, audience->hash);
-        if (room != NULL) {
-            room_send_here(room, s, id, key, text);
-            return;
-        }
+    if (audience->room != NULL) {
+        room_send_here(audience->room, s, id, key, text);
+        return;
     }
     a = ask_new(s->conn.reactor, s, id, room_on_send, on_answered);
     ask_set_room(a, audience->name, audience->name_len);

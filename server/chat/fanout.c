@@ -38,7 +38,6 @@ struct audience *audience_get(struct chat *chat, const char *room, size_t len)
     a = mem_zalloc(sizeof *a + len + 1);
     a->reactor = chat->reactor;
     a->home = chat_home(chat, hash);
-    a->hash = hash;
     a->name_len = (uint8_t)len;
     memcpy(a->name, room, len);
     table_insert(&chat->audiences, &a->link, hash);

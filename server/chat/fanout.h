@@ -42,10 +42,10 @@ struct audience {
     struct table_link link;
     struct reactor *reactor;
     struct reactor *home;
+    struct room *room; /* where it is at home on this reactor and members are in it; else NULL */
     struct member **members;
     uint32_t count, cap;
     uint32_t pending; /* asks under way about it: it must not go before they are back */
-    uint32_t hash;    /* of the room's name */
     uint8_t name_len;
     char name[];
 };

@@ -256,6 +256,27 @@ static void answer_joined(struct ask *a, const struct room *room)
         buf_clear(&a->answer);
 }
 
+static void enter_share(struct room *room, const struct ask *a)
+{
+    struct share *share = &room->shares[a->from->index];
+
+    share->audience = a->audience;
+    share->members++;
+    if (a->from == room->chat->reactor)
+        a->audience->room = room;
+}
+
+static void leave_share(struct room *room, const struct ask *a)
+{
+    struct share *share = &room->shares[a->from->index];
+
+    if (--share->members > 0)
+        return;
+    if (a->from == room->chat->reactor)
+        share->audience->room = NULL;
+    share->audience = NULL;
+}
+
 void room_on_join(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -272,8 +293,7 @@ void room_on_join(struct reactor *r, struct post *p)
         ask_fail(a, "room_full", chat->limits.max_members, "the room is full");
     } else {
         if (a->is_new) {
-            room->shares[a->from->index].audience = a->audience;
-            room->shares[a->from->index].members++;
+            enter_share(room, a);
             room->members++;
             presence_tell(room, a->nick, a->nick_len, "join");
         }
@@ -323,8 +343,7 @@ void room_on_leave(struct reactor *r, struct post *p)
     if (room != NULL) {
         room->members--;
         presence_tell(room, a->nick, a->nick_len, a->event);
-        if (--room->shares[a->from->index].members == 0)
-            room->shares[a->from->index].audience = NULL;
+        leave_share(room, a);
     }
     if (a->id_len > 0) {
         codec_begin(&a->answer, MESSAGE_LEFT);
