@@ -16,11 +16,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Output of an earlier turn. */
+struct parked {
+    uint32_t len, at;
+    char data[];
+};
+
 struct transport {
     SSL *ssl;
-    char *parked; /* output of an earlier turn, or NULL */
-    uint32_t parked_len, parked_at;
-    const char *error; /* static text, or NULL */
+    struct parked *parked; /* or NULL, mostly: it is kept apart, since an idle connection has none */
+    const char *error;     /* static text, or NULL */
 };
 
 /* Of the thread: the one BIO of all its connections, whom OpenSSL is working for, and what was fed and is not taken yet. */
@@ -57,9 +62,9 @@ static int bio_write(BIO *bio, const char *from, int len)
 
     BIO_clear_retry_flags(bio);
     if (t->parked != NULL) {
-        t->parked = mem_realloc(t->parked, t->parked_len + (size_t)len);
-        memcpy(t->parked + t->parked_len, from, (size_t)len);
-        t->parked_len += (uint32_t)len;
+        t->parked = mem_realloc(t->parked, sizeof *t->parked + t->parked->len + (size_t)len);
+        memcpy(t->parked->data + t->parked->len, from, (size_t)len);
+        t->parked->len += (uint32_t)len;
         return len;
     }
     if (shared_owner != t) {
@@ -253,8 +258,8 @@ int transport_close_notify(struct transport *t)
 size_t transport_output(const struct transport *t, const char **data)
 {
     if (t->parked != NULL) {
-        *data = t->parked + t->parked_at;
-        return t->parked_len - t->parked_at;
+        *data = t->parked->data + t->parked->at;
+        return t->parked->len - t->parked->at;
     }
     if (shared_owner != t)
         return 0;
@@ -265,8 +270,8 @@ size_t transport_output(const struct transport *t, const char **data)
 void transport_output_done(struct transport *t, size_t len)
 {
     if (t->parked != NULL) {
-        t->parked_at += (uint32_t)len;
-        if (t->parked_at == t->parked_len) {
+        t->parked->at += (uint32_t)len;
+        if (t->parked->at == t->parked->len) {
             free(t->parked);
             t->parked = NULL;
         }
@@ -279,12 +284,13 @@ void transport_output_done(struct transport *t, size_t len)
 
 void transport_park(struct transport *t)
 {
+    size_t len = shared.len - shared_at;
+
     if (shared_owner != t)
         return;
-    t->parked_len = (uint32_t)(shared.len - shared_at);
-    t->parked_at = 0;
-    t->parked = mem_alloc(t->parked_len);
-    memcpy(t->parked, shared.data + shared_at, t->parked_len);
+    t->parked = mem_alloc(sizeof *t->parked + len);
+    *t->parked = (struct parked){.len = (uint32_t)len};
+    memcpy(t->parked->data, shared.data + shared_at, len);
     shared_owner = NULL;
 }
 
