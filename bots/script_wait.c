@@ -217,35 +217,34 @@ static int method_wait_end(lua_State *L)
     return lua_yieldk(L, 0, 1, script_after_answer);
 }
 
-/* bot:wait_acks([within]): until no send of this bot's is under way. */
-static int method_wait_acks(lua_State *L)
+static int wait_on(lua_State *L, struct bot *b, bool is_done, enum bot_wait kind)
 {
-    struct bot *b = script_check_bot(L);
     double within = luaL_optnumber(L, 2, b->run->settings.within);
 
-    if (check_all_acked(&b->check)) {
+    if (is_done) {
         lua_pushboolean(L, 1);
         return 1;
     }
     lua_settop(L, 1);
-    bot_wait(b, WAIT_ACKS, script_from_now(within));
+    bot_wait(b, kind, script_from_now(within));
     return lua_yieldk(L, 0, 1, script_after_answer);
+}
+
+/* bot:wait_acks([within]): until no send of this bot's is under way. */
+static int method_wait_acks(lua_State *L)
+{
+    struct bot *b = script_check_bot(L);
+
+    return wait_on(L, b, check_all_acked(&b->check), WAIT_ACKS);
 }
 
 /* bot:wait_tail([within]): until all that anyone has got of its rooms has come here too. */
 static int method_wait_tail(lua_State *L)
 {
     struct bot *b = script_check_bot(L);
-    double within = luaL_optnumber(L, 2, b->run->settings.within);
 
     check_owe(&b->check);
-    if (check_has_all(&b->check)) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_settop(L, 1);
-    bot_wait(b, WAIT_TAIL, script_from_now(within));
-    return lua_yieldk(L, 0, 1, script_after_answer);
+    return wait_on(L, b, check_has_all(&b->check), WAIT_TAIL);
 }
 
 /* bot:trickle(bytes, bytes_a_second) */

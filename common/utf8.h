@@ -13,7 +13,7 @@ bool utf8_is_valid(const char *text, size_t len);
 size_t utf8_encode(uint32_t code_point, char *out);
 
 #define UTF8_NICK_MAX 32
-#define UTF8_FOLD_MAX 128 /* NFKC case folding can lengthen: 32 bytes become 108 at the most that was found */
+#define UTF8_FOLD_MAX 128 /* NFKC case folding can lengthen: what becomes longer than this folds to nothing */
 
 /* Whether the bytes make a nick: 1 to 32 bytes of letters, marks and digits of any script, `_`, `-` and `.`. */
 bool utf8_is_nick(const char *text, size_t len);

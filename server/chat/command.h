@@ -7,6 +7,7 @@
 
 #include "protocol/message.h"
 
+struct member;
 struct session;
 
 typedef void command_fn(struct session *s, const struct message *m, const struct value *id);
@@ -29,5 +30,8 @@ bool command_need_room(struct session *s, const struct message *m, const struct 
                        const struct value **room);
 bool command_is_direct(const struct value *room);
 bool command_is_room_name(const struct value *v);
+
+/* The session's member of that room; NULL when the answer, an error, is given. */
+struct member *command_need_member(struct session *s, const struct value *id, const struct value *room);
 
 #endif

@@ -20,16 +20,6 @@ static void on_answered(struct reactor *r, struct post *p)
     ask_free(a);
 }
 
-static struct member *need_member(struct session *s, const struct value *id, const struct value *room)
-{
-    struct member *member = member_find(s, room->text, room->len);
-
-    if (member != NULL && member->state != MEMBER_JOINING)
-        return member;
-    session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
-    return NULL;
-}
-
 static void on_read(struct reactor *r, struct post *p)
 {
     session_go_on(((struct ask *)p)->session);
@@ -103,7 +93,7 @@ void command_send(struct session *s, const struct message *m, const struct value
         ask_send(a, direct_home(session_chat(s), a));
         return;
     }
-    member = need_member(s, id, room);
+    member = command_need_member(s, id, room);
     if (member != NULL)
         send_to_room(s, member->audience, id, key, text);
 }
@@ -146,7 +136,7 @@ void command_history(struct session *s, const struct message *m, const struct va
     if (command_is_direct(room)) {
         a = new_direct(s, id, room, direct_on_history, on_read);
     } else {
-        member = need_member(s, id, room);
+        member = command_need_member(s, id, room);
         a = member != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_read) : NULL;
         if (a != NULL)
             ask_set_room(a, room->text, room->len);

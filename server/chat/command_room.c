@@ -46,6 +46,17 @@ bool command_need_room(struct session *s, const struct message *m, const struct 
     return false;
 }
 
+/* A join under way is waited for before the next request is run: one that is joining still has failed. */
+struct member *command_need_member(struct session *s, const struct value *id, const struct value *room)
+{
+    struct member *member = member_find(s, room->text, room->len);
+
+    if (member != NULL && member->state != MEMBER_JOINING)
+        return member;
+    session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
+    return NULL;
+}
+
 /* A room, not a direct conversation. */
 static bool need_real_room(struct session *s, const struct message *m, const struct value *id,
                            const struct value **room, const char *why)
@@ -56,16 +67,6 @@ static bool need_real_room(struct session *s, const struct message *m, const str
         return true;
     session_error_field(s, id, "bad_request", "room", 0, "%s", why);
     return false;
-}
-
-static struct member *need_member(struct session *s, const struct value *id, const struct value *room)
-{
-    struct member *member = member_find(s, room->text, room->len);
-
-    if (member == NULL ||
-        member->state == MEMBER_JOINING) /* a join under way is waited for, so this is one that failed */
-        session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
-    return member != NULL && member->state != MEMBER_JOINING ? member : NULL;
 }
 
 static void begin_replay(struct member *m, const struct ask *a)
@@ -159,7 +160,7 @@ void command_leave(struct session *s, const struct message *m, const struct valu
 
     if (!need_real_room(s, m, id, &room, "a direct conversation can't be left"))
         return;
-    member = need_member(s, id, room);
+    member = command_need_member(s, id, room);
     if (member == NULL)
         return;
     a = room_new_leave(s, member->audience, id, "leave");
@@ -192,7 +193,7 @@ void command_topic(struct session *s, const struct message *m, const struct valu
     if (!need_real_room(s, m, id, &room, "a direct conversation has no topic") ||
         !command_need_string(s, m, id, FIELD_TEXT, 0, PROTOCOL_MAX_TOPIC, &text))
         return;
-    member = need_member(s, id, room);
+    member = command_need_member(s, id, room);
     if (member == NULL)
         return;
     a = ask_new(s->conn.reactor, s, id, room_on_topic, on_answered);

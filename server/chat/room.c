@@ -35,7 +35,7 @@ struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t
     return link != NULL ? table_of(link, struct room, link) : NULL;
 }
 
-static struct room *find_asked(struct reactor *r, const struct ask *a)
+struct room *room_find_asked(struct reactor *r, const struct ask *a)
 {
     return room_find(chat_of(r), a->room, a->room_len, table_hash(a->room, a->room_len));
 }
@@ -281,7 +281,7 @@ void room_on_join(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct chat *chat = chat_of(r);
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
 
     if (room == NULL)
         room = make_room(chat, a->room, a->room_len);
@@ -336,7 +336,7 @@ struct ask *room_new_leave(struct session *s, struct audience *audience, const s
 void room_on_leave(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
 
     if (room != NULL && room_put_off(room, a, true))
         return;
@@ -467,7 +467,7 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
 void room_on_send(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
     struct said said = {.nick = a->nick,
                         .nick_len = a->nick_len,
                         .folded = a->folded,
@@ -508,7 +508,7 @@ static struct chunk *make_topic_line(const struct room *room, const struct ask *
 void room_on_topic(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
     struct turn *turn;
     uint64_t now;
 

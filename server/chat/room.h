@@ -95,6 +95,7 @@ struct ask *room_new_leave(struct session *s, struct audience *a, const struct v
 void room_send_here(struct room *room, struct session *s, const struct value *id, const struct value *key,
                     const struct value *text);
 struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t hash);
+struct room *room_find_asked(struct reactor *r, const struct ask *a); /* at home on r */
 
 /* Gives a chunk, or NULL, to every reactor that has members, with a turn's acknowledgements (or NULL). */
 void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, const struct turn *turn);

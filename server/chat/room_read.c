@@ -13,11 +13,6 @@
 #define HISTORY_BYTES                                                                                        \
     (16 * 1024 * 1024) /* read for one: as many of the longest messages as can be asked for */
 
-static struct room *find_asked(struct reactor *r, const struct ask *a)
-{
-    return room_find(chat_of(r), a->room, a->room_len, table_hash(a->room, a->room_len));
-}
-
 static void put_gap(struct ask *a, const char *room, size_t len, uint64_t from, uint64_t to)
 {
     codec_begin(&a->answer, MESSAGE_GAP);
@@ -115,7 +110,7 @@ static void read_recent(struct room *room, struct ask *a, uint64_t end)
 void room_on_read_on(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
     uint64_t end, recent;
 
     if (room == NULL) {
@@ -306,7 +301,7 @@ static void answer_or_read(struct room *room, struct ask *a)
 void room_on_history(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
 
     if (room == NULL) {
         ask_fail(a, "not_member", 0, "you are not in that room");

@@ -16,8 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static SSL_CTX *server_ctx, *client_ctx;
-
 static const char *const suites[] = {"TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256",
                                      "TLS_AES_256_GCM_SHA384"};
 
@@ -235,25 +233,6 @@ static void test_with_tickets(void **state)
     SSL_CTX_free(ctx);
 }
 
-static int set_up(void **state)
-{
-    char err[TLS_ERROR_SIZE];
-
-    (void)state;
-    server_ctx = tls_new_server(NULL, NULL, NULL, 0, err);
-    client_ctx = tls_new_client(NULL, err);
-    return server_ctx != NULL && client_ctx != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    transport_end_thread();
-    SSL_CTX_free(server_ctx);
-    SSL_CTX_free(client_ctx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,5 +247,5 @@ int main(void)
         cmocka_unit_test(test_with_tickets),
     };
 
-    return cmocka_run_group_tests_name("tls_slim", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("tls_slim", tests, pair_set_up, pair_tear_down);
 }

@@ -16,8 +16,6 @@
 
 #define PAIRS 5
 
-static SSL_CTX *server_ctx, *client_ctx;
-
 static const size_t sizes[] = {1, 2, 13, 100, 4096, 16383, 16384, 16385, 32768, 61440};
 
 static void open_ready(struct pair *p, size_t piece)
@@ -537,25 +535,6 @@ static void test_after_the_thread_was_ended(void **state)
     transport_free(NULL);
 }
 
-static int set_up(void **state)
-{
-    char err[TLS_ERROR_SIZE];
-
-    (void)state;
-    server_ctx = tls_new_server(NULL, NULL, NULL, 0, err);
-    client_ctx = tls_new_client(NULL, err);
-    return server_ctx != NULL && client_ctx != NULL ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    transport_end_thread();
-    SSL_CTX_free(server_ctx);
-    SSL_CTX_free(client_ctx);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,5 +560,5 @@ int main(void)
         cmocka_unit_test(test_after_the_thread_was_ended),
     };
 
-    return cmocka_run_group_tests_name("transport", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("transport", tests, pair_set_up, pair_tear_down);
 }

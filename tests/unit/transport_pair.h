@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+static SSL_CTX *server_ctx, *client_ctx;
+
 struct side {
     struct transport *t;
     struct buf in;  /* raw bytes that have come and are not fed yet */
@@ -133,6 +135,26 @@ static inline bool pair_pass(struct pair *p, struct side *from, struct side *to,
         return false;
     pair_run(p);
     return to->got.len == len && memcmp(to->got.data, bytes, len) == 0 && to->error == 0 && from->error == 0;
+}
+
+/* For a whole group of tests. */
+static inline int pair_set_up(void **state)
+{
+    char err[TLS_ERROR_SIZE];
+
+    (void)state;
+    server_ctx = tls_new_server(NULL, NULL, NULL, 0, err);
+    client_ctx = tls_new_client(NULL, err);
+    return server_ctx != NULL && client_ctx != NULL ? 0 : -1;
+}
+
+static inline int pair_tear_down(void **state)
+{
+    (void)state;
+    transport_end_thread();
+    SSL_CTX_free(server_ctx);
+    SSL_CTX_free(client_ctx);
+    return 0;
 }
 
 #endif
