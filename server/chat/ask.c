@@ -42,6 +42,19 @@ void ask_set_nick(struct ask *a, const struct session *s)
     memcpy(a->folded, n->text, n->folded_len);
     a->folded_len = n->folded_len;
     a->identity = n->identity;
+    a->since_ms = n->since_ms;
+    a->is_account = n->is_account;
+}
+
+void ask_copy_nick(struct ask *a, const struct ask *from)
+{
+    memcpy(a->nick, from->nick, sizeof a->nick);
+    memcpy(a->folded, from->folded, sizeof a->folded);
+    a->nick_len = from->nick_len;
+    a->folded_len = from->folded_len;
+    a->identity = from->identity;
+    a->since_ms = from->since_ms;
+    a->is_account = from->is_account;
 }
 
 void ask_send(struct ask *a, struct reactor *home)

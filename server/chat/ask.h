@@ -27,12 +27,13 @@ struct ask {
     struct session *session; /* NULL: nobody waits for an answer */
     struct audience *audience;
     struct member *member;
-    post_fn *home, *done; /* what the home does; what is done back at from */
-    uint64_t identity, seq, after, heard, until;
+    post_fn *home, *done;        /* what the home does; what is done back at from */
+    uint64_t identity, since_ms; /* the asker's: struct nick */
+    uint64_t seq, after, heard, until;
     uint32_t limit;
     enum ask_read read;
     enum ask_result result;
-    bool has_after, at_head, is_new, is_last;
+    bool is_account, has_after, at_head, is_new, is_last;
     bool is_ready;     /* it has waited at the room; see room_put_off */
     uint64_t wait_for; /* turns of the room that must be done */
     struct ask *next_waiting;
@@ -55,6 +56,7 @@ struct ask *ask_new(struct reactor *from, struct session *s, const struct value 
                     post_fn *done);
 void ask_set_room(struct ask *a, const char *room, size_t len);
 void ask_set_nick(struct ask *a, const struct session *s);
+void ask_copy_nick(struct ask *a, const struct ask *from);
 void ask_send(struct ask *a, struct reactor *home);
 void ask_return(struct ask *a, struct reactor *home); /* the home is done with it */
 void ask_free(struct ask *a);                         /* also lets go of the session */

@@ -2,6 +2,7 @@
 #include "common/mem.h"
 #include "server/chat/command.h"
 #include "server/chat/fanout.h"
+#include "server/chat/people.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
@@ -22,6 +23,7 @@ struct gather {
     uint8_t name_len, id_len;
     char name[PROTOCOL_MAX_ROOM + 1], id[PROTOCOL_MAX_ID + 1];
     struct buf lines;
+    struct people told; /* accounts, which may be in a room on several reactors */
 };
 
 static void begin_line(struct gather *g, enum message_type type)
@@ -47,6 +49,7 @@ static void finish(struct gather *g)
         s->conn.life.msgs_out += count + 1;
     }
     buf_deinit(&g->lines);
+    people_deinit(&g->told);
     store_list_deinit(&g->known);
     free(g);
     session_unhold(s);
@@ -100,6 +103,8 @@ static void list_members(struct chat *chat, struct gather *g)
         const struct nick *n = a->members[i]->session->nick;
 
         if (n == NULL || a->members[i]->leaving)
+            continue;
+        if (n->is_account && !people_come(&g->told, n->identity))
             continue;
         begin_line(g, MESSAGE_MEMBER);
         codec_add(&g->lines, FIELD_ROOM, g->name, g->name_len);

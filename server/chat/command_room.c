@@ -99,10 +99,8 @@ static void on_joined(struct reactor *r, struct post *p)
     if (m->session == NULL) { /* it went while the room was asked */
         if (a->is_new && a->result == ASK_OK)
             leave = room_new_leave(a->session, audience, NULL, "detach");
-        if (leave != NULL) {
-            memcpy(leave->nick, a->nick, sizeof leave->nick);
-            leave->nick_len = a->nick_len;
-        }
+        if (leave != NULL)
+            ask_copy_nick(leave, a);
     } else if (a->result == ASK_FAILED) {
         if (a->is_new)
             member_part(m);

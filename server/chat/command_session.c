@@ -75,9 +75,12 @@ static void take_nick(struct session *s, struct nick *n, const char *re, size_t 
 {
     struct value id = {.text = re, .len = (uint32_t)re_len};
 
+    reactor_now(s->conn.reactor);
     n->session = s;
     n->reactor = s->conn.reactor;
-    if (!directory_add(&session_chat(s)->shared->directory, n)) {
+    if (n->since_ms == 0)
+        n->since_ms = s->conn.reactor->wall_ms;
+    if (directory_add(&session_chat(s)->shared->directory, n) != DIRECTORY_OK) {
         say_in_use(s, re_len > 0 ? &id : NULL, n);
         s->stays = false;
         free(n);
@@ -107,12 +110,14 @@ static void on_freed(struct reactor *r, struct post *p)
 static void on_takeover(struct reactor *r, struct post *p)
 {
     struct takeover *t = (struct takeover *)p;
-    struct session *old =
-        directory_session(&chat_of(r)->shared->directory, t->nick->text, t->nick->folded_len, r);
+    struct session *old[DIRECTORY_SESSIONS_MAX];
+    size_t count =
+        directory_sessions(&chat_of(r)->shared->directory, t->nick->text, t->nick->folded_len, r, old);
 
-    if (old != NULL && old->nick->identity == t->nick->identity) {
-        session_let_go(old, "detach");
-        session_bye(old, "replaced", "another connection has taken over your nick", NULL, 0);
+    if (count == 1 && !old[0]->nick->is_account && old[0]->nick->identity == t->nick->identity) {
+        t->nick->since_ms = old[0]->nick->since_ms;
+        session_let_go(old[0], "detach");
+        session_bye(old[0], "replaced", "another connection has taken over your nick", NULL, 0);
     }
     reactor_post(r, t->from, &t->post, on_freed);
 }
@@ -213,7 +218,8 @@ void command_hello(struct session *s, const struct message *m, const struct valu
         memcpy(agent_text, agent->text, agent->len);
     if (resume != NULL &&
         directory_check_token(d, resume->text, resume->len, n->text, n->folded_len, &n->identity) &&
-        directory_find(d, n->text, n->folded_len, &place) && place.identity == n->identity)
+        directory_find(d, n->text, n->folded_len, &place) && !place.is_account &&
+        place.identity == n->identity)
         take_over(s, n, place.reactor, id, agent_text);
     else
         take_nick(s, n, id != NULL ? id->text : NULL, id != NULL ? id->len : 0, agent_text);

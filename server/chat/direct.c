@@ -147,35 +147,46 @@ static struct pair *get_pair(struct chat *chat, const struct ask *a, uint64_t ot
     return pair;
 }
 
+static void give(struct session *s, struct chunk *chunk)
+{
+    /* its answers are bounded as such */
+    if (s->conn.out.bytes - s->conn.out.own > 2 * s->conn.reactor->limits.max_out) {
+        session_let_go(s, "detach");
+        session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
+        return;
+    }
+    conn_push(&s->conn, chunk, 0, chunk->len);
+    s->conn.life.msgs_out++;
+}
+
 static void on_note(struct reactor *r, struct post *p)
 {
     struct note *n = (struct note *)p;
-    struct session *s = directory_session(&chat_of(r)->shared->directory, n->folded, n->len, r);
+    struct session *there[DIRECTORY_SESSIONS_MAX];
+    size_t count = directory_sessions(&chat_of(r)->shared->directory, n->folded, n->len, r, there);
 
-    if (s != NULL && s->nick->identity == n->identity) {
-        if (s->conn.out.bytes - s->conn.out.own >
-            2 * r->limits.max_out) { /* its answers are bounded as such */
-            session_let_go(s, "detach");
-            session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
-        } else {
-            conn_push(&s->conn, n->chunk, 0, n->chunk->len);
-            s->conn.life.msgs_out++;
-        }
-    }
+    for (size_t i = 0; i < count; i++)
+        if (there[i]->nick->identity == n->identity)
+            give(there[i], n->chunk);
     chunk_unref(n->chunk);
     free(n);
 }
 
-static void tell(struct reactor *here, struct reactor *there, const char *folded, size_t len,
-                 uint64_t identity, struct chunk *chunk)
+/* All connections of that nick. */
+static void tell(struct chat *chat, const char *folded, size_t len, uint64_t identity, struct chunk *chunk)
 {
-    struct note *n = mem_alloc(sizeof *n);
+    struct reactor *there[DIRECTORY_SESSIONS_MAX];
+    size_t count = directory_reactors(&chat->shared->directory, folded, len, there);
 
-    n->chunk = chunk_ref(chunk);
-    n->identity = identity;
-    n->len = (uint8_t)len;
-    memcpy(n->folded, folded, len);
-    reactor_post(here, there, &n->post, on_note);
+    for (size_t i = 0; i < count; i++) {
+        struct note *n = mem_alloc(sizeof *n);
+
+        n->chunk = chunk_ref(chunk);
+        n->identity = identity;
+        n->len = (uint8_t)len;
+        memcpy(n->folded, folded, len);
+        reactor_post(chat->reactor, there[i], &n->post, on_note);
+    }
 }
 
 /* "@nick" into out; how long it is. */
@@ -251,8 +262,8 @@ static void say(struct chat *chat, struct pair *pair, struct ask *a, const struc
     if (a->key_len > 0)
         keys_add(&pair->keys, a->folded, a->folded_len, a->key, a->key_len, pair->seq, pair->last_time_ms);
     keys_forget(&pair->keys, history_oldest(&pair->history, pair->seq + 1));
-    tell(r, a->from, a->folded, a->folded_len, a->identity, mine);
-    tell(r, other->reactor, a->other_folded, a->other_folded_len, other->identity, theirs);
+    tell(chat, a->folded, a->folded_len, a->identity, mine);
+    tell(chat, a->other_folded, a->other_folded_len, other->identity, theirs);
     chunk_unref(mine);
     chunk_unref(theirs);
 }

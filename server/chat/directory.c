@@ -23,6 +23,7 @@ void directory_init(struct directory *d)
     if (getentropy(d->secret, sizeof d->secret) != 0 ||
         getentropy(&d->last_identity, sizeof d->last_identity) != 0)
         abort();
+    d->last_identity &= DIRECTORY_ACCOUNT / 2 - 1; /* guests of an earlier run, in what is kept, are others */
 }
 
 void directory_deinit(struct directory *d)
@@ -49,26 +50,65 @@ static struct nick *find(struct directory *d, const char *folded, size_t len, ui
     return link != NULL ? table_of(link, struct nick, link) : NULL;
 }
 
-bool directory_add(struct directory *d, struct nick *n)
+/* Behind the others of its account; the caller has the lock. */
+static enum directory_result join_account(struct nick *first, struct nick *n)
+{
+    struct nick **at = &first->next;
+    size_t count = 1;
+
+    if (!n->is_account || !first->is_account || first->identity != n->identity)
+        return DIRECTORY_TAKEN;
+    for (; *at != NULL; at = &(*at)->next)
+        count++;
+    if (count >= DIRECTORY_SESSIONS_MAX)
+        return DIRECTORY_FULL;
+    *at = n;
+    return DIRECTORY_OK;
+}
+
+enum directory_result directory_add(struct directory *d, struct nick *n)
 {
     uint32_t hash = table_hash(n->text, n->folded_len);
-    bool is_free;
+    enum directory_result result = DIRECTORY_OK;
+    struct nick *first;
 
     pthread_mutex_lock(&d->lock);
-    is_free = find(d, n->text, n->folded_len, hash) == NULL;
-    if (is_free) {
-        if (n->identity == 0)
-            n->identity = ++d->last_identity;
+    n->next = NULL;
+    first = find(d, n->text, n->folded_len, hash);
+    if (first != NULL)
+        result = join_account(first, n);
+    else
         table_insert(&d->nicks, &n->link, hash);
-    }
+    if (result == DIRECTORY_OK && n->identity == 0)
+        n->identity = ++d->last_identity;
     pthread_mutex_unlock(&d->lock);
-    return is_free;
+    return result;
 }
 
 void directory_remove(struct directory *d, struct nick *n)
 {
+    uint32_t hash = table_hash(n->text, n->folded_len);
+    struct nick *at;
+
     pthread_mutex_lock(&d->lock);
-    table_remove(&d->nicks, &n->link);
+    at = find(d, n->text, n->folded_len, hash);
+    if (at == n) {
+        table_remove(&d->nicks, &n->link);
+        if (n->next != NULL)
+            table_insert(&d->nicks, &n->next->link, hash);
+    } else {
+        while (at->next != n)
+            at = at->next;
+        at->next = n->next;
+    }
+    pthread_mutex_unlock(&d->lock);
+}
+
+void directory_promote(struct directory *d, struct nick *n, uint64_t identity)
+{
+    pthread_mutex_lock(&d->lock);
+    n->identity = identity;
+    n->is_account = true;
     pthread_mutex_unlock(&d->lock);
 }
 
@@ -80,26 +120,51 @@ bool directory_find(struct directory *d, const char *folded, size_t len, struct 
     pthread_mutex_lock(&d->lock);
     n = find(d, folded, len, hash);
     if (n != NULL) {
-        *place = (struct nick_place){.reactor = n->reactor, .identity = n->identity, .len = n->len};
+        *place = (struct nick_place){.reactor = n->reactor,
+                                     .identity = n->identity,
+                                     .since_ms = n->since_ms,
+                                     .is_account = n->is_account,
+                                     .len = n->len};
         memcpy(place->text, nick_text(n), n->len);
     }
     pthread_mutex_unlock(&d->lock);
     return n != NULL;
 }
 
-struct session *directory_session(struct directory *d, const char *folded, size_t len,
-                                  const struct reactor *r)
+static bool has_reactor(struct reactor *const *list, size_t count, const struct reactor *r)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i] == r)
+            return true;
+    return false;
+}
+
+size_t directory_reactors(struct directory *d, const char *folded, size_t len,
+                          struct reactor *out[DIRECTORY_SESSIONS_MAX])
 {
     uint32_t hash = table_hash(folded, len);
-    struct session *s = NULL;
-    struct nick *n;
+    size_t count = 0;
 
     pthread_mutex_lock(&d->lock);
-    n = find(d, folded, len, hash);
-    if (n != NULL && n->reactor == r)
-        s = n->session;
+    for (const struct nick *n = find(d, folded, len, hash); n != NULL; n = n->next)
+        if (!has_reactor(out, count, n->reactor))
+            out[count++] = n->reactor;
     pthread_mutex_unlock(&d->lock);
-    return s;
+    return count;
+}
+
+size_t directory_sessions(struct directory *d, const char *folded, size_t len, const struct reactor *r,
+                          struct session *out[DIRECTORY_SESSIONS_MAX])
+{
+    uint32_t hash = table_hash(folded, len);
+    size_t count = 0;
+
+    pthread_mutex_lock(&d->lock);
+    for (const struct nick *n = find(d, folded, len, hash); n != NULL; n = n->next)
+        if (n->reactor == r)
+            out[count++] = n->session;
+    pthread_mutex_unlock(&d->lock);
+    return count;
 }
 
 static uint64_t seal(const struct directory *d, uint64_t identity, uint64_t nonce, const char *folded,

@@ -1,4 +1,4 @@
-/* directory.h: which nick is whose, for the whole server.
+/* directory.h: which nick is whose, for the whole server. A guest's is one connection's; an account's may be on several.
  *
  * One lock, held for a look-up at a time; only hello, the end of a connection and direct messages come here, never a
  * message to a room. A session is touched only by its own reactor: others find out which one that is and post. */
@@ -15,12 +15,22 @@
 struct reactor;
 struct session;
 
-/* A nick in use. Immutable once registered; owned by its session, which frees it after directory_remove. */
+#define DIRECTORY_SESSIONS_MAX 64 /* connections of one account at a time */
+
+/* Accounts' identities have this bit, guests' never: they don't meet. All are below 2^53. */
+#define DIRECTORY_ACCOUNT (UINT64_C(1) << 52)
+
+/* A nick in use by one session. It changes in directory_promote only; owned by its session, which frees it after
+ * directory_remove. */
 struct nick {
-    struct table_link link;
+    struct table_link link; /* of the first of those who share it */
+    struct nick *next;      /* the same account's next connection */
     struct session *session;
     struct reactor *reactor;
-    uint64_t identity; /* who it is over reconnects: kept by the resume token */
+    uint64_t
+        identity; /* who it is over reconnects: a guest's is kept by the resume token, an account's on disk */
+    uint64_t since_ms; /* since when this identity has had this nick without a break */
+    bool is_account;
     uint8_t folded_len, len;
     char text[]; /* folded, then as it was given, each with a NUL */
 };
@@ -41,23 +51,38 @@ static inline const char *nick_text(const struct nick *n)
     return n->text + n->folded_len + 1;
 }
 
-/* Registers n (identity 0: a new one is given) unless its folded nick is taken. */
-bool directory_add(struct directory *d, struct nick *n);
+enum directory_result {
+    DIRECTORY_OK,
+    DIRECTORY_TAKEN, /* by somebody else */
+    DIRECTORY_FULL,  /* the account has DIRECTORY_SESSIONS_MAX connections */
+};
+
+/* Registers n, for whom since_ms is set; a guest's identity 0: a new one is given. An account's nick may be shared by those of
+ * its identity. */
+enum directory_result directory_add(struct directory *d, struct nick *n);
 void directory_remove(struct directory *d, struct nick *n);
 
-/* What others may know of a nick in use. */
+/* The guest n, who is registered, is that account from now on. The thread of its session. */
+void directory_promote(struct directory *d, struct nick *n, uint64_t identity);
+
+/* What others may know of a nick in use; text as its first connection gave it. */
 struct nick_place {
-    struct reactor *reactor;
-    uint64_t identity;
+    struct reactor *reactor; /* of the first connection */
+    uint64_t identity, since_ms;
+    bool is_account;
     uint8_t len;
     char text[UTF8_NICK_MAX + 1];
 };
 
 bool directory_find(struct directory *d, const char *folded, size_t len, struct nick_place *place);
 
-/* The session of that nick if it lives on r, on whose thread this is called; else NULL. */
-struct session *directory_session(struct directory *d, const char *folded, size_t len,
-                                  const struct reactor *r);
+/* The reactors that have sessions of that nick, each once; how many. */
+size_t directory_reactors(struct directory *d, const char *folded, size_t len,
+                          struct reactor *out[DIRECTORY_SESSIONS_MAX]);
+
+/* The sessions of that nick that live on r, on whose thread this is called; how many. */
+size_t directory_sessions(struct directory *d, const char *folded, size_t len, const struct reactor *r,
+                          struct session *out[DIRECTORY_SESSIONS_MAX]);
 
 #define DIRECTORY_TOKEN_SIZE 52
 

@@ -87,6 +87,7 @@ void room_free(struct room *room)
     table_remove(&chat->rooms, &room->link);
     atomic_fetch_sub(&chat->shared->rooms, 1);
     presence_deinit(room);
+    people_deinit(&room->people);
     history_deinit(&room->history);
     keys_deinit(&room->keys);
     buf_deinit(&room->lines);
@@ -277,6 +278,24 @@ static void leave_share(struct room *room, const struct ask *a)
     share->audience = NULL;
 }
 
+static void come_in(struct room *room, const struct ask *a)
+{
+    enter_share(room, a);
+    if (a->is_account && !people_come(&room->people, a->identity))
+        return;
+    room->members++;
+    presence_tell(room, a->nick, a->nick_len, "join");
+}
+
+static void go_out(struct room *room, const struct ask *a)
+{
+    leave_share(room, a);
+    if (a->is_account && !people_go(&room->people, a->identity))
+        return;
+    room->members--;
+    presence_tell(room, a->nick, a->nick_len, a->event);
+}
+
 void room_on_join(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -292,11 +311,8 @@ void room_on_join(struct reactor *r, struct post *p)
     } else if (a->is_new && room->members >= chat->limits.max_members) {
         ask_fail(a, "room_full", chat->limits.max_members, "the room is full");
     } else {
-        if (a->is_new) {
-            enter_share(room, a);
-            room->members++;
-            presence_tell(room, a->nick, a->nick_len, "join");
-        }
+        if (a->is_new)
+            come_in(room, a);
         answer_joined(a, room);
     }
     ask_return(a, r);
@@ -340,11 +356,8 @@ void room_on_leave(struct reactor *r, struct post *p)
 
     if (room != NULL && room_put_off(room, a, true))
         return;
-    if (room != NULL) {
-        room->members--;
-        presence_tell(room, a->nick, a->nick_len, a->event);
-        leave_share(room, a);
-    }
+    if (room != NULL)
+        go_out(room, a);
     if (a->id_len > 0) {
         codec_begin(&a->answer, MESSAGE_LEFT);
         codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
@@ -352,6 +365,16 @@ void room_on_leave(struct reactor *r, struct post *p)
         codec_end(&a->answer);
         a->answer_lines = 1;
     }
+    ask_return(a, r);
+}
+
+void room_on_promote(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = find_asked(r, a);
+
+    if (room != NULL)
+        people_come(&room->people, a->identity);
     ask_return(a, r);
 }
 

@@ -14,13 +14,14 @@
 #include "server/chat/fanout.h"
 #include "server/chat/history.h"
 #include "server/chat/keys.h"
+#include "server/chat/people.h"
 #include "server/chat/presence.h"
 #include "server/chat/store.h"
 
 /* A room's members on one reactor. */
 struct share {
     struct audience *audience; /* of that reactor: only passed back to it */
-    uint32_t members;
+    uint32_t members;          /* sessions */
 };
 
 /* An answer to a send of this turn, in room->ack_lines; len 0: there was no id, it only is no longer under way. */
@@ -50,7 +51,8 @@ struct room {
     struct chat *chat;
     uint64_t epoch, seq, last_time_ms; /* seq: given out; what is behind kept nobody has seen yet */
     uint64_t kept, oldest;             /* the newest seq that is kept, and the oldest */
-    uint32_t members;
+    uint32_t members;                  /* an account with several connections is one */
+    struct people people;
     struct presence presence;
     struct history history; /* the newest messages, in memory */
     struct keys keys;
@@ -85,6 +87,7 @@ void room_on_leave(struct reactor *r, struct post *ask);
 void room_on_send(struct reactor *r, struct post *ask);
 void room_on_history(struct reactor *r, struct post *ask);
 void room_on_topic(struct reactor *r, struct post *ask);
+void room_on_promote(struct reactor *r, struct post *ask); /* a member who was a guest is an account now */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
 /* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told. */

@@ -40,10 +40,10 @@ static void test_added_found_removed(void **state)
     (void)state;
     assert_string_equal(nick_text(ann), "Ann");
     assert_false(directory_find(&d, "ann", 3, &place));
-    assert_true(directory_add(&d, ann));
-    assert_false(directory_add(&d, other));
+    assert_int_equal(directory_add(&d, ann), DIRECTORY_OK);
+    assert_int_equal(directory_add(&d, other), DIRECTORY_TAKEN);
     assert_int_equal(other->identity, 0); /* a refused one has been given none */
-    assert_true(directory_add(&d, bob));
+    assert_int_equal(directory_add(&d, bob), DIRECTORY_OK);
     assert_true(ann->identity != 0 && bob->identity != 0 && ann->identity != bob->identity);
     assert_true(directory_find(&d, "ann", 3, &place));
     assert_ptr_equal(place.reactor, REACTOR(here));
@@ -55,7 +55,7 @@ static void test_added_found_removed(void **state)
     directory_remove(&d, ann);
     assert_false(directory_find(&d, "ann", 3, &place));
     other->identity = 77; /* one who has been somebody before stays that */
-    assert_true(directory_add(&d, other));
+    assert_int_equal(directory_add(&d, other), DIRECTORY_OK);
     assert_int_equal(other->identity, 77);
     directory_remove(&d, other);
     directory_remove(&d, bob);
@@ -67,14 +67,98 @@ static void test_added_found_removed(void **state)
 static void test_sessions_of_ones_own_reactor(void **state)
 {
     struct nick *ann = make("ann", "Ann");
+    struct session *sessions[DIRECTORY_SESSIONS_MAX];
 
     (void)state;
-    assert_true(directory_add(&d, ann));
-    assert_ptr_equal(directory_session(&d, "ann", 3, REACTOR(here)), SESSION(someone));
-    assert_null(directory_session(&d, "ann", 3, REACTOR(there)));
-    assert_null(directory_session(&d, "bob", 3, REACTOR(here)));
+    assert_int_equal(directory_add(&d, ann), DIRECTORY_OK);
+    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 1);
+    assert_ptr_equal(sessions[0], SESSION(someone));
+    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(there), sessions), 0);
+    assert_int_equal(directory_sessions(&d, "bob", 3, REACTOR(here), sessions), 0);
     directory_remove(&d, ann);
     free(ann);
+}
+
+/* ---- accounts ---- */
+
+static struct nick *make_account(uint64_t identity, int *reactor)
+{
+    struct nick *n = make("ann", "Ann");
+
+    n->is_account = true;
+    n->identity = identity | DIRECTORY_ACCOUNT;
+    n->since_ms = 1000;
+    n->reactor = REACTOR(*reactor);
+    return n;
+}
+
+static void test_an_account_on_several_connections(void **state)
+{
+    struct nick *one = make_account(7, &here), *two = make_account(7, &there),
+                *three = make_account(7, &here);
+    struct session *sessions[DIRECTORY_SESSIONS_MAX];
+    struct reactor *reactors[DIRECTORY_SESSIONS_MAX];
+    struct nick_place place;
+
+    (void)state;
+    assert_int_equal(directory_add(&d, one), DIRECTORY_OK);
+    assert_int_equal(directory_add(&d, two), DIRECTORY_OK);
+    assert_int_equal(directory_add(&d, three), DIRECTORY_OK);
+    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 2);
+    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(there), sessions), 1);
+    assert_int_equal(directory_reactors(&d, "ann", 3, reactors), 2);
+    assert_ptr_equal(reactors[0], REACTOR(here));
+    assert_ptr_equal(reactors[1], REACTOR(there));
+    assert_true(directory_find(&d, "ann", 3, &place));
+    assert_true(place.is_account);
+    assert_int_equal(place.since_ms, 1000);
+    directory_remove(&d, one); /* the others stay, whichever goes first */
+    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 1);
+    directory_remove(&d, three);
+    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 0);
+    assert_true(directory_find(&d, "ann", 3, &place));
+    directory_remove(&d, two);
+    assert_false(directory_find(&d, "ann", 3, &place));
+    free(one);
+    free(two);
+    free(three);
+}
+
+static void test_an_accounts_nick_is_no_guests(void **state)
+{
+    struct nick *account = make_account(7, &here), *other = make_account(8, &here),
+                *guest = make("ann", "ann");
+
+    (void)state;
+    assert_int_equal(directory_add(&d, account), DIRECTORY_OK);
+    assert_int_equal(directory_add(&d, guest), DIRECTORY_TAKEN);
+    assert_int_equal(directory_add(&d, other), DIRECTORY_TAKEN);
+    directory_remove(&d, account);
+    assert_int_equal(directory_add(&d, guest), DIRECTORY_OK);
+    assert_true(guest->identity < DIRECTORY_ACCOUNT); /* they never meet */
+    assert_int_equal(directory_add(&d, account), DIRECTORY_TAKEN);
+    directory_promote(&d, guest, account->identity); /* it was the guest who registered */
+    assert_int_equal(directory_add(&d, account), DIRECTORY_OK);
+    directory_remove(&d, guest);
+    directory_remove(&d, account);
+    free(account);
+    free(other);
+    free(guest);
+}
+
+static void test_an_account_has_so_many_connections(void **state)
+{
+    struct nick *n[DIRECTORY_SESSIONS_MAX + 1];
+
+    (void)state;
+    for (size_t i = 0; i <= DIRECTORY_SESSIONS_MAX; i++) {
+        n[i] = make_account(7, &here);
+        assert_int_equal(directory_add(&d, n[i]), i < DIRECTORY_SESSIONS_MAX ? DIRECTORY_OK : DIRECTORY_FULL);
+    }
+    for (size_t i = 0; i < DIRECTORY_SESSIONS_MAX; i++)
+        directory_remove(&d, n[i]);
+    for (size_t i = 0; i <= DIRECTORY_SESSIONS_MAX; i++)
+        free(n[i]);
 }
 
 static void test_the_longest_nick(void **state)
@@ -88,7 +172,7 @@ static void test_the_longest_nick(void **state)
     memset(text, 't', UTF8_NICK_MAX);
     folded[UTF8_FOLD_MAX] = text[UTF8_NICK_MAX] = '\0';
     n = make(folded, text);
-    assert_true(directory_add(&d, n));
+    assert_int_equal(directory_add(&d, n), DIRECTORY_OK);
     assert_true(directory_find(&d, folded, UTF8_FOLD_MAX, &place));
     assert_string_equal(place.text, text);
     directory_remove(&d, n);
@@ -110,7 +194,7 @@ static void *come_and_go(void *arg)
         struct nick *n = make(names[which], names[which]);
 
         directory_find(&d, names[which], 3, &place);
-        if (directory_add(&d, n)) {
+        if (directory_add(&d, n) == DIRECTORY_OK) {
             if (atomic_fetch_add(&owners[which], 1) != 0)
                 return arg; /* two have one nick */
             if (!directory_find(&d, names[which], 3, &place) || place.identity != n->identity)
@@ -270,6 +354,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_added_found_removed),
         cmocka_unit_test(test_sessions_of_ones_own_reactor),
+        cmocka_unit_test(test_an_account_on_several_connections),
+        cmocka_unit_test(test_an_accounts_nick_is_no_guests),
+        cmocka_unit_test(test_an_account_has_so_many_connections),
         cmocka_unit_test(test_the_longest_nick),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_tokens),
