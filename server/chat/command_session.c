@@ -77,9 +77,8 @@ static void take_nick(struct session *s, struct nick *n, const char *re, size_t 
 
     reactor_now(s->conn.reactor);
     n->session = s;
-    n->reactor = s->conn.reactor;
     if (n->since_ms == 0)
-        n->since_ms = s->conn.reactor->wall_ms;
+        n->since_ms = s->conn.reactor->wall_ms & NICK_SINCE_MAX;
     if (directory_add(&session_chat(s)->shared->directory, n) != DIRECTORY_OK) {
         say_in_use(s, re_len > 0 ? &id : NULL, n);
         s->stays = false;
@@ -260,8 +259,10 @@ void command_bye(struct session *s, const struct message *m, const struct value 
     conn_pause(&s->conn, CONN_PAUSE_BUSY); /* nothing behind it is read */
     s->wants_bye = true;
     if (id != NULL) {
-        s->bye_id = mem_strndup(id->text, id->len);
-        s->bye_id_len = (uint8_t)id->len;
+        struct session_end *end = session_get_end(s);
+
+        memcpy(end->id, id->text, id->len);
+        end->id_len = (uint8_t)id->len;
     }
     member_await_all(s);
     session_consider_finish(s);

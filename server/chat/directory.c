@@ -3,6 +3,7 @@
 
 #include "common/mem.h"
 #include "common/siphash.h"
+#include "server/chat/session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,13 +35,22 @@ void directory_deinit(struct directory *d)
 
 struct nick *nick_new(const char *folded, size_t folded_len, const char *text, size_t len)
 {
-    struct nick *n = mem_zalloc(sizeof *n + folded_len + len + 2);
+    bool is_folded = folded_len == len && memcmp(folded, text, len) == 0;
+    struct nick *n = mem_zalloc(sizeof *n + folded_len + 1 + (is_folded ? 0 : len + 1));
 
     n->folded_len = (uint8_t)folded_len;
     n->len = (uint8_t)len;
+    n->is_folded = is_folded;
     memcpy(n->text, folded, folded_len);
-    memcpy(n->text + folded_len + 1, text, len);
+    if (!is_folded)
+        memcpy(n->text + folded_len + 1, text, len);
     return n;
+}
+
+/* A registered nick's session is there, and its reactor never changes: any thread that has the lock may look. */
+static struct reactor *reactor_of(const struct nick *n)
+{
+    return n->session->conn.reactor;
 }
 
 static struct nick *find(struct directory *d, const char *folded, size_t len, uint32_t hash)
@@ -120,7 +130,7 @@ bool directory_find(struct directory *d, const char *folded, size_t len, struct 
     pthread_mutex_lock(&d->lock);
     n = find(d, folded, len, hash);
     if (n != NULL) {
-        *place = (struct nick_place){.reactor = n->reactor,
+        *place = (struct nick_place){.reactor = reactor_of(n),
                                      .identity = n->identity,
                                      .since_ms = n->since_ms,
                                      .is_account = n->is_account,
@@ -147,8 +157,8 @@ size_t directory_reactors(struct directory *d, const char *folded, size_t len,
 
     pthread_mutex_lock(&d->lock);
     for (const struct nick *n = find(d, folded, len, hash); n != NULL; n = n->next)
-        if (!has_reactor(out, count, n->reactor))
-            out[count++] = n->reactor;
+        if (!has_reactor(out, count, reactor_of(n)))
+            out[count++] = reactor_of(n);
     pthread_mutex_unlock(&d->lock);
     return count;
 }
@@ -161,7 +171,7 @@ size_t directory_sessions(struct directory *d, const char *folded, size_t len, c
 
     pthread_mutex_lock(&d->lock);
     for (const struct nick *n = find(d, folded, len, hash); n != NULL; n = n->next)
-        if (n->reactor == r)
+        if (reactor_of(n) == r)
             out[count++] = n->session;
     pthread_mutex_unlock(&d->lock);
     return count;

@@ -15,7 +15,8 @@
 struct reactor;
 struct session;
 
-#define DIRECTORY_SESSIONS_MAX 64 /* connections of one account at a time */
+#define NICK_SINCE_MAX         ((UINT64_C(1) << 44) - 1) /* ms: until the year 2527 */
+#define DIRECTORY_SESSIONS_MAX 64                        /* connections of one account at a time */
 
 /* Accounts' identities have this bit, guests' never: they don't meet. All are below 2^53. */
 #define DIRECTORY_ACCOUNT (UINT64_C(1) << 52)
@@ -26,14 +27,16 @@ struct nick {
     struct table_link link; /* of the first of those who share it */
     struct nick *next;      /* the same account's next connection */
     struct session *session;
-    struct reactor *reactor;
     uint64_t
         identity; /* who it is over reconnects: a guest's is kept by the resume token, an account's on disk */
-    uint64_t since_ms; /* since when this identity has had this nick without a break */
-    bool is_account;
-    uint8_t folded_len, len;
-    char text[]; /* folded, then as it was given, each with a NUL */
+    uint64_t since_ms : 44; /* since when this identity has had this nick without a break */
+    uint64_t folded_len : 8, len : 8;
+    uint64_t is_account : 1;
+    uint64_t is_folded : 1; /* it was given as it is when folded: the text stands once */
+    char text[];            /* folded, then as it was given, each with a NUL */
 };
+
+_Static_assert(UTF8_FOLD_MAX < 256 && UTF8_NICK_MAX < 256, "both lengths fit");
 
 struct directory {
     pthread_mutex_t lock;
@@ -48,7 +51,7 @@ void directory_deinit(struct directory *d);
 struct nick *nick_new(const char *folded, size_t folded_len, const char *text, size_t len);
 static inline const char *nick_text(const struct nick *n)
 {
-    return n->text + n->folded_len + 1;
+    return n->is_folded ? n->text : n->text + n->folded_len + 1;
 }
 
 enum directory_result {

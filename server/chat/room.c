@@ -371,7 +371,7 @@ void room_on_leave(struct reactor *r, struct post *p)
 void room_on_promote(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = find_asked(r, a);
+    struct room *room = room_find_asked(r, a);
 
     if (room != NULL)
         people_come(&room->people, a->identity);

@@ -123,6 +123,13 @@ bool session_is_ending(const struct session *s)
     return s->wants_bye || s->is_stopped || (s->at_eof && !s->stays);
 }
 
+struct session_end *session_get_end(struct session *s)
+{
+    if (s->end == NULL)
+        s->end = mem_zalloc(sizeof *s->end);
+    return s->end;
+}
+
 void session_consider_finish(struct session *s)
 {
     struct chat *chat = session_chat(s);
@@ -130,7 +137,7 @@ void session_consider_finish(struct session *s)
     if (!session_is_ending(s) || s->is_finishing || s->said_bye || s->conn.held > 0 || s->behind > 0)
         return;
     s->is_finishing = true;
-    s->next_finishing = chat->finishing;
+    session_get_end(s)->next = chat->finishing;
     chat->finishing = s;
 }
 
@@ -139,7 +146,7 @@ void session_finish_all(struct chat *chat)
     struct session *s;
 
     while ((s = chat->finishing) != NULL) {
-        chat->finishing = s->next_finishing;
+        chat->finishing = s->end->next;
         s->is_finishing = false;
         if (s->conn.state == CONN_CLOSED || s->conn.held > 0 || s->behind > 0)
             continue; /* it has fallen behind in this turn: it is considered again when it has caught up */
@@ -147,7 +154,7 @@ void session_finish_all(struct chat *chat)
         if (s->is_stopped)
             session_bye(s, "shutdown", "the server is stopping", NULL, 0);
         else if (s->wants_bye)
-            session_bye(s, "bye", "until next time", s->bye_id, s->bye_id_len);
+            session_bye(s, "bye", "until next time", s->end->id_len > 0 ? s->end->id : NULL, s->end->id_len);
         else
             session_bye(s, "eof", "you have ended your side, and this was all", NULL, 0);
     }
@@ -235,13 +242,13 @@ static void on_closed(struct conn *c)
         struct session **at = &chat->finishing;
 
         while (*at != s)
-            at = &(*at)->next_finishing;
-        *at = s->next_finishing;
+            at = &(*at)->end->next;
+        *at = s->end->next;
         s->is_finishing = false;
     }
     session_let_go(s, "detach");
-    free(s->bye_id);
-    s->bye_id = NULL;
+    free(s->end);
+    s->end = NULL;
 }
 
 static void on_turn_end(struct reactor *r)

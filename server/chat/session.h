@@ -8,15 +8,20 @@
 
 struct member;
 
+/* What only a session needs that is about to end. */
+struct session_end {
+    struct session *next; /* of those that end with this turn */
+    uint8_t id_len;
+    char id[PROTOCOL_MAX_ID]; /* of the request `bye` */
+};
+
 struct session {
     struct conn conn;  /* first: net/ allocates the whole */
     struct nick *nick; /* NULL before hello */
     struct member *members;
-    struct session *next_finishing;
     uint16_t member_count, behind;
     bool stays : 1, at_eof : 1, wants_bye : 1, is_stopped : 1, is_finishing : 1, said_bye : 1;
-    uint8_t bye_id_len;
-    char *bye_id; /* of the request `bye`, or NULL */
+    struct session_end *end; /* NULL while it goes on */
 };
 
 static inline struct session *session_of(struct conn *c)
@@ -46,6 +51,7 @@ void session_let_go(struct session *s, const char *event);
 
 /* If it is at its peer's EOF, or has asked for its bye, and nothing is left to do, that is due at the end of the turn. */
 void session_consider_finish(struct session *s);
+struct session_end *session_get_end(struct session *s); /* made where it is not there yet */
 void session_finish_all(struct chat *chat);
 bool session_is_ending(
     const struct session *s); /* its bye is due as soon as all that it has coming is delivered */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "server/chat/directory.h"
+#include "server/chat/session.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -17,18 +18,17 @@
 #define TURNS   2000
 
 static struct directory d;
-static int here, there; /* stand for two reactors: they are compared only */
-static int someone;     /* and for a session */
+static struct reactor reactors[2]; /* they are compared only */
+static struct session someone = {.conn.reactor = &reactors[0]}, elsewhere = {.conn.reactor = &reactors[1]};
 
-#define REACTOR(which) ((struct reactor *)(void *)&(which))
-#define SESSION(which) ((struct session *)(void *)&(which))
+#define HERE  (&reactors[0])
+#define THERE (&reactors[1])
 
 static struct nick *make(const char *folded, const char *text)
 {
     struct nick *n = nick_new(folded, strlen(folded), text, strlen(text));
 
-    n->reactor = REACTOR(here);
-    n->session = SESSION(someone);
+    n->session = &someone;
     return n;
 }
 
@@ -46,7 +46,7 @@ static void test_added_found_removed(void **state)
     assert_int_equal(directory_add(&d, bob), DIRECTORY_OK);
     assert_true(ann->identity != 0 && bob->identity != 0 && ann->identity != bob->identity);
     assert_true(directory_find(&d, "ann", 3, &place));
-    assert_ptr_equal(place.reactor, REACTOR(here));
+    assert_ptr_equal(place.reactor, HERE);
     assert_int_equal(place.identity, ann->identity);
     assert_int_equal(place.len, 3);
     assert_string_equal(place.text, "Ann");
@@ -71,51 +71,51 @@ static void test_sessions_of_ones_own_reactor(void **state)
 
     (void)state;
     assert_int_equal(directory_add(&d, ann), DIRECTORY_OK);
-    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 1);
-    assert_ptr_equal(sessions[0], SESSION(someone));
-    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(there), sessions), 0);
-    assert_int_equal(directory_sessions(&d, "bob", 3, REACTOR(here), sessions), 0);
+    assert_int_equal(directory_sessions(&d, "ann", 3, HERE, sessions), 1);
+    assert_ptr_equal(sessions[0], &someone);
+    assert_int_equal(directory_sessions(&d, "ann", 3, THERE, sessions), 0);
+    assert_int_equal(directory_sessions(&d, "bob", 3, HERE, sessions), 0);
     directory_remove(&d, ann);
     free(ann);
 }
 
 /* ---- accounts ---- */
 
-static struct nick *make_account(uint64_t identity, int *reactor)
+static struct nick *make_account(uint64_t identity, struct session *session)
 {
     struct nick *n = make("ann", "Ann");
 
     n->is_account = true;
     n->identity = identity | DIRECTORY_ACCOUNT;
     n->since_ms = 1000;
-    n->reactor = REACTOR(*reactor);
+    n->session = session;
     return n;
 }
 
 static void test_an_account_on_several_connections(void **state)
 {
-    struct nick *one = make_account(7, &here), *two = make_account(7, &there),
-                *three = make_account(7, &here);
+    struct nick *one = make_account(7, &someone), *two = make_account(7, &elsewhere),
+                *three = make_account(7, &someone);
     struct session *sessions[DIRECTORY_SESSIONS_MAX];
-    struct reactor *reactors[DIRECTORY_SESSIONS_MAX];
+    struct reactor *found[DIRECTORY_SESSIONS_MAX];
     struct nick_place place;
 
     (void)state;
     assert_int_equal(directory_add(&d, one), DIRECTORY_OK);
     assert_int_equal(directory_add(&d, two), DIRECTORY_OK);
     assert_int_equal(directory_add(&d, three), DIRECTORY_OK);
-    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 2);
-    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(there), sessions), 1);
-    assert_int_equal(directory_reactors(&d, "ann", 3, reactors), 2);
-    assert_ptr_equal(reactors[0], REACTOR(here));
-    assert_ptr_equal(reactors[1], REACTOR(there));
+    assert_int_equal(directory_sessions(&d, "ann", 3, HERE, sessions), 2);
+    assert_int_equal(directory_sessions(&d, "ann", 3, THERE, sessions), 1);
+    assert_int_equal(directory_reactors(&d, "ann", 3, found), 2);
+    assert_ptr_equal(found[0], HERE);
+    assert_ptr_equal(found[1], THERE);
     assert_true(directory_find(&d, "ann", 3, &place));
     assert_true(place.is_account);
     assert_int_equal(place.since_ms, 1000);
     directory_remove(&d, one); /* the others stay, whichever goes first */
-    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 1);
+    assert_int_equal(directory_sessions(&d, "ann", 3, HERE, sessions), 1);
     directory_remove(&d, three);
-    assert_int_equal(directory_sessions(&d, "ann", 3, REACTOR(here), sessions), 0);
+    assert_int_equal(directory_sessions(&d, "ann", 3, HERE, sessions), 0);
     assert_true(directory_find(&d, "ann", 3, &place));
     directory_remove(&d, two);
     assert_false(directory_find(&d, "ann", 3, &place));
@@ -126,7 +126,7 @@ static void test_an_account_on_several_connections(void **state)
 
 static void test_an_accounts_nick_is_no_guests(void **state)
 {
-    struct nick *account = make_account(7, &here), *other = make_account(8, &here),
+    struct nick *account = make_account(7, &someone), *other = make_account(8, &someone),
                 *guest = make("ann", "ann");
 
     (void)state;
@@ -152,7 +152,7 @@ static void test_an_account_has_so_many_connections(void **state)
 
     (void)state;
     for (size_t i = 0; i <= DIRECTORY_SESSIONS_MAX; i++) {
-        n[i] = make_account(7, &here);
+        n[i] = make_account(7, &someone);
         assert_int_equal(directory_add(&d, n[i]), i < DIRECTORY_SESSIONS_MAX ? DIRECTORY_OK : DIRECTORY_FULL);
     }
     for (size_t i = 0; i < DIRECTORY_SESSIONS_MAX; i++)
