@@ -1,8 +1,8 @@
 /* load.c: puts one and the same load on any chat or publish/subscribe server, and says what the server's
  * process paid.
  *
- *   load PROTOCOL PORT PID [--rooms R] [--members M] [--window W] [--size BYTES] [--bystanders N] [--tls]
- *        [--opening N] [--warm-ms MS] [--ms MS] [--settle-ms MS]
+ *   load PROTOCOL PORT PID [--rooms R] [--members M] [--window W] [--size BYTES] [--bystanders N] [--rooms-each N]
+ *        [--tls] [--opening N] [--warm-ms MS] [--ms MS] [--settle-ms MS]
  *
  * Opens everything, lets it settle, takes memory; then speaks for a while, and measures a part of that
  * while: what the server's threads ran, and what the listeners heard. At the end it waits until everyone
@@ -94,8 +94,9 @@ static void make_clients(struct load *l)
         size_t place = i % (l->members + 1);
 
         c->number = (unsigned)i;
+        c->rooms_each = i < in_rooms ? l->rooms_each : 1;
         if (i >= in_rooms) {
-            c->room = l->rooms + (unsigned)(i - in_rooms) / 10; /* silent rooms of ten */
+            c->room = l->rooms * l->rooms_each + (unsigned)(i - in_rooms) / 10; /* silent rooms of ten */
             c->kind = BYSTANDER;
             continue;
         }
@@ -209,10 +210,11 @@ struct times {
 
 static void usage(void)
 {
-    fprintf(stderr,
-            "usage: load chat|floor|redis|nats|irc|mqtt PORT PID [--rooms R] [--members M] [--window W]\n"
-            "            [--size BYTES] [--bystanders N] [--tls] [--opening N] [--warm-ms MS] [--ms MS]\n"
-            "            [--settle-ms MS]\n");
+    fprintf(
+        stderr,
+        "usage: load chat|floor|redis|nats|irc|mqtt PORT PID [--rooms R] [--members M] [--window W]\n"
+        "            [--size BYTES] [--bystanders N] [--rooms-each N] [--tls] [--opening N] [--warm-ms MS]\n"
+        "            [--ms MS] [--settle-ms MS]\n");
     exit(2);
 }
 
@@ -236,6 +238,7 @@ static void read_options(struct load *l, struct times *times, int argc, char **a
         {"window", required_argument, NULL, 'w'},
         {"size", required_argument, NULL, 's'},
         {"bystanders", required_argument, NULL, 'b'},
+        {"rooms-each", required_argument, NULL, 'h'},
         {"opening", required_argument, NULL, 'o'},
         {"warm-ms", required_argument, NULL, 'a'},
         {"ms", required_argument, NULL, 't'},
@@ -246,9 +249,10 @@ static void read_options(struct load *l, struct times *times, int argc, char **a
     const struct {
         int letter;
         unsigned *to;
-    } numbers[] = {{'r', &l->rooms},       {'m', &l->members},    {'w', &l->window},
-                   {'s', &size},           {'b', &l->bystanders}, {'o', &l->opening},
-                   {'a', &times->warm_ms}, {'t', &times->run_ms}, {'e', &times->settle_ms}};
+    } numbers[] = {
+        {'r', &l->rooms},      {'m', &l->members},      {'w', &l->window},     {'s', &size},
+        {'b', &l->bystanders}, {'o', &l->opening},      {'h', &l->rooms_each}, {'a', &times->warm_ms},
+        {'t', &times->run_ms}, {'e', &times->settle_ms}};
     int letter;
 
     while ((letter = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -262,7 +266,8 @@ static void read_options(struct load *l, struct times *times, int argc, char **a
     }
     l->size = size < STAMP + 1 ? STAMP + 1 : size > SPEECH_MAX / 4 ? SPEECH_MAX / 4 : size;
     l->tls = tls ? client_tls() : NULL;
-    if (argc - optind != 3 || l->rooms == 0 || l->members == 0)
+    if (argc - optind != 3 || l->rooms == 0 || l->members == 0 || l->rooms_each == 0 ||
+        l->rooms_each > ROOMS_EACH_MAX)
         usage();
 }
 
@@ -277,8 +282,12 @@ static void allow_descriptors(void)
 
 int main(int argc, char **argv)
 {
-    struct load l = {
-        .rooms = 1, .members = 1000, .window = 64, .opening = 200, .poller = epoll_create1(EPOLL_CLOEXEC)};
+    struct load l = {.rooms = 1,
+                     .rooms_each = 1,
+                     .members = 1000,
+                     .window = 64,
+                     .opening = 200,
+                     .poller = epoll_create1(EPOLL_CLOEXEC)};
     struct times times = {.warm_ms = 300, .run_ms = 3000, .settle_ms = 300};
     static struct timings timings;
     struct report report = {0};

@@ -11,10 +11,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MARK       '`'  /* opens a message's text, and is nowhere else in what a server sends */
-#define STAMP      17   /* bytes: the mark and 16 hex digits, the time of sending in ns */
-#define SPEECH_MAX 8192 /* bytes of one step or one message */
-#define KEPT       48   /* bytes that must be remembered to find a text that is cut by two reads */
+#define MARK           '`'  /* opens a message's text, and is nowhere else in what a server sends */
+#define STAMP          17   /* bytes: the mark and 16 hex digits, the time of sending in ns */
+#define SPEECH_MAX     8192 /* bytes of one step or one message */
+#define ROOMS_EACH_MAX 64   /* their joins are one step */
+#define KEPT           48   /* bytes that must be remembered to find a text that is cut by two reads */
 
 enum client_kind {
     LISTENER,
@@ -27,6 +28,8 @@ enum client_state { CONNECTING, SHAKING_HANDS, GREETING, IN };
 struct client {
     int fd;
     unsigned number, room;
+    unsigned rooms_each,
+        turn;       /* a chat's group of members is in so many rooms; in which of them it speaks next */
     SSL *ssl;       /* NULL: plain */
     uint64_t heard; /* messages, since it was in */
     uint8_t kind, state, step;
@@ -58,8 +61,10 @@ struct load {
     const struct speech *speech;
     uint16_t port;
     unsigned rooms, members, window, bystanders, opening; /* opening: how many at a time */
-    size_t size;                                          /* bytes of a message's text */
-    SSL_CTX *tls;                                         /* NULL: plain */
+    unsigned
+        rooms_each; /* chat only: rooms that each such group of members is in; they speak in them in turn */
+    size_t size;    /* bytes of a message's text */
+    SSL_CTX *tls;   /* NULL: plain */
 
     struct client *clients;
     size_t count, started, in;

@@ -278,6 +278,7 @@ static void say_message(struct load *l, unsigned room, char *text)
     snprintf(stamp, sizeof stamp, "%c%016llx", MARK, (unsigned long long)now_ns());
     memcpy(text, stamp, STAMP);
     give(speaker, words, l->speech->message(words, speaker, text, l->size));
+    speaker->turn++;
     l->sent[room]++;
     l->sent_in_all++;
 }

@@ -27,17 +27,23 @@ static size_t with_text(char *to, size_t at, const char *text, size_t len, const
 
 /* ---- chat: this project's own ---- */
 
+/* Only the last join is answered. */
 static size_t chat_enter(char *to, const struct client *c)
 {
-    return print(to,
-                 "{\"type\":\"hello\",\"version\":1,\"nick\":\"n%u\",\"agent\":\"load\"}\n"
-                 "{\"type\":\"join\",\"room\":\"r%07u\",\"id\":\"j\"}\n",
-                 c->number, c->room);
+    size_t n =
+        print(to, "{\"type\":\"hello\",\"version\":1,\"nick\":\"n%u\",\"agent\":\"load\"}\n", c->number);
+
+    for (unsigned i = 0; i < c->rooms_each; i++)
+        n += print(to + n, "{\"type\":\"join\",\"room\":\"r%07u\"%s}\n", c->room * c->rooms_each + i,
+                   i + 1 == c->rooms_each ? ",\"id\":\"j\"" : "");
+    return n;
 }
 
 static size_t chat_message(char *to, const struct client *c, const char *text, size_t len)
 {
-    return with_text(to, print(to, "{\"type\":\"send\",\"room\":\"r%07u\",\"text\":\"", c->room), text, len,
+    unsigned room = c->room * c->rooms_each + c->turn % c->rooms_each;
+
+    return with_text(to, print(to, "{\"type\":\"send\",\"room\":\"r%07u\",\"text\":\"", room), text, len,
                      "\"}\n");
 }
 

@@ -15,9 +15,11 @@ TLS = ["tls:1x1000:1", "tls:1x1000:64"]
 IDLING = ["idle", "tls:idle"]
 REACTORS = ["reactors:1x1000:1", "reactors:1x1000:64"]
 # What grows tenfold, and the two shapes: at window 1, where each delivery is a write of its own however many
-# there are. Bystanders (+N) keep the number of connections where that is not what grows.
+# there are. Bystanders (+N) keep the number of connections where that is not what grows; *N: everyone is in so many
+# rooms, and speaks in them in turn. The floor knows no such thing: it does the same work for either.
 SCALING = {
-    "rooms": ("50x10:1+4950", "500x10:1+0"),
+    "rooms": ("50x10:1+0*1", "50x10:1+0*10"),
+    "rooms with members of their own": ("50x10:1+4950", "500x10:1+0"),
     "members": ("1x100:1+900", "1x1000:1+0"),
     "connections": ("1x100:1+1399", "1x100:1+14899"),
 }
@@ -107,9 +109,12 @@ class Bench:
             rooms = IDLE // 1000
             command += ["--rooms", str(rooms), "--members", "999", "--ms", "0", "--settle-ms", "2000"]
         else:
-            rooms, members, window, bystanders = re.search(r"(\d+)x(\d+):(\d+)(?:\+(\d+))?$", shape).groups("0")
+            rooms, members, window, bystanders, each = re.search(
+                r"(\d+)x(\d+):(\d+)(?:\+(\d+))?(?:\*(\d+))?$", shape).groups("0")
             command += ["--rooms", rooms, "--members", members, "--window", window, "--bystanders", bystanders,
                         "--ms", str(int(self.seconds * 1000))]
+            if each != "0":
+                command += ["--rooms-each", each]
         if tls:
             command.append("--tls")
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,

@@ -77,7 +77,9 @@ def reactors(bench, shapes):
 
 
 def scale_in_words(shape):
-    rooms, members, bystanders = re.search(r"(\d+)x(\d+):\d+\+(\d+)", shape).groups()
+    rooms, members, bystanders, each = re.search(r"(\d+)x(\d+):\d+\+(\d+)(?:\*(\d+))?", shape).groups()
+    if each:
+        return f"{int(rooms) * int(each)} × {members}, each in {each}"
     return f"{rooms} × {members}, {int(bystanders):,} silent"
 
 
