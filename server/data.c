@@ -78,7 +78,7 @@ bool data_make_dir(const char *dir)
     return false;
 }
 
-static void tell_where(const struct config *c)
+void data_tell_where(const struct config *c)
 {
     char where[LOG_QUOTED_SIZE];
 
@@ -96,9 +96,7 @@ struct store *data_open_store(const struct config *c)
     char err[STORE_ERROR_SIZE];
     struct store *store = store_open(&options, err);
 
-    if (store != NULL)
-        tell_where(c);
-    else
+    if (store == NULL)
         fprintf(stderr, "chatd: %s\n", err);
     return store;
 }

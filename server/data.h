@@ -15,7 +15,9 @@ char *data_default_dir(void);
  * sentence on stderr, where it cannot be made or not be written to. */
 bool data_make_dir(const char *dir);
 
-/* Opens what the settings say; the log says where that is. NULL, and a sentence on stderr, where that can't be. */
+/* Opens what the settings say. NULL, and a sentence on stderr, where that can't be. */
 struct store *data_open_store(const struct config *c);
+
+void data_tell_where(const struct config *c); /* to the log */
 
 #endif

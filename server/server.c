@@ -492,7 +492,10 @@ static int open_all(int fds[LISTEN_MAX], int *n)
     server.tls = make_tls(server.config, tls_err);
     if (server.tls == NULL)
         return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
-    return make_reactors() == 0 ? 0 : SERVER_EXIT_FAILED;
+    if (make_reactors() != 0)
+        return SERVER_EXIT_FAILED;
+    data_tell_where(server.config);
+    return 0;
 }
 
 static int listen_and_run(void)
