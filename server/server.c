@@ -125,7 +125,7 @@ static void on_settings(struct reactor *r, struct post *p)
 {
     struct order *o = (struct order *)p;
 
-    r->limits = o->net;
+    reactor_set_limits(r, &o->net);
     chat_of(r)->limits = o->chat;
     SSL_CTX_free(r->tls);
     r->tls = o->tls;

@@ -91,6 +91,32 @@ static int32_t ms_until(const struct reactor *r, const struct conn *c)
     return (int32_t)(c->deadline_ms - (uint32_t)(r->now_us / 1000));
 }
 
+/* All that wait in a queue wait longer by so much, or shorter: so it stays in order. */
+static void shift_queue(struct reactor *r, enum timer_kind kind, uint32_t by_ms)
+{
+    struct conn *c, *first = TAILQ_FIRST(&r->timers[kind]);
+    int32_t left;
+
+    if (by_ms == 0 || first == NULL)
+        return;
+    TAILQ_FOREACH(c, &r->timers[kind], timer_link)
+    c->deadline_ms += by_ms;
+    left = ms_until(r, first);
+    arm_tick(r, left > 0 ? (uint32_t)left + 1 : 0);
+}
+
+void reactor_set_limits(struct reactor *r, const struct net_limits *limits)
+{
+    uint32_t before[TIMER_COUNT];
+
+    reactor_now(r);
+    for (enum timer_kind kind = 0; kind < TIMER_COUNT; kind++)
+        before[kind] = duration_ms(r, kind);
+    r->limits = *limits;
+    for (enum timer_kind kind = 0; kind < TIMER_COUNT; kind++)
+        shift_queue(r, kind, duration_ms(r, kind) - before[kind]);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct reactor *r = arg;

@@ -148,6 +148,9 @@ void reactor_add_dead(struct reactor *r, struct conn *c);
 /* A TLS handshake is done: a burst of them leaves holes in memory, which are given back when it is over. */
 void reactor_count_handshake(struct reactor *r);
 
+/* Other settings from now on: who waits for a time that is another now is not spared it. */
+void reactor_set_limits(struct reactor *r, const struct net_limits *limits);
+
 /* Timers. A connection that is in a queue leaves it. */
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind);
 void reactor_drop_timer(struct reactor *r, struct conn *c);
