@@ -102,6 +102,7 @@ struct reactor {
     uint64_t now_us, wall_ms; /* of this turn; see reactor_now */
     struct conn_list dirty, dead, resumed, spare;
     struct conn_queue timers[TIMER_COUNT];
+    uint64_t tick_due_ms; /* when the first of them is looked at next; 0: not */
     struct outq_pool pool;
     struct mailbox box;
     struct post *outgoing[REACTOR_MAX], *outgoing_oldest[REACTOR_MAX];
