@@ -3,6 +3,7 @@
 #include "server/config_option.h"
 
 #include "common/mem.h"
+#include "server/data.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -176,8 +177,23 @@ static char *host_name(void)
     return mem_strdup(name);
 }
 
+/* The directory where nothing says which. */
+static int resolve_data(struct config *c, char *err, size_t errlen)
+{
+    if (c->data == NULL || strcmp(c->data, CONFIG_DATA_AUTO) != 0)
+        return 0;
+    free(c->data);
+    c->data = data_default_dir();
+    if (c->data != NULL)
+        return 0;
+    return refuse(
+        err, errlen,
+        "neither STATE_DIRECTORY, XDG_STATE_HOME nor HOME says where to keep data: say it with --data DIR, or "
+        "--data memory to keep nothing");
+}
+
 /* Puts values where it says auto and that is not the business of whoever uses it. */
-static void resolve_auto(struct config *c)
+static int resolve_auto(struct config *c, char *err, size_t errlen)
 {
     if (c->threads == 0) {
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -188,6 +204,7 @@ static void resolve_auto(struct config *c)
         c->name = host_name();
     if (c->ping_seconds == 0)
         c->ping_seconds = c->idle_seconds < 6 ? 1 : c->idle_seconds / 3;
+    return resolve_data(c, err, errlen);
 }
 
 /* One option that must be at least so many times another, and plus more. */
@@ -260,10 +277,10 @@ int config_load(struct config *c, int argc, char **argv, char *err, size_t errle
             rc = config_file_read(c, file, err, errlen);
         if (rc == 0)
             rc = read_args(c, args);
-        if (rc == 0) {
-            resolve_auto(c);
+        if (rc == 0)
+            rc = resolve_auto(c, err, errlen);
+        if (rc == 0)
             rc = check_together(c, err, errlen);
-        }
     }
     if (ask < 0 || rc < 0)
         config_deinit(c);

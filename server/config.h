@@ -78,7 +78,7 @@ struct config {
     char *cert, *key;               /* PEM files; both or neither. NULL: one of our own making */
     uint32_t tls_tickets;           /* a TLS handshake; 0: none */
 
-    char *data;                           /* a directory; NULL: memory */
+    char *data;                           /* a directory, never "auto" any more; NULL: memory */
     uint32_t durability;                  /* enum config_durability */
     uint32_t keep_seconds, keep_messages; /* of a room, on disk; 0: all */
     uint64_t keep_bytes;

@@ -25,6 +25,8 @@ enum config_group {
     CONFIG_GROUPS
 };
 
+#define CONFIG_DATA_AUTO "auto" /* the value of data before config_load has looked for the place */
+
 #define CONFIG_F_RUNTIME 1u /* SIGHUP can change it */
 #define CONFIG_F_COMMAND 2u /* command line only */
 #define CONFIG_F_HIDDEN  4u /* not in --help or the man page */

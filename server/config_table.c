@@ -55,8 +55,9 @@ const struct config_option config_options[] = {
     COUNT("tls-tickets", tls_tickets, CONFIG_G_LISTEN, RUNTIME, "0", 0, 16,
           "session tickets to send after a TLS handshake"),
 
-    PATH("data", data, CONFIG_G_SERVER, 0, "DIR", "memory",
-         "the directory for what the server keeps; memory keeps nothing over a restart"),
+    {"data", CONFIG_T_PATH, CONFIG_G_SERVER, 0, AT(data), "DIR", CONFIG_DATA_AUTO, "memory", NULL, 1, 4095,
+     "the directory for what the server keeps, made if it is missing; memory keeps nothing over a restart; auto is "
+     "/var/lib/chatd for root and ~/.local/state/chatd for others, or where STATE_DIRECTORY or XDG_STATE_HOME say"},
     WORD("durability", durability, CONFIG_G_SERVER, 0, "WHAT", "power", durability_words,
          "what an acknowledged message outlives: a loss of power, or only the end of the process"),
     {"keep-seconds", CONFIG_T_SECONDS, CONFIG_G_SERVER, 0, AT(keep_seconds), "SECONDS", "0", NULL, NULL, 0,

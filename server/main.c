@@ -13,7 +13,7 @@ static int look_after(struct config *c, bool (*what)(const struct config *c))
     int status = SERVER_EXIT_USAGE;
 
     if (c->data == NULL)
-        fprintf(stderr, "chatd: --data says where to look: memory keeps nothing\n");
+        fprintf(stderr, "chatd: --data memory keeps nothing to look at: say --data DIR\n");
     else
         status = what(c) ? SERVER_EXIT_OK : SERVER_EXIT_STORAGE;
     config_deinit(c);

@@ -11,6 +11,7 @@
 #include "common/tls.h"
 #include "server/chat/chat.h"
 #include "server/chat/store.h"
+#include "server/data.h"
 #include "server/listen.h"
 #include "server/net/listener.h"
 #include "server/peers.h"
@@ -22,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINGER_BYTES      (4U << 20) /* read and thrown away after our FIN, before a RST */
@@ -125,7 +125,7 @@ static void on_settings(struct reactor *r, struct post *p)
 {
     struct order *o = (struct order *)p;
 
-    r->limits = o->net;
+    reactor_set_limits(r, &o->net);
     chat_of(r)->limits = o->chat;
     SSL_CTX_free(r->tls);
     r->tls = o->tls;
@@ -444,29 +444,6 @@ static int fail(int status, const char *what, const char *why)
     return status;
 }
 
-static int open_data(const char *dir)
-{
-    if (dir == NULL || mkdir(dir, 0700) == 0 || errno == EEXIST)
-        return dir == NULL || access(dir, W_OK | X_OK) == 0 ? 0 : -errno;
-    return -errno;
-}
-
-static int open_store(const struct config *c)
-{
-    struct store_options options = {
-        .dir = c->data,
-        .durability = c->durability == CONFIG_DURABILITY_POWER ? STORE_POWER : STORE_PROCESS,
-        .retention = {.seconds = c->keep_seconds, .messages = c->keep_messages, .bytes = c->keep_bytes},
-    };
-    char err[STORE_ERROR_SIZE];
-
-    server.shared.store = store_open(&options, err);
-    if (server.shared.store != NULL)
-        return 0;
-    fprintf(stderr, "chatd: %s\n", err);
-    return SERVER_EXIT_STORAGE;
-}
-
 static int open_trace(const struct config *c)
 {
     struct trace_options o = {
@@ -480,7 +457,7 @@ static int open_trace(const struct config *c)
     return o.dir != NULL ? trace_open(&o) : 0;
 }
 
-static int prepare(char tls_err[TLS_ERROR_SIZE])
+static int prepare(void)
 {
     struct config *c = server.config;
     int ret = log_open(c->log);
@@ -489,18 +466,36 @@ static int prepare(char tls_err[TLS_ERROR_SIZE])
         return fail(SERVER_EXIT_FAILED, c->log, strerror(-ret));
     log_set_level((enum log_level)c->log_level);
     lifecycle_set_side("server");
-    ret = open_data(c->data);
-    if (ret < 0)
-        return fail(SERVER_EXIT_STORAGE, c->data, strerror(-ret));
+    if (!data_make_dir(c->data))
+        return SERVER_EXIT_STORAGE;
     ret = open_trace(c);
     if (ret < 0)
         return fail(SERVER_EXIT_FAILED, c->trace, strerror(-ret));
-    server.tls = make_tls(c, tls_err);
-    if (server.tls == NULL)
-        return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
     peers_configure(c);
     raise_files();
-    return open_store(c);
+    return 0;
+}
+
+/* In this order: a port in use is told before data in use, and what is in the data directory belongs to who has its lock. */
+static int open_all(int fds[LISTEN_MAX], int *n)
+{
+    char err[CONFIG_ERROR_MAX], tls_err[TLS_ERROR_SIZE];
+
+    *n = listen_open(server.config, fds, err, sizeof err);
+    if (*n < 0) {
+        fprintf(stderr, "%s\n", err);
+        return SERVER_EXIT_LISTEN;
+    }
+    server.shared.store = data_open_store(server.config);
+    if (server.shared.store == NULL)
+        return SERVER_EXIT_STORAGE;
+    server.tls = make_tls(server.config, tls_err);
+    if (server.tls == NULL)
+        return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
+    if (make_reactors() != 0)
+        return SERVER_EXIT_FAILED;
+    data_tell_where(server.config);
+    return 0;
 }
 
 static int listen_and_run(void)
@@ -508,13 +503,9 @@ static int listen_and_run(void)
     int fds[LISTEN_MAX], n, ret;
     char err[CONFIG_ERROR_MAX];
 
-    n = listen_open(server.config, fds, err, sizeof err);
-    if (n < 0) {
-        fprintf(stderr, "%s\n", err);
-        return SERVER_EXIT_LISTEN;
-    }
-    if (make_reactors() != 0)
-        return SERVER_EXIT_FAILED;
+    ret = open_all(fds, &n);
+    if (ret != 0)
+        return ret;
     server.listener = listener_new(
         server.net.reactors[0], fds, (unsigned)n,
         "{\"type\":\"bye\",\"code\":\"limit\",\"text\":\"there are as many connections as there may be\","
@@ -539,13 +530,12 @@ static int listen_and_run(void)
 
 int server_run(struct config *config, int argc, char **argv)
 {
-    char tls_err[TLS_ERROR_SIZE];
     int status;
 
     server.config = config;
     server.argc = argc;
     server.argv = argv;
-    status = prepare(tls_err);
+    status = prepare();
     if (status == 0)
         status = listen_and_run();
     end();

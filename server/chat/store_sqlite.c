@@ -238,20 +238,48 @@ static void disk_close(struct store *s)
 static const struct store_ops disk_ops = {
     .write = disk_write, .ask = disk_ask, .settle = disk_settle, .close = disk_close};
 
+/* Who has the lock, for the one who does not get it: a help, no more. */
+static void put_pid(int fd)
+{
+    char text[24];
+    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
+        (void)ftruncate(fd, 0); /* a full disk: then nobody is named */
+}
+
+static void explain_lock(int fd, const char *dir, char err[STORE_ERROR_SIZE])
+{
+    char text[24] = "", who[48] = "";
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    long pid = n > 0 ? strtol(text, NULL, 10) : 0;
+
+    if (pid > 0)
+        snprintf(who, sizeof who, " (process %ld)", pid);
+    snprintf(
+        err, STORE_ERROR_SIZE,
+        "%s: another chatd%s is running on that data: end it, or give this one a directory of its own with --data DIR, or "
+        "none with --data memory",
+        dir, who);
+}
+
 /* One server a data directory; the lock goes with the process, however it ends. */
 static bool lock_dir(struct disk *d, const char *dir, char err[STORE_ERROR_SIZE])
 {
     struct buf path = {0};
 
+    err[0] = '\0';
     buf_putf(&path, "%s/lock", dir);
     buf_put(&path, "", 1);
     d->lock_fd = open(path.data, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (d->lock_fd < 0)
-        snprintf(err, STORE_ERROR_SIZE, "%s: %s", path.data, strerror(errno));
+        snprintf(err, STORE_ERROR_SIZE,
+                 "%s: %s: let chatd write there, or choose another directory with --data DIR", path.data,
+                 strerror(errno));
     else if (flock(d->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        snprintf(err, STORE_ERROR_SIZE, "%s: another chatd is running on that data", dir);
+        explain_lock(d->lock_fd, dir, err);
     else
-        err[0] = '\0';
+        put_pid(d->lock_fd);
     buf_deinit(&path);
     return err[0] == '\0';
 }

@@ -57,19 +57,16 @@ void reactor_drop_timer(struct reactor *r, struct conn *c)
     c->timer = TIMER_COUNT;
 }
 
+/* When the timer is due is kept here: libevent tells it as a time of day, which may be set while the timer runs. */
 static void arm_tick(struct reactor *r, uint32_t within_ms)
 {
-    struct timeval at = {.tv_sec = within_ms / 1000, .tv_usec = (suseconds_t)(within_ms % 1000) * 1000}, due;
+    struct timeval within = {.tv_sec = within_ms / 1000, .tv_usec = (suseconds_t)(within_ms % 1000) * 1000};
+    uint64_t due_ms = reactor_now(r) / 1000 + within_ms;
 
-    if (evtimer_pending(r->tick, &due)) {
-        struct timeval now, left;
-
-        event_base_gettimeofday_cached(r->base, &now);
-        evutil_timersub(&due, &now, &left);
-        if (left.tv_sec * 1000 + left.tv_usec / 1000 <= (long)within_ms)
-            return;
-    }
-    evtimer_add(r->tick, &at);
+    if (r->tick_due_ms != 0 && r->tick_due_ms <= due_ms)
+        return;
+    r->tick_due_ms = due_ms;
+    evtimer_add(r->tick, &within);
 }
 
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind)
@@ -91,6 +88,32 @@ static int32_t ms_until(const struct reactor *r, const struct conn *c)
     return (int32_t)(c->deadline_ms - (uint32_t)(r->now_us / 1000));
 }
 
+/* All that wait in a queue wait longer by so much, or shorter: so it stays in order. */
+static void shift_queue(struct reactor *r, enum timer_kind kind, uint32_t by_ms)
+{
+    struct conn *c, *first = TAILQ_FIRST(&r->timers[kind]);
+    int32_t left;
+
+    if (by_ms == 0 || first == NULL)
+        return;
+    TAILQ_FOREACH(c, &r->timers[kind], timer_link)
+    c->deadline_ms += by_ms;
+    left = ms_until(r, first);
+    arm_tick(r, left > 0 ? (uint32_t)left + 1 : 0);
+}
+
+void reactor_set_limits(struct reactor *r, const struct net_limits *limits)
+{
+    uint32_t before[TIMER_COUNT];
+
+    reactor_now(r);
+    for (enum timer_kind kind = 0; kind < TIMER_COUNT; kind++)
+        before[kind] = duration_ms(r, kind);
+    r->limits = *limits;
+    for (enum timer_kind kind = 0; kind < TIMER_COUNT; kind++)
+        shift_queue(r, kind, duration_ms(r, kind) - before[kind]);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct reactor *r = arg;
@@ -98,6 +121,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd, (void)what;
     reactor_now(r);
+    r->tick_due_ms = 0;
     for (int kind = 0; kind < TIMER_COUNT; kind++) {
         struct conn *c;
 

@@ -102,6 +102,7 @@ struct reactor {
     uint64_t now_us, wall_ms; /* of this turn; see reactor_now */
     struct conn_list dirty, dead, resumed, spare;
     struct conn_queue timers[TIMER_COUNT];
+    uint64_t tick_due_ms; /* when the first of them is looked at next; 0: not */
     struct outq_pool pool;
     struct mailbox box;
     struct post *outgoing[REACTOR_MAX], *outgoing_oldest[REACTOR_MAX];
@@ -147,6 +148,9 @@ void reactor_add_dead(struct reactor *r, struct conn *c);
 
 /* A TLS handshake is done: a burst of them leaves holes in memory, which are given back when it is over. */
 void reactor_count_handshake(struct reactor *r);
+
+/* Other settings from now on: who waits for a time that is another now is not spared it. */
+void reactor_set_limits(struct reactor *r, const struct net_limits *limits);
 
 /* Timers. A connection that is in a queue leaves it. */
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind);

@@ -119,7 +119,7 @@ def test_bad_certificates(t):
 def test_unwritable_places(t):
     wall = config(t, "a file, no directory\n")
     base = ["--listen", "127.0.0.1:0"]
-    refused(t, STORAGE, *base, "--data", f"{wall}/data", says=[f"{wall}/data"])
+    refused(t, STORAGE, *base, "--data", f"{wall}/data", says=[f"{wall}/data", "--data DIR"])
     for option in ("--log", "--port-file"):
         code, out, err = run_chatd(t, *base, "--data", "memory", option, f"{wall}/x")
         check(code in (1, USAGE), f"exit code {code}")
@@ -138,6 +138,42 @@ def test_certificate_is_kept_in_the_data_directory(t):
             equal(os.stat(os.path.join(data, name)).st_mode & 0o77, 0, "others may read the key")
     two = t.server(data=data)
     check(two.connect("ann", tls=True).tls.getpeercert(True) == first, "another certificate after a restart")
+
+
+def test_data_directory_of_its_own(t):
+    """Without --data: in the user's state directory, made for that user alone, and the log says where."""
+    where = t.path("state/chatd")
+    s = t.server(data=None)
+    equal([line["where"] for line in s.log.find(event="data")], [where])
+    equal([os.stat(d).st_mode & 0o777 for d in (t.path("state"), where)], [0o700, 0o700])
+    ann = s.join("general", "ann")
+    ann.say("general", "kept")
+    ann.close()
+    err = refused(t, STORAGE, "--listen", "127.0.0.1:0", says=[where, "another chatd", "--data DIR", "--data memory"])
+    check(f"(process {s.pid})" in err, err)
+    refused(t, LISTEN, "--listen", f"127.0.0.1:{s.port}", says=["--listen"])  # the port comes first
+    s.stop()
+    s = t.server(data=None)
+    bob = s.connect("bob")
+    equal(bob.ask("join", room="general").seq, 1)
+    bob.close()
+    s.stop()
+    code, out, err = run_chatd(t, "--check-data")
+    equal((code, err), (0, ""))
+    check(where in out, out)
+
+
+def test_no_place_for_data(t):
+    env = {k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_STATE_HOME")}
+    words = [str(t.build / "chatd"), "--check-config"]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        equal(done.returncode, USAGE)
+        check("--data DIR" in done.stderr and "--data memory" in done.stderr, done.stderr)
+    else:
+        check("data = /var/lib/chatd  # default" in done.stdout, done.stdout)
+    done = subprocess.run(words, env={**env, "STATE_DIRECTORY": "/srv/state"}, capture_output=True, text=True, check=False)
+    check("data = /srv/state  # default" in done.stdout, done.stdout)
 
 
 def test_several_addresses(t):

@@ -1,4 +1,5 @@
 """times.py: pings, idleness, logging in, stalling: each by a small setting."""
+import signal
 import time
 
 from lib import SCALE, both, check, equal, seconds
@@ -94,3 +95,32 @@ def test_stall(t):
     check(close["reason"] in ("slow", "stalled"), close["reason"])
     equal(bob.expect("presence", nick="stuck").event, "detach")
     bob.say("general", "on we go")
+
+
+def test_a_reload_with_other_times(t):
+    """Who came before a reload waits as long as who came after it: a queue of connections has one duration, and stayed
+    out of order when that became shorter, so that whoever came later waited for those with the old one."""
+    path = t.path("chatd.conf")
+
+    def write(idle):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f"ping-seconds = {idle // 2}\nidle-seconds = {idle}\n")
+    write(120)
+    s = t.server(config=path, threads=1)
+    old = s.connect("old")
+    write(2)
+    s.signal(signal.SIGHUP)
+    s.log.wait(event="reload")
+    new = s.connect("new")
+    for c in (old, new):
+        c.expect("ping", timeout=4.0)
+    for c in (old, new):
+        c.ends_with("idle", timeout=4.0)
+        c.close()
+    late = s.connect("late")
+    write(120)
+    s.signal(signal.SIGHUP)
+    s.log.wait(event="reload", count=2)
+    time.sleep(2.5)
+    late.sync()
+    equal([line.type for line in late.inbox], [])

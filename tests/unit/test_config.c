@@ -115,7 +115,7 @@ static void test_defaults(void **state)
     assert_int_equal(LOAD(&c, NULL), CONFIG_SERVE);
     assert_int_equal(c.listen.n, 1);
     assert_string_equal(c.listen.v[0].text, "127.0.0.1:7000");
-    assert_null(c.data);
+    assert_string_equal(c.data, "/state/chatd");
     assert_null(c.log);
     assert_null(c.cert);
     assert_null(c.port_file);
@@ -514,7 +514,7 @@ static void test_reload(void **state)
     assert_string_equal(restart, "listen, data, threads");
     assert_int_equal(fresh.threads, 2);
     assert_int_equal(fresh.listen.n, 1);
-    assert_null(fresh.data);
+    assert_string_equal(fresh.data, "/state/chatd");
     assert_int_equal(fresh.drain_seconds, 7);
     config_deinit(&fresh);
     write_file("threads = many");
@@ -674,6 +674,33 @@ static void test_listen_fds(void **state)
 
 #define TEST(name) cmocka_unit_test(test_##name)
 
+/* Where data is kept when nothing says so. */
+static void test_data_place(void **state)
+{
+    struct config c;
+
+    (void)state;
+    setenv("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", 1);
+    assert_int_equal(LOAD(&c, NULL), CONFIG_SERVE);
+    assert_string_equal(c.data, "/var/lib/one");
+    config_deinit(&c);
+    unsetenv("STATE_DIRECTORY");
+    assert_int_equal(LOAD(&c, "--data", "memory"), CONFIG_SERVE);
+    assert_null(c.data);
+    config_deinit(&c);
+    setenv("XDG_STATE_HOME", "relative", 1); /* says nothing, as XDG wants it */
+    setenv("HOME", "/home/ann", 1);
+    assert_int_equal(LOAD(&c, "--data", "auto"), CONFIG_SERVE);
+    assert_string_equal(c.data, geteuid() == 0 && access("/var/lib", W_OK) == 0
+                                    ? "/var/lib/chatd"
+                                    : "/home/ann/.local/state/chatd");
+    config_deinit(&c);
+    unsetenv("HOME");
+    if (geteuid() != 0)
+        assert_int_equal(LOAD(&c, NULL), -EINVAL);
+    setenv("XDG_STATE_HOME", "/state", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,8 +714,10 @@ int main(void)
         TEST(trusted),        TEST(check_reads_back),
         TEST(reload),         TEST(help),
         TEST(man_is_fresh),   TEST(example_is_good),
-        TEST(listen_fds),
+        TEST(listen_fds),     TEST(data_place),
     };
 
+    unsetenv("STATE_DIRECTORY");
+    setenv("XDG_STATE_HOME", "/state", 1);
     return cmocka_run_group_tests_name("config", tests, make_file, remove_file);
 }
