@@ -10,7 +10,6 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,6 +240,15 @@ SSL_CTX *tls_new_client(const char *ca, char err[TLS_ERROR_SIZE])
         return NULL;
     }
     return ctx;
+}
+
+bool tls_binding(SSL *ssl, unsigned char out[TLS_BINDING_SIZE])
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+
+    return SSL_is_init_finished(ssl) &&
+           SSL_export_keying_material(ssl, out, TLS_BINDING_SIZE, label, sizeof label - 1,
+                                      (const unsigned char *)"", 0, 1) == 1;
 }
 
 void tls_fingerprint(X509 *cert, char out[TLS_FINGERPRINT_SIZE])

@@ -4,6 +4,7 @@
 #define COMMON_TLS_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define TLS_ERROR_SIZE       512
@@ -22,6 +23,11 @@ void tls_slim_end_thread(void); /* frees what the calling thread keeps for it */
 /* A client's context. ca is a PEM file of trusted issuers, or NULL for the system's; it verifies nothing by itself:
  * the client asks for the verdict with SSL_get_verify_result and decides (trust on first use). */
 SSL_CTX *tls_new_client(const char *ca, char err[TLS_ERROR_SIZE]);
+
+/* RFC 9266's tls-exporter: a secret of this one connection, the same on both sides of it and on no other. false before the
+ * handshake is done. */
+#define TLS_BINDING_SIZE 32
+bool tls_binding(SSL *ssl, unsigned char out[TLS_BINDING_SIZE]);
 
 /* SHA-256 of the certificate's DER. */
 void tls_fingerprint(X509 *cert, char out[TLS_FINGERPRINT_SIZE]);

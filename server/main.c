@@ -1,4 +1,5 @@
 /* main.c: chatd's command line. */
+#include "server/chat/scram_server.h"
 #include "server/chat/store_sqlite.h"
 #include "server/config.h"
 #include "server/server.h"
@@ -47,8 +48,8 @@ int main(int argc, char **argv)
         config_print_help(stdout);
         return SERVER_EXIT_OK;
     case CONFIG_VERSION:
-        printf("chatd %s (libevent %s, %s)\n", CHATD_VERSION, event_get_version(),
-               OpenSSL_version(OPENSSL_VERSION));
+        printf("chatd %s (libevent %s, %s, %s)\n", CHATD_VERSION, event_get_version(),
+               OpenSSL_version(OPENSSL_VERSION), scram_server_version());
         return SERVER_EXIT_OK;
     case CONFIG_MAN:
         config_print_man(stdout);

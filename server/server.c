@@ -242,6 +242,7 @@ static int make_reactors(void)
     server.shared.net = &server.net;
     server.shared.server = "chatd " CHATD_VERSION;
     directory_init(&server.shared.directory);
+    accounts_init(&server.shared.accounts);
     for (unsigned i = 0; i < server.config->threads; i++) {
         struct reactor *r = reactor_new(&server.net, i, &net, server.tls, err, sizeof err);
 
@@ -252,6 +253,7 @@ static int make_reactors(void)
         server.net.reactors[server.net.count++] = r;
         server.chats[i] = chat_new(&server.shared, r, &chat);
     }
+    accounts_start(&server.shared.accounts, server.shared.store, server.net.reactors[0]);
     return 0;
 }
 
@@ -415,7 +417,8 @@ static void end(void)
     bool any = true;
 
     while (any) { /* until nothing comes back from the store either */
-        any = server.shared.store != NULL && store_settle(server.shared.store);
+        any = accounts_settle(&server.shared.accounts);
+        any |= server.shared.store != NULL && store_settle(server.shared.store);
         for (unsigned i = 0; i < server.net.count; i++)
             any |= reactor_settle(server.net.reactors[i]);
     }
@@ -435,6 +438,7 @@ static void end(void)
         event_base_free(server.base);
     SSL_CTX_free(server.tls);
     directory_deinit(&server.shared.directory);
+    accounts_deinit(&server.shared.accounts);
     peers_deinit();
 }
 

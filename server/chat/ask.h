@@ -29,6 +29,7 @@ struct ask {
     struct member *member;
     post_fn *home, *done;        /* what the home does; what is done back at from */
     uint64_t identity, since_ms; /* the asker's: struct nick */
+    uint64_t was;                /* of one who has just become an account: the identity it had as a guest */
     uint64_t seq, after, heard, until;
     uint32_t limit;
     enum ask_read read;

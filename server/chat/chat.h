@@ -6,6 +6,7 @@
 #define CHAT_CHAT_H
 
 #include "common/table.h"
+#include "server/chat/accounts.h"
 #include "server/chat/directory.h"
 #include "server/net/reactor.h"
 
@@ -33,6 +34,7 @@ struct chat_shared {
     const char *server; /* "chatd 0.1.0" */
     struct store *store;
     struct directory directory;
+    struct accounts accounts;
     atomic_uint rooms;
     atomic_uint_fast64_t history_bytes; /* kept of all rooms */
 };

@@ -20,6 +20,7 @@ static const struct command {
     {MESSAGE_LEAVE, NEEDS_HELLO, command_leave}, {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
     {MESSAGE_WHO, NEEDS_HELLO, command_who},     {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
     {MESSAGE_TOPIC, NEEDS_HELLO, command_topic}, {MESSAGE_BYE, 0, command_bye},
+    {MESSAGE_AUTH, 0, command_auth},             {MESSAGE_REGISTER, NEEDS_HELLO, command_register},
 };
 
 /* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */

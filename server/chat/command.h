@@ -13,6 +13,8 @@ struct session;
 typedef void command_fn(struct session *s, const struct message *m, const struct value *id);
 
 command_fn command_hello, command_ping, command_bye;   /* command_session.c */
+command_fn command_auth;                               /* command_auth.c */
+command_fn command_register;                           /* command_register.c */
 command_fn command_join, command_leave, command_topic; /* command_room.c */
 command_fn command_send, command_history;              /* command_message.c */
 command_fn command_who, command_rooms;                 /* command_list.c */

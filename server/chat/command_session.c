@@ -5,8 +5,10 @@
 #include "common/mem.h"
 #include "common/utf8.h"
 #include "server/chat/fanout.h"
+#include "server/chat/login.h"
 #include "server/chat/session.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,15 +16,20 @@
 #define MAX_RESUME 128
 #define MAX_BYE    512
 
-/* A hello that waits until an older connection of the same one has let go of the nick. */
-struct takeover {
+/* A hello that waits: for the store to say whether the nick is an account's, then perhaps until an older connection has let
+ * go of it. */
+struct greeting {
+    struct store_fact fact; /* first */
     struct post post;
     struct reactor *from;
     struct session *session;
     struct nick *nick;
-    char id[PROTOCOL_MAX_ID + 1], agent[MAX_AGENT + 1];
+    char id[PROTOCOL_MAX_ID], agent[MAX_AGENT + 1];
     uint8_t id_len;
+    bool may_resume; /* the identity in nick is one that an earlier connection had */
 };
+
+#define greeting_of(p) ((struct greeting *)(void *)((char *)(p)-offsetof(struct greeting, post)))
 
 static void put_limits(struct buf *b, const struct session *s)
 {
@@ -50,7 +57,6 @@ static void welcome(struct session *s, const char *re, size_t re_len, const char
     conn_greet(&s->conn);
     if (re_len == 0)
         return;
-    directory_token(&chat->shared->directory, s->nick, s->conn.life.id, token);
     reactor_now(s->conn.reactor);
     buf_clear(b);
     codec_begin(b, MESSAGE_WELCOME);
@@ -58,85 +64,179 @@ static void welcome(struct session *s, const char *re, size_t re_len, const char
     codec_add_text(b, FIELD_SERVER, chat->shared->server);
     codec_add_uint(b, FIELD_VERSION, PROTOCOL_VERSION);
     codec_add(b, FIELD_NICK, nick_text(s->nick), s->nick->len);
+    if (s->nick->is_account)
+        codec_add_bool(b, FIELD_ACCOUNT, true);
     codec_add_text(b, FIELD_SESSION, session);
-    codec_add_text(b, FIELD_RESUME, token);
+    if (!s->nick->is_account) { /* an account logs in again, and is on from as many connections as it likes */
+        directory_token(&chat->shared->directory, s->nick, s->conn.life.id, token);
+        codec_add_text(b, FIELD_RESUME, token);
+    }
     codec_add_uint(b, FIELD_TIME, s->conn.reactor->wall_ms);
     put_limits(b, s);
     codec_end(b);
     session_send(s, b);
 }
 
-static void say_in_use(struct session *s, const struct value *id, const struct nick *n)
+/* ---- taking a nick ---- */
+
+static const struct value *id_of(const struct greeting *g, struct value *id)
 {
-    session_error(s, id, "nick_in_use", "%.*s is somebody's nick at the moment", n->len, nick_text(n));
+    *id = (struct value){.text = g->id, .len = g->id_len};
+    return g->id_len > 0 ? id : NULL;
 }
 
-static void take_nick(struct session *s, struct nick *n, const char *re, size_t re_len, const char *agent)
+static void greeting_end(struct greeting *g)
 {
-    struct value id = {.text = re, .len = (uint32_t)re_len};
+    struct session *s = g->session;
+
+    buf_deinit(&g->fact.key);
+    buf_deinit(&g->fact.value);
+    free(g->nick);
+    free(g);
+    session_go_on(s);
+    session_unhold(s);
+}
+
+static void refuse(struct greeting *g, const char *code, const char *text)
+{
+    struct value id;
+
+    g->session->stays = false;
+    session_error(g->session, id_of(g, &id), code, "%.*s %s", g->nick->len, nick_text(g->nick), text);
+}
+
+static void take_over(struct greeting *g, struct reactor *owner);
+
+/* What holds an account's nick and is no account was let in before the account was kept: it makes way. */
+static void take_nick(struct greeting *g)
+{
+    struct directory *d = &session_chat(g->session)->shared->directory;
+    struct session *s = g->session;
+    struct nick_place place;
 
     reactor_now(s->conn.reactor);
-    n->session = s;
-    if (n->since_ms == 0)
-        n->since_ms = s->conn.reactor->wall_ms & NICK_SINCE_MAX;
-    if (directory_add(&session_chat(s)->shared->directory, n) != DIRECTORY_OK) {
-        say_in_use(s, re_len > 0 ? &id : NULL, n);
-        s->stays = false;
-        free(n);
-        return;
+    g->nick->session = s;
+    if (g->nick->since_ms == 0)
+        g->nick->since_ms = s->conn.reactor->wall_ms & NICK_SINCE_MAX;
+    switch (directory_add(d, g->nick)) {
+    case DIRECTORY_OK:
+        login_free(s->login);
+        s->login = NULL;
+        s->nick = g->nick;
+        g->nick = NULL;
+        welcome(s, g->id, g->id_len, g->agent);
+        break;
+    case DIRECTORY_FULL:
+        refuse(g, "too_many_connections", "is on as many connections as one account may be: end one first");
+        break;
+    case DIRECTORY_TAKEN:
+        if (g->nick->is_account && directory_find(d, g->nick->text, g->nick->folded_len, &place) &&
+            !place.is_account) {
+            take_over(g, place.reactor);
+            return;
+        }
+        refuse(g, "nick_in_use", "is somebody's nick at the moment");
+        break;
     }
-    s->nick = n;
-    welcome(s, re, re_len, agent);
+    greeting_end(g);
 }
 
-/* ---- taking a nick over from an older connection ---- */
+/* ---- taking it over from an older connection ---- */
 
 static void on_freed(struct reactor *r, struct post *p)
 {
-    struct takeover *t = (struct takeover *)p;
-    struct session *s = t->session;
+    struct greeting *g = greeting_of(p);
 
     (void)r;
-    if (conn_can_speak(&s->conn))
-        take_nick(s, t->nick, t->id, t->id_len, t->agent);
+    if (conn_can_speak(&g->session->conn))
+        take_nick(g);
     else
-        free(t->nick);
-    session_go_on(s);
-    session_unhold(s);
-    free(t);
+        greeting_end(g);
 }
 
 static void on_takeover(struct reactor *r, struct post *p)
 {
-    struct takeover *t = (struct takeover *)p;
+    struct greeting *g = greeting_of(p);
+    struct nick *n = g->nick;
     struct session *old[DIRECTORY_SESSIONS_MAX];
-    size_t count =
-        directory_sessions(&chat_of(r)->shared->directory, t->nick->text, t->nick->folded_len, r, old);
+    size_t count = directory_sessions(&chat_of(r)->shared->directory, n->text, n->folded_len, r, old);
 
-    if (count == 1 && !old[0]->nick->is_account && old[0]->nick->identity == t->nick->identity) {
-        t->nick->since_ms = old[0]->nick->since_ms;
+    if (count == 1 && !old[0]->nick->is_account && (n->is_account || old[0]->nick->identity == n->identity)) {
+        if (!n->is_account)
+            n->since_ms = old[0]->nick->since_ms;
         session_let_go(old[0], "detach");
-        session_bye(old[0], "replaced", "another connection has taken over your nick", NULL, 0);
+        session_bye(old[0], "replaced",
+                    n->is_account ? "your nick is an account's, whose owner has come"
+                                  : "another connection has taken over your nick",
+                    NULL, 0);
     }
-    reactor_post(r, t->from, &t->post, on_freed);
+    reactor_post(r, g->from, &g->post, on_freed);
 }
 
-static void take_over(struct session *s, struct nick *n, struct reactor *owner, const struct value *id,
-                      const char *agent)
+static void take_over(struct greeting *g, struct reactor *owner)
 {
-    struct takeover *t = mem_zalloc(sizeof *t);
+    reactor_post(g->from, owner, &g->post, on_takeover);
+}
 
-    t->from = s->conn.reactor;
-    t->session = s;
-    t->nick = n;
-    if (id != NULL) {
-        memcpy(t->id, id->text, id->len);
-        t->id_len = (uint8_t)id->len;
+/* ---- whose nick it is ---- */
+
+static void take_as_guest(struct greeting *g)
+{
+    struct directory *d = &session_chat(g->session)->shared->directory;
+    struct nick_place place;
+
+    if (g->may_resume && directory_find(d, g->nick->text, g->nick->folded_len, &place) && !place.is_account &&
+        place.identity == g->nick->identity)
+        take_over(g, place.reactor);
+    else
+        take_nick(g);
+}
+
+static void on_account_read(struct reactor *r, struct post *p)
+{
+    struct greeting *g = (struct greeting *)(void *)p;
+    struct session *s = g->session;
+    struct value id;
+
+    (void)r;
+    if (!conn_can_speak(&s->conn)) {
+        greeting_end(g);
+    } else if (g->fact.job.failed != NULL) {
+        refuse(g, "storage", "could not be looked up on the server's disk: try again later");
+        greeting_end(g);
+    } else if (g->fact.found) {
+        s->stays = false;
+        login_require(s, id_of(g, &id), nick_text(g->nick), g->nick->len);
+        greeting_end(g);
+    } else {
+        take_as_guest(g);
     }
-    strcpy(t->agent, agent);
+}
+
+static void look_up(struct greeting *g)
+{
+    g->fact.job.home = g->from;
+    g->fact.job.done = on_account_read;
+    accounts_find(session_chat(g->session)->shared->store, &g->fact, g->nick->text, g->nick->folded_len);
+}
+
+static struct greeting *greeting_new(struct session *s, struct nick *n, const struct value *id,
+                                     const struct value *agent)
+{
+    struct greeting *g = mem_zalloc(sizeof *g);
+
+    g->from = s->conn.reactor;
+    g->session = s;
+    g->nick = n;
+    if (id != NULL) {
+        memcpy(g->id, id->text, id->len);
+        g->id_len = (uint8_t)id->len;
+    }
+    if (agent != NULL)
+        memcpy(g->agent, agent->text, agent->len);
     session_hold(s);
     session_wait(s); /* what comes behind the hello needs its nick */
-    reactor_post(s->conn.reactor, owner, &t->post, on_takeover);
+    return g;
 }
 
 /* ---- hello ---- */
@@ -188,12 +288,27 @@ static struct nick *make_nick(struct session *s, const struct value *nick, const
     return NULL;
 }
 
+static void greet(struct session *s, struct nick *n, const struct value *id, const struct value *agent,
+                  const struct value *resume)
+{
+    const struct directory *d = &session_chat(s)->shared->directory;
+    struct greeting *g = greeting_new(s, n, id, agent);
+
+    if (login_is_of(s->login, n->text, n->folded_len)) {
+        n->is_account = true;
+        n->identity = s->login->account.identity;
+        n->since_ms = s->login->account.since_ms & NICK_SINCE_MAX;
+        take_nick(g);
+        return;
+    }
+    g->may_resume = resume != NULL &&
+                    directory_check_token(d, resume->text, resume->len, n->text, n->folded_len, &n->identity);
+    look_up(g);
+}
+
 void command_hello(struct session *s, const struct message *m, const struct value *id)
 {
-    struct directory *d = &session_chat(s)->shared->directory;
     const struct value *nick, *agent, *resume;
-    char agent_text[MAX_AGENT + 1] = "";
-    struct nick_place place;
     struct nick *n;
     bool stays;
 
@@ -213,15 +328,7 @@ void command_hello(struct session *s, const struct message *m, const struct valu
         return;
     }
     s->stays = stays;
-    if (agent != NULL)
-        memcpy(agent_text, agent->text, agent->len);
-    if (resume != NULL &&
-        directory_check_token(d, resume->text, resume->len, n->text, n->folded_len, &n->identity) &&
-        directory_find(d, n->text, n->folded_len, &place) && !place.is_account &&
-        place.identity == n->identity)
-        take_over(s, n, place.reactor, id, agent_text);
-    else
-        take_nick(s, n, id != NULL ? id->text : NULL, id != NULL ? id->len : 0, agent_text);
+    greet(s, n, id, agent, resume);
 }
 
 /* ---- ping, bye ---- */

@@ -275,7 +275,37 @@ static void room_on_await(struct reactor *r, struct post *p)
 
 void member_await_all(struct session *s)
 {
+    if (s->nick == NULL)
+        return;
     for (struct member *m = s->members; m != NULL; m = m->next)
         if (m->audience->home != s->conn.reactor)
             ask_send(ask_new(s->conn.reactor, s, NULL, room_on_await, on_awaited), m->audience->home);
+}
+
+static void on_promoted(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct audience *audience = a->audience;
+
+    (void)r;
+    ask_free(a);
+    audience->pending--;
+    audience_release(audience);
+}
+
+void member_promote_all(struct session *s, uint64_t was)
+{
+    for (struct member *m = s->members; m != NULL; m = m->next) {
+        struct ask *a;
+
+        if (m->leaving || m->state == MEMBER_JOINING)
+            continue;
+        a = ask_new(s->conn.reactor, NULL, NULL, room_on_promote, on_promoted);
+        ask_set_room(a, m->audience->name, m->audience->name_len);
+        ask_set_nick(a, s);
+        a->was = was;
+        a->audience = m->audience;
+        a->audience->pending++;
+        ask_send(a, m->audience->home);
+    }
 }

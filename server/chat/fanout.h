@@ -78,4 +78,7 @@ void member_feed_all(struct session *s); /* its queue is empty */
  * all that is here. */
 void member_await_all(struct session *s);
 
+/* The session, a guest until now, is an account: its rooms are told. was: the identity that it had. */
+void member_promote_all(struct session *s, uint64_t was);
+
 #endif

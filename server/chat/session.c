@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "common/utf8.h"
 #include "server/chat/fanout.h"
+#include "server/chat/login.h"
 #include "server/chat/room.h"
 
 #include <stdarg.h>
@@ -109,10 +110,10 @@ void session_bye(struct session *s, const char *code, const char *text, const ch
 
 void session_let_go(struct session *s, const char *event)
 {
-    while (s->members != NULL)
-        member_remove(s->members, event);
     if (s->nick == NULL)
         return;
+    while (s->members != NULL)
+        member_remove(s->members, event);
     directory_remove(&session_chat(s)->shared->directory, s->nick);
     free(s->nick);
     s->nick = NULL;
@@ -247,6 +248,8 @@ static void on_closed(struct conn *c)
         s->is_finishing = false;
     }
     session_let_go(s, "detach");
+    login_free(s->login);
+    s->login = NULL;
     free(s->end);
     s->end = NULL;
 }

@@ -6,6 +6,7 @@
 #include "server/chat/chat.h"
 #include "server/net/conn.h"
 
+struct login;
 struct member;
 
 /* What only a session needs that is about to end. */
@@ -17,8 +18,12 @@ struct session_end {
 
 struct session {
     struct conn conn;  /* first: net/ allocates the whole */
-    struct nick *nick; /* NULL before hello */
-    struct member *members;
+    struct nick *nick; /* NULL before hello, and when it has let go */
+    union {
+        struct member *members; /* while it has a nick */
+        struct login
+            *login; /* while it has none: one that is under way, or done and waiting for hello; or NULL */
+    };
     uint16_t member_count, behind;
     bool stays : 1, at_eof : 1, wants_bye : 1, is_stopped : 1, is_finishing : 1, said_bye : 1;
     struct session_end *end; /* NULL while it goes on */

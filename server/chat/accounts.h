@@ -1,0 +1,38 @@
+/* accounts.h: what all reactors share about accounts: the secret behind made-up ones, who has failed how often, and whose
+ * account is being changed. Accounts themselves are facts of the store (account.h). */
+#ifndef CHAT_ACCOUNTS_H
+#define CHAT_ACCOUNTS_H
+
+#include "server/chat/account.h"
+#include "server/chat/hasher.h"
+#include "server/chat/store.h"
+#include "server/chat/throttle.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct accounts {
+    struct throttle throttle;
+    struct hasher hasher;
+    unsigned char secret[SCRAM_KEY_SIZE];
+    atomic_bool has_secret;
+    pthread_mutex_t lock;
+    struct table changing; /* folded nicks */
+};
+
+void accounts_init(struct accounts *a);
+
+/* The main thread, before first's thread runs: has the secret read, or made and kept. */
+void accounts_start(struct accounts *a, struct store *store, struct reactor *first);
+bool accounts_settle(struct accounts *a); /* as hasher_settle */
+void accounts_deinit(struct accounts *a);
+
+/* Any reactor's thread: store_get of the account of that nick; f's job.home and job.done are set. */
+void accounts_find(struct store *store, struct store_fact *f, const char *folded, size_t len);
+
+/* One change of an account at a time. Any thread. false: another one is under way. */
+bool accounts_begin_change(struct accounts *a, const char *folded, size_t len);
+void accounts_end_change(struct accounts *a, const char *folded, size_t len);
+
+#endif
