@@ -37,6 +37,8 @@ void chat_init_client(struct chat *chat, const struct client_view *view, void *v
         .server = o->server,
         .nick = o->nick,
         .known_hosts = o->known_hosts,
+        .key_file = o->key_file,
+        .password = chat->password,
         .tls = chat->tls,
         .port = o->port,
         .ca_given = o->ca != NULL,
@@ -99,13 +101,15 @@ static int open_trace(const struct options *o)
 static int run(struct chat *chat)
 {
     const struct options *o = &chat->options;
-    char err[TLS_ERROR_SIZE];
+    char err[TLS_ERROR_SIZE], why[SECRET_ERROR_SIZE];
     int ret;
 
     if (o->log != NULL && (ret = log_open(o->log)) < 0)
         return complain(EXIT_USAGE, o->log, strerror(-ret));
     if ((ret = open_trace(o)) < 0)
         return complain(EXIT_USAGE, o->trace, strerror(-ret));
+    if (o->password_file != NULL && (chat->password = secret_read_password(o->password_file, why)) == NULL)
+        return complain(EXIT_USAGE, "--password-file", why);
     if (options_want_tls(o) && (chat->tls = tls_new_client(o->ca, err)) == NULL)
         return complain(EXIT_USAGE, "TLS", err);
     chat->base = new_base();
@@ -140,6 +144,7 @@ int chat_main(int argc, char **argv)
         break;
     }
     SSL_CTX_free(chat.tls);
+    secret_free(chat.password);
     options_deinit(&chat.options);
     trace_close_thread();
     log_close();

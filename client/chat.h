@@ -10,7 +10,8 @@
 struct chat {
     struct options options;
     struct event_base *base;
-    SSL_CTX *tls; /* NULL: plain */
+    SSL_CTX *tls;   /* NULL: plain */
+    char *password; /* that a file gave, or NULL */
     struct client client;
     int exit_code;
 };

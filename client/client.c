@@ -192,6 +192,12 @@ static bool bye_is_final(const struct client *c)
                           strcmp(c->bye_code, "protocol") == 0);
 }
 
+void client_wait(struct client *c, uint32_t ms)
+{
+    c->state = CLIENT_WAITING;
+    start_timer(c, ms);
+}
+
 static void wait_to_connect(struct client *c, bool was_on, const struct link_verdict *v, const char *why)
 {
     uint32_t random = 0, ms;
@@ -202,13 +208,12 @@ static void wait_to_connect(struct client *c, bool was_on, const struct link_ver
     ms = backoff_next(&c->backoff, c->retry_after_ms, random);
     c->retry_after_ms = 0;
     clock_format_duration((uint64_t)ms * 1000, wait, sizeof wait);
-    c->state = CLIENT_WAITING;
+    client_wait(c, ms);
     if (was_on)
         client_tell(c, CLIENT_LOST, "%s; connecting again in %s", why, wait);
     else
         client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s", c->config.server,
                     explain_briefly(v), wait);
-    start_timer(c, ms);
 }
 
 /* The user has ended it: what counts is whether the server has had everything. */
@@ -270,6 +275,7 @@ static void open_link(struct client *c)
     };
 
     c->state = CLIENT_CONNECTING;
+    c->login.step = LOGIN_NOT;
     c->got_bye = c->ping_sent = c->half_closed = false;
     c->connected_us = 0;
     free(c->bye_text);
@@ -317,6 +323,8 @@ void client_init(struct client *c, struct event_base *base, const struct client_
     *c = (struct client){.base = base, .config = *config, .view = view, .view_arg = view_arg};
     c->max_text = PROTOCOL_MAX_TEXT;
     snprintf(c->nick, sizeof c->nick, "%s", config->nick);
+    if (config->password != NULL)
+        c->login.password = mem_strdup(config->password);
     model_init(&c->model);
     c->link = link_new(base, &handler, c);
     c->timer = evtimer_new(base, on_timer, c);
@@ -327,6 +335,7 @@ void client_deinit(struct client *c)
     link_free(c->link);
     event_free(c->timer);
     model_deinit(&c->model);
+    client_login_deinit(c);
     free(c->resume);
     free(c->bye_text);
 }

@@ -10,6 +10,8 @@
 #include "client/backoff.h"
 #include "client/link.h"
 #include "client/model.h"
+#include "client/scram_client.h"
+#include "client/secret_file.h"
 
 #include <event2/event.h>
 
@@ -30,6 +32,7 @@ enum client_state {
     CLIENT_ON,
     CLIENT_ENDING,  /* our side is ended; the server still delivers */
     CLIENT_WAITING, /* to connect again */
+    CLIENT_ASKING,  /* the user, for a password; there is no connection meanwhile */
 };
 
 enum client_news {
@@ -63,6 +66,22 @@ struct client_view {
     void (*watch)(void *view, enum link_event e);
     void (*may_say)(void *view);                              /* connected, and client_is_full is false */
     void (*over)(void *view, int exit_code, const char *why); /* the end; why is NULL where all went well */
+
+    /* To ask the user for the password of the nick's account, for client_give_password; NULL: nobody is there to ask. why:
+     * what was wrong so far, or NULL. */
+    void (*ask_password)(void *view, const char *why);
+};
+
+enum login_step { LOGIN_NOT, LOGIN_BY_KEY, LOGIN_BY_PASSWORD };
+
+/* Logging in to an account. */
+struct client_login {
+    enum login_step step; /* what is under way on this connection */
+    char mechanisms[160]; /* that the server takes, as it said it */
+    char *password;       /* of the heap, or NULL: none is known */
+    EVP_PKEY *key;        /* this machine's, once it was needed */
+    bool key_refused;     /* it is not there, or the account does not know it */
+    struct scram_client scram;
 };
 
 struct client_config {
@@ -70,6 +89,8 @@ struct client_config {
     const char *server; /* HOST:PORT, for people and known_hosts */
     const char *nick;
     const char *known_hosts; /* NULL: certificates have to be verified */
+    const char *key_file;    /* of this machine's key; NULL: there is no place for one */
+    const char *password;    /* of the nick's account; NULL: none was given */
     SSL_CTX *tls;            /* NULL: plain */
     uint16_t port;
     bool ca_given; /* then known_hosts is not asked */
@@ -91,6 +112,7 @@ struct client {
     struct model model;
     struct backoff backoff;
     enum client_state state;
+    struct client_login login;
     char nick[64]; /* the one in use, or to be asked for */
     char *resume;
     char session[64];
@@ -101,7 +123,8 @@ struct client {
     uint64_t connected_us;
     uint32_t retry_after_ms, max_text, ping_s;
     unsigned nick_tries;
-    int exit_code; /* the worst of what happened */
+    int exit_code;   /* the worst of what happened */
+    bool is_account; /* the nick of this connection is one */
     bool was_on, said_bye, got_bye, user_ended, half_closed, ping_sent, is_over;
 };
 
@@ -133,7 +156,21 @@ void client_half_close(struct client *c);
 void client_quit(struct client *c, unsigned ms);
 void client_reconnect(struct client *c); /* now, whatever the state */
 
+/* What the user was asked for; "" for none, which ends it. */
+void client_give_password(struct client *c, const char *text);
+
+/* Asks the server to make the nick an account, or the account to have that password (or NULL: as it is) and this machine's
+ * key, which is made where there is none. The answer carries that id. false: err says why nothing was sent. */
+bool client_register(struct client *c, const char *id, const char *password, bool with_key,
+                     char err[SECRET_ERROR_SIZE]);
+
+/* client_login.c, for the others. */
+void client_login_required(struct client *c, const struct message *m);
+bool client_login_take(struct client *c, const struct message *m); /* whether it was about a login */
+void client_login_deinit(struct client *c);
+
 /* client_line.c: what a line of the server means. */
+void client_take_other_nick(struct client *c); /* the one asked for is somebody else's */
 void client_take_line(struct client *c, char *line, size_t len);
 void client_greet(struct client *c);
 void client_send_pending(struct client *c);
@@ -145,5 +182,6 @@ void client_tell(struct client *c, enum client_news what, const char *format, ..
 void client_give_up(struct client *c, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void client_came_on(struct client *c);
+void client_wait(struct client *c, uint32_t ms); /* then connects again */
 
 #endif

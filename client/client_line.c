@@ -169,6 +169,7 @@ static void take_welcome(struct client *c, const struct message *m)
         drop_uncertain(c);
     if (nick != NULL && utf8_is_nick(nick->text, nick->len))
         memcpy(c->nick, given, sizeof given);
+    c->is_account = message_get_kind(m, FIELD_ACCOUNT, VALUE_TRUE) != NULL;
     copy(c->session, sizeof c->session, get_string(m, FIELD_SESSION));
     copy(c->agent, sizeof c->agent, get_string(m, FIELD_SERVER));
     free(c->resume);
@@ -201,7 +202,7 @@ static bool lengthen_nick(struct client *c)
     return true;
 }
 
-static void nick_in_use(struct client *c)
+void client_take_other_nick(struct client *c)
 {
     char taken[sizeof c->nick];
 
@@ -224,7 +225,9 @@ static void hello_failed(struct client *c, const struct message *m)
     uint64_t min = get_uint(m, FIELD_MIN), max = get_uint(m, FIELD_MAX);
 
     if (is_text(code, "nick_in_use")) {
-        nick_in_use(c);
+        client_take_other_nick(c);
+    } else if (is_text(code, "login_required")) {
+        client_login_required(c, m);
     } else if (is_text(code, "bad_version")) {
         client_give_up(
             c, EXIT_PROTOCOL,
@@ -434,10 +437,23 @@ static bool take_room_line(struct client *c, const struct message *m, struct mod
     }
 }
 
+/* What a login is needed for is told by whatever comes of it. */
+static bool is_login_required(struct client *c, const struct message *m)
+{
+    if (m->type != MESSAGE_ERROR || c->state != CLIENT_CONNECTING ||
+        !is_text(get_string(m, FIELD_CODE), "login_required"))
+        return false;
+    take_error(c, m);
+    return true;
+}
+
 static void take_message(struct client *c, const struct message *m)
 {
-    struct model_room *r = room_of(c, m);
+    struct model_room *r;
 
+    if (client_login_take(c, m) || is_login_required(c, m))
+        return;
+    r = room_of(c, m);
     if (m->type == MESSAGE_WELCOME)
         take_welcome(c, m);
     else if (m->type == MESSAGE_ACK)
@@ -446,6 +462,8 @@ static void take_message(struct client *c, const struct message *m)
         take_error(c, m);
     else if (m->type == MESSAGE_BYE)
         take_bye(c, m);
+    else if (m->type == MESSAGE_REGISTERED)
+        c->is_account = true;
     else if (m->type == MESSAGE_PING && c->state == CLIENT_ON)
         link_send(c->link, "\n", 1);
     if (r != NULL && !take_room_line(c, m, r))

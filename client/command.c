@@ -174,10 +174,10 @@ static void run_history(struct line_view *v, char *args)
 static void run_nick(struct line_view *v, char *args)
 {
     (void)args;
-    line_notice(
-        v, "·",
-        "you are %s here. A nick belongs to a connection: to be somebody else, /quit and start chat -n NICK",
-        v->chat->client.nick);
+    line_notice(v, "·", "you are %s here%s. To be somebody else, /quit and start chat -n NICK",
+                v->chat->client.nick,
+                v->chat->client.is_account ? ", which is your account"
+                                           : ", as a guest: /register makes the nick yours");
 }
 
 static void run_tcp(struct line_view *v, char *args)
@@ -224,6 +224,9 @@ static const struct command commands[] = {
     {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true},
     {"/history", "[N]", "what was said before", run_history, false},
     {"/nick", "", "who you are", run_nick, false},
+    {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
+    {"/password", "", "give your account another password", secret_run_password, false},
+    {"/key", "", "let this machine into your account by its key", secret_run_key, false},
     {"/tcp", "", "the connection, as the kernel sees it", run_tcp, false},
     {"/shutdown", "", "end your side of the connection: you only listen then", run_shutdown, false},
     {"/reconnect", "", "connect anew", run_reconnect, false},

@@ -121,8 +121,8 @@ void explain_connection(const struct client *c, char *out, size_t size)
 {
     SSL *ssl = link_ssl(c->link);
 
-    snprintf(out, size, "connected to %s (%s) as %s, %s", c->config.server, c->agent, c->nick,
-             ssl != NULL ? SSL_get_version(ssl) : "plain");
+    snprintf(out, size, "connected to %s (%s) as %s%s, %s", c->config.server, c->agent, c->nick,
+             c->is_account ? " (your account)" : "", ssl != NULL ? SSL_get_version(ssl) : "plain");
 }
 
 const char *explain_state(enum tcp_state s)

@@ -14,8 +14,17 @@ struct line_view {
     struct buf out;                   /* what is being put together for the terminal */
     struct buf names;                 /* of the `who` whose answer is coming */
     unsigned asked;                   /* requests of commands so far: their ids are "line." and this */
+    char *first_secret;               /* typed once, to be typed again; or NULL */
+    bool was_account;                 /* when it was typed */
     bool term_ready, ending_by_hand;
 };
+
+/* secret.c: passwords, and the account that they are of. */
+void secret_ask_login(struct line_view *v, const char *why); /* to log in */
+void secret_run_register(struct line_view *v, char *args);   /* the commands of that name */
+void secret_run_password(struct line_view *v, char *args);
+void secret_run_key(struct line_view *v, char *args);
+void secret_show_registered(struct line_view *v);
 
 /* view_line.c */
 void line_notice(struct line_view *v, const char *mark, const char *format, ...)

@@ -36,6 +36,8 @@ static const char help[] =
     "\n"
     "Who and where\n"
     "  -n, --nick NAME        the nick to be known by (default: your login name)\n"
+    "      --password-file FILE  the password of the nick's account, in the file's first line\n"
+    "      --key FILE         this machine's key, by which accounts let it in (default: ~/.config/chat/key.pem)\n"
     "  -r, --room ROOM        a room to be in, or @NICK; may be given several times, the first one is\n"
     "                         talked to (default: general)\n"
     "The connection\n"
@@ -195,6 +197,8 @@ enum {
     OPTION_PLAIN,
     OPTION_CA,
     OPTION_KNOWN_HOSTS,
+    OPTION_KEY,
+    OPTION_PASSWORD_FILE,
     OPTION_LOG,
     OPTION_TRACE,
     OPTION_ON_EOF,
@@ -213,6 +217,8 @@ static const struct option long_options[] = {
     {"plain", no_argument, NULL, OPTION_PLAIN},
     {"ca", required_argument, NULL, OPTION_CA},
     {"known-hosts", required_argument, NULL, OPTION_KNOWN_HOSTS},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {"log", required_argument, NULL, OPTION_LOG},
     {"trace", required_argument, NULL, OPTION_TRACE},
     {"on-eof", required_argument, NULL, OPTION_ON_EOF},
@@ -249,6 +255,13 @@ static enum options_result take_flag(struct options *o, int option)
     case OPTION_KNOWN_HOSTS:
         free(o->known_hosts);
         o->known_hosts = mem_strdup(optarg);
+        break;
+    case OPTION_KEY:
+        free(o->key_file);
+        o->key_file = mem_strdup(optarg);
+        break;
+    case OPTION_PASSWORD_FILE:
+        o->password_file = optarg;
         break;
     case OPTION_LOG:
         o->log = optarg;
@@ -300,7 +313,9 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
     enum options_result ret = OPTIONS_RUN;
     int option;
 
-    *o = (struct options){.reconnect = true, .known_hosts = trust_default_file()};
+    *o = (struct options){.reconnect = true,
+                          .known_hosts = trust_default_file("known_hosts"),
+                          .key_file = trust_default_file("key.pem")};
     opterr = 0;
     optind = 1;
     while (ret == OPTIONS_RUN && (option = getopt_long(argc, argv, ":n:r:v", long_options, NULL)) != -1)
@@ -327,6 +342,7 @@ void options_deinit(struct options *o)
     free(o->server);
     free(o->nick);
     free(o->known_hosts);
+    free(o->key_file);
 }
 
 bool options_want_tls(const struct options *o)

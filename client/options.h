@@ -14,7 +14,8 @@ struct options {
     char *host, *server; /* server: HOST:PORT, an IPv6 address in brackets */
     char *nick;
     char *known_hosts; /* NULL: there is no home to keep it in */
-    const char *ca, *log, *trace;
+    char *key_file;    /* the same */
+    const char *ca, *log, *trace, *password_file;
     const char *rooms[OPTIONS_ROOMS];
     size_t room_count;
     enum options_choice tls, color;

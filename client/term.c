@@ -7,6 +7,7 @@
 
 #include <langinfo.h>
 #include <locale.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,15 +29,42 @@ static struct buf out;
 static uint64_t interrupted_us;
 static bool ready;
 
+/* While a secret is asked for: who gets it, what was being typed, and how many bytes wide the question is. */
+static struct secret {
+    term_given_fn *given; /* NULL: none is asked for */
+    char prompt[160];
+    char *typed;
+} secret;
+
+/* readline's own drawing would show what is typed. */
+static void draw_secret(void)
+{
+    fputs("\r\x1b[K", stdout);
+    fputs(secret.prompt, stdout);
+    fflush(stdout);
+}
+
 static void draw_again(void)
 {
+    if (secret.given != NULL) {
+        draw_secret();
+        return;
+    }
     rl_on_new_line();
     rl_redisplay();
 }
 
+static void clear_line(void)
+{
+    if (secret.given != NULL)
+        fputs("\r\x1b[K", stdout);
+    else
+        rl_clear_visible_line();
+}
+
 static void write_out(void)
 {
-    rl_clear_visible_line();
+    clear_line();
     fwrite(out.data, 1, out.len, stdout);
     buf_clear(&out);
     draw_again();
@@ -63,19 +91,58 @@ void term_print(const char *text, size_t len)
 
 static void drop_typed(void)
 {
-    rl_clear_visible_line();
+    clear_line();
     rl_replace_line("", 1);
     using_history();
     draw_again();
+}
+
+/* What was typed is wiped, and the line is readline's again. The answer may ask for the next secret. */
+static void give_secret(bool is_given)
+{
+    term_given_fn *given = secret.given;
+    char *text = is_given ? mem_strdup(rl_line_buffer) : NULL;
+
+    clear_line();
+    OPENSSL_cleanse(rl_line_buffer, (size_t)rl_end);
+    secret.given = NULL;
+    rl_redisplay_function = rl_redisplay;
+    rl_replace_line(secret.typed != NULL ? secret.typed : "", 1);
+    rl_point = rl_end;
+    free(secret.typed);
+    secret.typed = NULL;
+    draw_again();
+    given(owner, text);
+    if (text != NULL)
+        OPENSSL_cleanse(text, strlen(text));
+    free(text);
+}
+
+void term_ask_secret(const char *prompt, term_given_fn *given)
+{
+    if (secret.given != NULL)
+        give_secret(false);
+    rl_clear_visible_line();
+    secret.typed = mem_strdup(rl_line_buffer);
+    rl_replace_line("", 1);
+    snprintf(secret.prompt, sizeof secret.prompt, "%s", prompt);
+    secret.given = given;
+    rl_redisplay_function = draw_secret;
+    draw_secret();
 }
 
 /* Enter. The typed line is taken off the screen: it comes back as a message, or as a notice of why it did
  * not. */
 static int accept_line(int count, int key)
 {
-    char *text = mem_strdup(rl_line_buffer);
+    char *text;
 
     (void)count, (void)key;
+    if (secret.given != NULL) {
+        give_secret(true);
+        return 0;
+    }
+    text = mem_strdup(rl_line_buffer);
     drop_typed();
     if (text[0] != '\0') {
         add_history(text);
@@ -108,6 +175,10 @@ static void interrupt(void)
 
     rl_free_line_state();
     rl_callback_sigcleanup();
+    if (secret.given != NULL) {
+        give_secret(false);
+        return;
+    }
     drop_typed();
     if (was_empty && interrupted_us != 0 && now - interrupted_us < AGAIN_US) {
         handler->end(owner);
@@ -165,6 +236,8 @@ static char **complete(const char *word, int start, int end)
     (void)end;
     rl_attempted_completion_over = 1; /* no file names */
     rl_completion_suppress_append = 1;
+    if (secret.given != NULL)
+        return NULL;
     candidates = handler->complete(owner, rl_line_buffer, (size_t)start, word);
     matches = candidates != NULL ? rl_completion_matches(word, next_candidate) : NULL;
     free(candidates);
@@ -225,7 +298,11 @@ void term_deinit(void)
 {
     if (!ready)
         return;
-    rl_clear_visible_line();
+    clear_line();
+    secret.given = NULL;
+    free(secret.typed);
+    secret.typed = NULL;
+    rl_redisplay_function = rl_redisplay;
     fwrite(out.data, 1, out.len, stdout);
     rl_set_prompt("");
     rl_replace_line("", 1);
@@ -244,6 +321,10 @@ void term_set_prompt(const char *prompt)
 {
     if (!ready)
         return;
+    if (secret.given != NULL) {
+        rl_set_prompt(prompt);
+        return;
+    }
     rl_clear_visible_line();
     rl_set_prompt(prompt);
     draw_again();

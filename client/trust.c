@@ -49,8 +49,7 @@ int trust_look_up(const char *file, const char *server, const char *fingerprint,
     return answer;
 }
 
-/* Makes the directories that the file is in, those that are missing with mode 0700. */
-static int make_directories(const char *file)
+int trust_make_directories(const char *file)
 {
     char *path = mem_strdup(file);
     int err = 0;
@@ -67,7 +66,7 @@ static int make_directories(const char *file)
 
 int trust_add(const char *file, const char *server, const char *fingerprint)
 {
-    int err = make_directories(file), fd;
+    int err = trust_make_directories(file), fd;
     struct buf line = {0};
 
     if (err != 0)
@@ -84,7 +83,7 @@ int trust_add(const char *file, const char *server, const char *fingerprint)
     return err;
 }
 
-char *trust_default_file(void)
+char *trust_default_file(const char *name)
 {
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
     struct buf path = {0};
@@ -95,6 +94,7 @@ char *trust_default_file(void)
         buf_putf(&path, "%s/.config", home);
     else
         return NULL;
-    buf_put(&path, "/chat/known_hosts", sizeof "/chat/known_hosts");
+    buf_putf(&path, "/chat/%s", name);
+    buf_put(&path, "", 1);
     return path.data;
 }

@@ -251,6 +251,8 @@ static void on_message(void *view, const struct message *m)
         show_error(v, m);
     else if (m->type == MESSAGE_MEMBER)
         collect_member(v, m);
+    else if (m->type == MESSAGE_REGISTERED)
+        secret_show_registered(v);
     if (room == NULL)
         return;
     if (m->type == MESSAGE_MSG)
@@ -303,14 +305,24 @@ static void on_room(void *view, struct model_room *r, bool joined)
 
 static const struct term_handler terminal = {.line = on_line, .end = on_end, .complete = on_complete};
 
+static void need_terminal(struct line_view *v)
+{
+    if (!v->term_ready)
+        term_init(v->chat->base, &terminal, v);
+    v->term_ready = true;
+}
+
+static void on_ask_password(void *view, const char *why)
+{
+    need_terminal(view);
+    secret_ask_login(view, why);
+}
+
 static void greet(struct line_view *v, const char *text)
 {
     static const char hint[] = "type to talk; /help lists the commands, /quit leaves";
 
-    if (!v->term_ready) {
-        v->term_ready = true;
-        term_init(v->chat->base, &terminal, v);
-    }
+    need_terminal(v);
     line_notice(v, "·", "%s", text);
     line_notice(v, "·", "%s", hint);
 }
@@ -410,6 +422,7 @@ void view_line_run(struct chat *chat)
         .room = on_room,
         .watch = on_watch,
         .over = on_over,
+        .ask_password = on_ask_password,
     };
     struct line_view v = {.chat = chat, .style = {.color = want_color(&chat->options)}};
     struct timeval second = {.tv_sec = 1};
@@ -423,4 +436,5 @@ void view_line_run(struct chat *chat)
     event_free(v.tick);
     buf_deinit(&v.out);
     buf_deinit(&v.names);
+    secret_free(v.first_secret);
 }

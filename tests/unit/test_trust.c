@@ -71,16 +71,16 @@ static void test_default_file(void **state)
     (void)state;
     setenv("HOME", "/home/ann", 1);
     unsetenv("XDG_CONFIG_HOME");
-    path = trust_default_file();
+    path = trust_default_file("known_hosts");
     assert_string_equal(path, "/home/ann/.config/chat/known_hosts");
     free(path);
     setenv("XDG_CONFIG_HOME", "/cfg", 1);
-    path = trust_default_file();
+    path = trust_default_file("known_hosts");
     assert_string_equal(path, "/cfg/chat/known_hosts");
     free(path);
     unsetenv("XDG_CONFIG_HOME");
     unsetenv("HOME");
-    assert_null(trust_default_file());
+    assert_null(trust_default_file("known_hosts"));
     setenv("HOME", "/home/ann", 1);
 }
 
