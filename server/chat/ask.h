@@ -33,6 +33,9 @@ struct ask {
     uint64_t seq, after, heard, until;
     uint32_t limit;
     enum ask_read read;
+    enum message_type what; /* of room_on_moderate, with: */
+    uint8_t choice;         /* a role or an access: room_rights.h */
+    uint64_t seconds;
     enum ask_result result;
     bool is_account, has_after, at_head, is_new, is_last;
     bool is_ready;     /* it has waited at the room; see room_put_off */
@@ -45,7 +48,7 @@ struct ask {
     char nick[UTF8_NICK_MAX + 1], folded[UTF8_FOLD_MAX];
     char other[UTF8_NICK_MAX + 1], other_folded[UTF8_FOLD_MAX];
     uint8_t nick_len, folded_len, other_len, other_folded_len;
-    struct buf text;   /* of a message or topic */
+    struct buf text;   /* of a message or topic, or a reason */
     struct buf answer; /* finished lines */
     uint32_t answer_lines;
     struct slice *slices; /* messages behind the answer, or NULL */

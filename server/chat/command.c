@@ -15,12 +15,17 @@ static const struct command {
     unsigned flags;
     command_fn *run;
 } commands[] = {
-    {MESSAGE_SEND, NEEDS_HELLO, command_send},   {MESSAGE_PING, 0, command_ping},
-    {MESSAGE_JOIN, NEEDS_HELLO, command_join},   {MESSAGE_HELLO, 0, command_hello},
-    {MESSAGE_LEAVE, NEEDS_HELLO, command_leave}, {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
-    {MESSAGE_WHO, NEEDS_HELLO, command_who},     {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
-    {MESSAGE_TOPIC, NEEDS_HELLO, command_topic}, {MESSAGE_BYE, 0, command_bye},
-    {MESSAGE_AUTH, 0, command_auth},             {MESSAGE_REGISTER, NEEDS_HELLO, command_register},
+    {MESSAGE_SEND, NEEDS_HELLO, command_send},         {MESSAGE_PING, 0, command_ping},
+    {MESSAGE_JOIN, NEEDS_HELLO, command_join},         {MESSAGE_HELLO, 0, command_hello},
+    {MESSAGE_LEAVE, NEEDS_HELLO, command_leave},       {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
+    {MESSAGE_WHO, NEEDS_HELLO, command_who},           {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
+    {MESSAGE_TOPIC, NEEDS_HELLO, command_topic},       {MESSAGE_BYE, 0, command_bye},
+    {MESSAGE_ROLE, NEEDS_HELLO, command_moderate},     {MESSAGE_ACCESS, NEEDS_HELLO, command_moderate},
+    {MESSAGE_INVITE, NEEDS_HELLO, command_moderate},   {MESSAGE_KICK, NEEDS_HELLO, command_moderate},
+    {MESSAGE_BAN, NEEDS_HELLO, command_moderate},      {MESSAGE_UNBAN, NEEDS_HELLO, command_moderate},
+    {MESSAGE_MUTE, NEEDS_HELLO, command_moderate},     {MESSAGE_UNMUTE, NEEDS_HELLO, command_moderate},
+    {MESSAGE_BANS, NEEDS_HELLO, command_moderate},     {MESSAGE_AUTH, 0, command_auth},
+    {MESSAGE_REGISTER, NEEDS_HELLO, command_register},
 };
 
 /* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */

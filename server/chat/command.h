@@ -18,6 +18,7 @@ command_fn command_register;                           /* command_register.c */
 command_fn command_join, command_leave, command_topic; /* command_room.c */
 command_fn command_send, command_history;              /* command_message.c */
 command_fn command_who, command_rooms;                 /* command_list.c */
+command_fn command_moderate;                           /* command_moderate.c: role to bans */
 
 /* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL where not. */
 bool command_need_string(struct session *s, const struct message *m, const struct value *id,
@@ -31,6 +32,11 @@ bool command_take_uint(struct session *s, const struct message *m, const struct 
 bool command_need_room(struct session *s, const struct message *m, const struct value *id,
                        const struct value **room);
 bool command_is_direct(const struct value *room);
+
+/* A room, not a direct conversation; why: what to say of those. */
+bool command_need_real_room(struct session *s, const struct message *m, const struct value *id,
+                            const struct value **room, const char *why);
+
 bool command_is_room_name(const struct value *v);
 
 /* The session's member of that room; NULL when the answer, an error, is given. */

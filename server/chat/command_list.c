@@ -23,7 +23,9 @@ struct gather {
     uint8_t name_len, id_len;
     char name[PROTOCOL_MAX_ROOM + 1], id[PROTOCOL_MAX_ID + 1];
     struct buf lines;
-    struct people told; /* accounts, which may be in a room on several reactors */
+    struct people told;  /* accounts, which may be in a room on several reactors */
+    struct rights roles; /* of the room asked about, as its home has them */
+    bool is_who;
 };
 
 static void begin_line(struct gather *g, enum message_type type)
@@ -34,25 +36,48 @@ static void begin_line(struct gather *g, enum message_type type)
     g->count++;
 }
 
-static void finish(struct gather *g)
+/* Gives the answer, which is all in lines. */
+static void answer(struct gather *g, uint32_t lines)
 {
     struct session *s = g->session;
+
+    session_go_on(s);
+    if (conn_can_speak(&s->conn)) {
+        conn_answer(&s->conn, g->lines.data, g->lines.len);
+        s->conn.life.msgs_out += lines;
+    }
+    buf_deinit(&g->lines);
+    people_deinit(&g->told);
+    rights_deinit(&g->roles);
+    store_list_deinit(&g->known);
+    free(g);
+    session_unhold(s);
+}
+
+/* Whoever was put out of the room meanwhile hears nothing more of it. */
+static void refuse_who(struct gather *g)
+{
+    buf_clear(&g->lines);
+    begin_line(g, MESSAGE_ERROR);
+    codec_add_text(&g->lines, FIELD_CODE, "not_member");
+    codec_add_text(&g->lines, FIELD_TEXT, "you are not in that room any more");
+    codec_end(&g->lines);
+    answer(g, 1);
+}
+
+static void finish(struct gather *g)
+{
     uint32_t count = g->count;
 
+    if (g->is_who && member_find(g->session, g->name, g->name_len) == NULL) {
+        refuse_who(g);
+        return;
+    }
     begin_line(g, MESSAGE_END);
     codec_add_uint(&g->lines, FIELD_COUNT, count);
     codec_add_bool(&g->lines, FIELD_MORE, false);
     codec_end(&g->lines);
-    session_go_on(s);
-    if (conn_can_speak(&s->conn)) {
-        conn_answer(&s->conn, g->lines.data, g->lines.len);
-        s->conn.life.msgs_out += count + 1;
-    }
-    buf_deinit(&g->lines);
-    people_deinit(&g->told);
-    store_list_deinit(&g->known);
-    free(g);
-    session_unhold(s);
+    answer(g, count + 1);
 }
 
 static void on_gather(struct reactor *r, struct post *p)
@@ -95,6 +120,15 @@ static void start(struct gather *g)
     reactor_post(g->from, g->from->net->reactors[0], &g->post, on_gather);
 }
 
+static void put_role(struct gather *g, const struct nick *n)
+{
+    struct who who = {n->text, n->folded_len, n->identity, n->is_account};
+    enum rights_role role = rights_role_of(&g->roles, &who);
+
+    if (role != ROLE_MEMBER)
+        codec_add_text(&g->lines, FIELD_ROLE, rights_role_name(role));
+}
+
 static void list_members(struct chat *chat, struct gather *g)
 {
     const struct audience *a = audience_find(chat, g->name, g->name_len);
@@ -109,6 +143,7 @@ static void list_members(struct chat *chat, struct gather *g)
         begin_line(g, MESSAGE_MEMBER);
         codec_add(&g->lines, FIELD_ROOM, g->name, g->name_len);
         codec_add(&g->lines, FIELD_NICK, nick_text(n), n->len);
+        put_role(g, n);
         codec_end(&g->lines);
     }
 }
@@ -147,6 +182,21 @@ static void list_rooms(struct chat *chat, struct gather *g)
     }
 }
 
+/* At the room's home: who has a role is taken along. */
+static void on_roles(struct reactor *r, struct post *p)
+{
+    struct gather *g = gather_of(p);
+    const struct room *room = room_find(chat_of(r), g->name, g->name_len, table_hash(g->name, g->name_len));
+    uint32_t at;
+
+    if (room != NULL && room->rights.holders > 0)
+        for (const struct right *right = rights_first(&room->rights, &at); right != NULL;
+             right = rights_next(&room->rights, &at, right))
+            if (right->role != ROLE_MEMBER)
+                rights_put(&g->roles, right_copy(right));
+    reactor_post(r, r->net->reactors[0], &g->post, on_gather);
+}
+
 static void on_known(struct reactor *r, struct post *p)
 {
     (void)r;
@@ -157,20 +207,16 @@ void command_who(struct session *s, const struct message *m, const struct value 
 {
     const struct value *room;
     struct member *member;
+    struct gather *g;
 
-    if (!command_need_room(s, m, id, &room))
+    if (!command_need_real_room(s, m, id, &room, "a direct conversation has two: you and the other"))
         return;
-    if (command_is_direct(room)) {
-        session_error_field(s, id, "bad_request", "room", 0,
-                            "a direct conversation has two: you and the other");
+    member = command_need_member(s, id, room);
+    if (member == NULL)
         return;
-    }
-    member = member_find(s, room->text, room->len);
-    if (member == NULL || member->state == MEMBER_JOINING) {
-        session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
-        return;
-    }
-    start(gather_new(s, id, room, list_members));
+    g = gather_new(s, id, room, list_members);
+    g->is_who = true;
+    reactor_post(g->from, member->audience->home, &g->post, on_roles);
 }
 
 void command_rooms(struct session *s, const struct message *m, const struct value *id)

@@ -20,9 +20,14 @@ static void on_answered(struct reactor *r, struct post *p)
     ask_free(a);
 }
 
+/* Whoever was put out meanwhile gets nothing more of the room. */
 static void on_read(struct reactor *r, struct post *p)
 {
-    session_go_on(((struct ask *)p)->session);
+    struct ask *a = (struct ask *)p;
+
+    session_go_on(a->session);
+    if (a->room[0] != '@' && a->result == ASK_OK && member_find(a->session, a->room, a->room_len) == NULL)
+        ask_fail(a, "not_member", 0, "you are not in that room any more");
     on_answered(r, p);
 }
 

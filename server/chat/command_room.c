@@ -57,9 +57,8 @@ struct member *command_need_member(struct session *s, const struct value *id, co
     return NULL;
 }
 
-/* A room, not a direct conversation. */
-static bool need_real_room(struct session *s, const struct message *m, const struct value *id,
-                           const struct value **room, const char *why)
+bool command_need_real_room(struct session *s, const struct message *m, const struct value *id,
+                            const struct value **room, const char *why)
 {
     if (!command_need_room(s, m, id, room))
         return false;
@@ -95,6 +94,8 @@ static void on_joined(struct reactor *r, struct post *p)
     struct audience *audience = a->audience;
 
     session_go_on(a->session);
+    if (m->session == NULL && !a->is_new && a->result == ASK_OK)
+        ask_fail(a, "not_member", 0, "you have been put out of that room");
     ask_deliver(a);
     if (m->session == NULL) { /* it went while the room was asked */
         if (a->is_new && a->result == ASK_OK)
@@ -126,7 +127,7 @@ void command_join(struct session *s, const struct message *m, const struct value
     struct member *member;
     struct ask *a;
 
-    if (!need_real_room(s, m, id, &room, "a direct conversation needs no join: just send to it") ||
+    if (!command_need_real_room(s, m, id, &room, "a direct conversation needs no join: just send to it") ||
         !command_take_uint(s, m, id, FIELD_AFTER, 0, PROTOCOL_MAX_NUMBER, &after))
         return;
     member = member_find(s, room->text, room->len);
@@ -156,7 +157,7 @@ void command_leave(struct session *s, const struct message *m, const struct valu
     struct member *member;
     struct ask *a;
 
-    if (!need_real_room(s, m, id, &room, "a direct conversation can't be left"))
+    if (!command_need_real_room(s, m, id, &room, "a direct conversation can't be left"))
         return;
     member = command_need_member(s, id, room);
     if (member == NULL)
@@ -188,7 +189,7 @@ void command_topic(struct session *s, const struct message *m, const struct valu
     struct member *member;
     struct ask *a;
 
-    if (!need_real_room(s, m, id, &room, "a direct conversation has no topic") ||
+    if (!command_need_real_room(s, m, id, &room, "a direct conversation has no topic") ||
         !command_need_string(s, m, id, FIELD_TEXT, 0, PROTOCOL_MAX_TOPIC, &text))
         return;
     member = command_need_member(s, id, room);

@@ -87,6 +87,7 @@ void room_free(struct room *room)
     table_remove(&chat->rooms, &room->link);
     atomic_fetch_sub(&chat->shared->rooms, 1);
     presence_deinit(room);
+    rights_deinit(&room->rights);
     people_deinit(&room->people);
     history_deinit(&room->history);
     keys_deinit(&room->keys);
@@ -249,6 +250,7 @@ static void answer_joined(struct ask *a, const struct room *room)
     codec_add_uint(&a->answer, FIELD_SEQ, room->kept);
     codec_add_uint(&a->answer, FIELD_MEMBERS, room->members);
     codec_add_text(&a->answer, FIELD_TOPIC, topic);
+    room_add_rights(&a->answer, room, a);
     codec_end(&a->answer);
     a->answer_lines = 1;
     a->seq = room->kept;
@@ -293,7 +295,10 @@ static void go_out(struct room *room, const struct ask *a)
     if (a->is_account && !people_go(&room->people, a->identity))
         return;
     room->members--;
-    presence_tell(room, a->nick, a->nick_len, a->event);
+    if (a->event != NULL)
+        presence_tell(room, a->nick, a->nick_len, a->event);
+    else
+        room_put_out_is_gone(room, a);
 }
 
 void room_on_join(struct reactor *r, struct post *p)
@@ -301,13 +306,16 @@ void room_on_join(struct reactor *r, struct post *p)
     struct ask *a = (struct ask *)p;
     struct chat *chat = chat_of(r);
     struct room *room = room_find_asked(r, a);
+    struct refusal f;
 
     if (room == NULL)
         room = make_room(chat, a->room, a->room_len);
     if (room == NULL) {
         ask_fail(a, "server_rooms", chat->limits.max_rooms, "the server has as many rooms as it may");
-    } else if (room_put_off(room, a, false)) {
+    } else if (room_put_off(room, a, false) || room_claim(room, a)) {
         return;
+    } else if (a->is_new && room_refuses_join(room, a, &f)) {
+        ask_refuse(a, &f);
     } else if (a->is_new && room->members >= chat->limits.max_members) {
         ask_fail(a, "room_full", chat->limits.max_members, "the room is full");
     } else {
@@ -356,8 +364,10 @@ void room_on_leave(struct reactor *r, struct post *p)
 
     if (room != NULL && room_put_off(room, a, true))
         return;
-    if (room != NULL)
+    if (room != NULL) {
+        room_guest_left(room, a);
         go_out(room, a);
+    }
     if (a->id_len > 0) {
         codec_begin(&a->answer, MESSAGE_LEFT);
         codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
@@ -375,12 +385,13 @@ void room_on_promote(struct reactor *r, struct post *p)
 
     if (room != NULL)
         people_come(&room->people, a->identity);
-    ask_return(a, r);
+    if (room == NULL || !room_promotes_right(room, a))
+        ask_return(a, r);
 }
 
 /* ---- what is said ---- */
 
-static uint64_t room_time(struct room *room)
+uint64_t room_time(struct room *room)
 {
     reactor_now(room->chat->reactor);
     if (room->chat->reactor->wall_ms >
@@ -435,6 +446,21 @@ static void add_key(struct room *room, const struct said *said, uint64_t now)
         keys_pack(&room->said_keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
 }
 
+/* Whether the one who says it may not: then the error goes the way of an acknowledgement. */
+static bool is_refused(struct room *room, struct session *s, struct reactor *from, const struct said *said)
+{
+    struct refusal f;
+    struct ack *ack;
+
+    if (!room_refuses_send(room, from, said->folded, said->folded_len, &f))
+        return false;
+    ack = new_ack(room, s, from);
+    refusal_put(&room->ack_lines, said->id, said->id_len, &f);
+    ack->len = (uint32_t)room->ack_lines.len - ack->at;
+    ack->is_error = true;
+    return true;
+}
+
 /* Earlier messages are just failing: what is said now has no place behind them. */
 static void refuse(struct room *room, struct session *s, struct reactor *from, const struct said *said)
 {
@@ -457,6 +483,8 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
         put_ack(room, s, from, said->id, said->id_len, old->seq, old->time_ms, true);
         return;
     }
+    if (room->is_guarded && is_refused(room, s, from, said))
+        return;
     if (room->count++ == 0)
         room->first_seq = room->seq + 1;
     codec_put_msg(&room->lines, room->name, room->name_len, ++room->seq, said->nick, said->nick_len, now,
@@ -512,6 +540,12 @@ void room_on_send(struct reactor *r, struct post *p)
     ask_return(a, r);
 }
 
+void room_acknowledge(struct room *room, struct ask *a, uint64_t now_ms)
+{
+    put_ack(room, a->session, a->from, a->id, a->id_len, 0, now_ms, false);
+    a->session = NULL;
+}
+
 static struct chunk *make_topic_line(const struct room *room, const struct ask *a, uint64_t now)
 {
     struct buf line = {0};
@@ -533,6 +567,7 @@ void room_on_topic(struct reactor *r, struct post *p)
     struct ask *a = (struct ask *)p;
     struct room *room = room_find_asked(r, a);
     struct turn *turn;
+    struct refusal f;
     uint64_t now;
 
     if (room == NULL) {
@@ -540,10 +575,14 @@ void room_on_topic(struct reactor *r, struct post *p)
         ask_return(a, r);
         return;
     }
+    if (room_refuses_topic(room, a, &f)) {
+        ask_refuse(a, &f);
+        ask_return(a, r);
+        return;
+    }
     room_flush(room);
     now = room_time(room);
-    put_ack(room, a->session, a->from, a->id, a->id_len, 0, now, false);
-    a->session = NULL;
+    room_acknowledge(room, a, now);
     turn = room_new_turn(room);
     turn->chunk = make_topic_line(room, a, now);
     turn->write.topic = turn->topic = mem_strndup(a->text.len > 0 ? a->text.data : "", a->text.len);

@@ -16,6 +16,8 @@
 #include "server/chat/keys.h"
 #include "server/chat/people.h"
 #include "server/chat/presence.h"
+#include "server/chat/room_moderate.h"
+#include "server/chat/room_rights.h"
 #include "server/chat/store.h"
 
 /* A room's members on one reactor. */
@@ -57,6 +59,10 @@ struct room {
     struct history history; /* the newest messages, in memory */
     struct keys keys;
     char *topic; /* NULL: none */
+    struct rights rights;
+    struct moderation moderation;
+    bool is_guarded;   /* not everyone may send: room_refuses_send */
+    bool is_unclaimed; /* it is new, and the first to join will own it */
 
     struct buf lines; /* said in this turn and not handed out yet */
     uint64_t first_seq;
@@ -90,7 +96,8 @@ void room_on_topic(struct reactor *r, struct post *ask);
 void room_on_promote(struct reactor *r, struct post *ask); /* a member who was a guest is an account now */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
-/* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told. */
+/* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told; NULL: it is put
+ * out. */
 struct ask *room_new_leave(struct session *s, struct audience *a, const struct value *id, const char *event);
 
 /* The short way for a send to a room that is at home on the session's own reactor; the session is held until it is
@@ -102,6 +109,10 @@ struct room *room_find_asked(struct reactor *r, const struct ask *a); /* at home
 
 /* Gives a chunk, or NULL, to every reactor that has members, with a turn's acknowledgements (or NULL). */
 void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, const struct turn *turn);
+
+/* Acknowledges a request that gives out no seq, in the room's next turn; a then has no session any more. */
+void room_acknowledge(struct room *room, struct ask *a, uint64_t now_ms);
+uint64_t room_time(struct room *room); /* never goes back */
 
 void room_flush(struct room *room);     /* gives the store what was said and not given to it yet */
 void room_flush_all(struct chat *chat); /* at the end of a turn */
@@ -120,6 +131,9 @@ bool room_put_off(struct room *room, struct ask *a, bool needs_kept);
 
 /* What is kept of it, asked of the store; those who want to join wait meanwhile. */
 void room_load(struct room *room);
+void room_loaded(struct room *room, const char *failed); /* all of it; or why not, and then it is gone */
+void room_wait_again(struct room *room,
+                     struct ask *a);        /* as if it were still loading; a is the first to go on */
 bool room_is_busy(const struct room *room); /* something is under way that speaks of it */
 bool room_lasts(const struct room *room);
 uint64_t

@@ -23,7 +23,7 @@ uint64_t room_oldest(const struct room *room)
 bool room_is_busy(const struct room *room)
 {
     return room->is_dirty || room->turns != NULL || room->waiting != NULL || room->is_loading ||
-           room->reads > 0;
+           room->reads > 0 || room->moderation.now != NULL || room->moderation.puts > 0;
 }
 
 /* ---- waiting ---- */
@@ -43,6 +43,16 @@ bool room_put_off(struct room *room, struct ask *a, bool needs_kept)
         room->newest_waiting->next_waiting = a;
     room->newest_waiting = a;
     return true;
+}
+
+void room_wait_again(struct room *room, struct ask *a)
+{
+    room->is_loading = true;
+    a->wait_for = 0;
+    a->next_waiting = room->waiting;
+    if (room->waiting == NULL)
+        room->newest_waiting = a;
+    room->waiting = a;
 }
 
 static void run_waiting(struct room *room)
@@ -293,8 +303,20 @@ static void fail_waiting(struct room *room)
 
     while ((a = room->waiting) != NULL) {
         room->waiting = a->next_waiting;
-        ask_fail(a, "storage", 0, "the server could not read that room from its disk: try again later");
+        ask_fail(a, "storage", 0,
+                 "the server could not read that room from its disk, or not write to it: try again later");
         ask_return(a, room->chat->reactor);
+    }
+}
+
+void room_loaded(struct room *room, const char *failed)
+{
+    room->is_loading = false;
+    if (failed != NULL) {
+        fail_waiting(room);
+        room_free(room); /* all that asked for it wanted to join */
+    } else {
+        run_waiting(room);
     }
 }
 
@@ -303,17 +325,18 @@ static void on_loaded(struct reactor *r, struct post *p)
     struct loading *l = (struct loading *)p;
     struct room *room = l->room;
 
+    const char *failed = l->load.job.failed;
+
     (void)r;
-    room->is_loading = false;
-    if (l->load.job.failed != NULL) {
+    if (failed != NULL) {
         free(l->load.topic);
         keys_deinit(&l->load.keys);
-        fail_waiting(room);
-        room_free(room); /* all that asked for it wanted to join */
+        room_loaded(room, failed);
     } else {
         if (l->load.found)
             take_loaded(room, &l->load);
-        run_waiting(room);
+        room->is_unclaimed = !l->load.found;
+        room_load_rights(room);
     }
     free(l);
 }
