@@ -110,11 +110,11 @@ def test_who_and_rooms(t):
 def test_topic(t):
     s = t.server()
     ann, bob = s.join("general", "ann"), s.join("general", "bob")
-    ack = bob.ask("topic", room="general", text="t\u00e9 \u2615")
+    ack = ann.ask("topic", room="general", text="t\u00e9 \u2615")
     equal((ack.type, ack.room, ack.time > 0, "seq" in ack), ("ack", "general", True, False))
     for c in (ann, bob):
         line = c.expect("topic")
-        equal((line.room, line.nick, line.text, line.time), ("general", "bob", "t\u00e9 \u2615", ack.time))
+        equal((line.room, line.nick, line.text, line.time), ("general", "ann", "t\u00e9 \u2615", ack.time))
     equal(s.connect("carol").ask("join", room="general").topic, "t\u00e9 \u2615")
     ann.ask("topic", room="general", text="")
     equal(bob.expect("topic").text, "")
