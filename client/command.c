@@ -1,6 +1,7 @@
 /* command.c: what is typed with a slash, a table: name, what it takes, a handler. See line.h. */
 #include "client/line.h"
 
+#include "client/moderate.h"
 #include "client/sanitize.h"
 #include "common/utf8.h"
 #include "protocol/codec.h"
@@ -148,6 +149,64 @@ static void run_topic(struct line_view *v, char *args)
     ask(v, &b);
 }
 
+/* What owners and moderators do, in the current room. */
+static void moderate(struct line_view *v, enum message_type type, char *args)
+{
+    struct buf b = {0};
+    const char *why = moderate_put_request(&b, type, v->room, args);
+
+    if (why != NULL)
+        line_notice(v, "!", "%s", why);
+    else
+        ask(v, &b);
+}
+
+static void run_kick(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_KICK, args);
+}
+
+static void run_ban(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_BAN, args);
+}
+
+static void run_unban(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_UNBAN, args);
+}
+
+static void run_mute(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_MUTE, args);
+}
+
+static void run_unmute(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_UNMUTE, args);
+}
+
+static void run_invite(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_INVITE, args);
+}
+
+static void run_access(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_ACCESS, args);
+}
+
+static void run_role(struct line_view *v, char *args)
+{
+    moderate(v, MESSAGE_ROLE, args);
+}
+
+static void run_bans(struct line_view *v, char *args)
+{
+    v->asked_bans = v->asked + 1;
+    moderate(v, MESSAGE_BANS, args);
+}
+
 void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit)
 {
     struct buf b = {0};
@@ -223,6 +282,15 @@ static const struct command commands[] = {
     {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false},
     {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true},
     {"/history", "[N]", "what was said before", run_history, false},
+    {"/invite", "NICK", "ask somebody into this room", run_invite, true},
+    {"/kick", "NICK [REASON]", "put somebody out, who may come back", run_kick, true},
+    {"/ban", "NICK [TIME] [REASON]", "put somebody out for good, or for 10m, 2h, 7d", run_ban, true},
+    {"/unban", "NICK", "let somebody in again", run_unban, true},
+    {"/mute", "NICK [TIME] [REASON]", "let somebody only listen", run_mute, true},
+    {"/unmute", "NICK", "let somebody speak again", run_unmute, true},
+    {"/bans", "", "who is banned and who is muted", run_bans, false},
+    {"/access", "open|invited|accounts", "who may come into this room", run_access, true},
+    {"/role", "NICK ROLE", "make somebody owner, moderator or member", run_role, true},
     {"/nick", "", "who you are", run_nick, false},
     {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
     {"/password", "", "give your account another password", secret_run_password, false},
@@ -243,7 +311,7 @@ static void run_help(struct line_view *v, char *args)
 {
     (void)args;
     for (const struct command *c = commands; c->name != NULL; c++)
-        buf_putf(&v->out, "  %-10s %-18s %s\n", c->name, c->takes, c->help);
+        buf_putf(&v->out, "  %-10s %-21s %s\n", c->name, c->takes, c->help);
     buf_puts(&v->out,
              "  Anything else is said in the current room; a line that begins with // with one slash.\n"
              "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");

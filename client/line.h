@@ -5,6 +5,7 @@
 
 #include "client/chat.h"
 #include "client/show.h"
+#include "common/utf8.h"
 
 struct line_view {
     struct chat *chat;
@@ -14,6 +15,8 @@ struct line_view {
     struct buf out;                   /* what is being put together for the terminal */
     struct buf names;                 /* of the `who` whose answer is coming */
     unsigned asked;                   /* requests of commands so far: their ids are "line." and this */
+    unsigned asked_bans;              /* that of the last /bans */
+    char put_out[UTF8_NICK_MAX + 1];  /* the last one who was put out, of whom it is told that it left, too */
     char *first_secret;               /* typed once, to be typed again; or NULL */
     bool was_account;                 /* when it was typed */
     bool term_ready, ending_by_hand;

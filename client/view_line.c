@@ -5,6 +5,7 @@
 #include "client/line.h"
 
 #include "client/explain.h"
+#include "client/moderate.h"
 #include "client/sanitize.h"
 #include "client/term.h"
 #include "common/clock.h"
@@ -172,6 +173,11 @@ static void show_presence(struct line_view *v, const struct message *m, const st
 
     if (event == NULL || nick == NULL || !is_current(v, room))
         return;
+    if (event->len == 5 && nick->len == strlen(v->put_out) &&
+        memcmp(nick->text, v->put_out, nick->len) == 0) {
+        v->put_out[0] = '\0';
+        return;
+    }
     what = event->len == 4 && memcmp(event->text, "join", 4) == 0     ? "came"
            : event->len == 6 && memcmp(event->text, "detach", 6) == 0 ? "is gone (the connection ended)"
                                                                       : "left";
@@ -208,18 +214,36 @@ static bool is_asked(const struct message *m)
 
 static void collect_member(struct line_view *v, const struct message *m)
 {
-    const struct value *nick = get_string(m, FIELD_NICK);
+    const struct value *nick = get_string(m, FIELD_NICK), *role = get_string(m, FIELD_ROLE);
 
     if (nick == NULL || !is_asked(m))
         return;
     if (v->names.len > 0)
         buf_puts(&v->names, ", ");
     sanitize_put(&v->names, nick->text, nick->len);
+    if (role != NULL) {
+        buf_puts(&v->names, " (");
+        sanitize_put(&v->names, role->text, role->len);
+        buf_puts(&v->names, ")");
+    }
+}
+
+/* Whether it is the end of a list of bans that holds none. */
+static bool is_no_bans(const struct line_view *v, const struct message *m)
+{
+    const struct value *re = get_string(m, FIELD_RE);
+    char id[32];
+
+    snprintf(id, sizeof id, RE_PREFIX "%u", v->asked_bans);
+    return v->asked_bans > 0 && re != NULL && re->len == strlen(id) && memcmp(re->text, id, re->len) == 0 &&
+           get_uint(m, FIELD_COUNT) == 0;
 }
 
 /* The end of an answer: of `who`, where names were gathered. */
 static void show_end(struct line_view *v, const struct message *m)
 {
+    if (is_no_bans(v, m))
+        line_notice(v, "·", "nobody is banned or muted here");
     if (v->names.len == 0 || !is_asked(m))
         return;
     buf_put(&v->names, "", 1);
@@ -229,6 +253,33 @@ static void show_end(struct line_view *v, const struct message *m)
     buf_puts(&v->out, "\n");
     buf_clear(&v->names);
     line_flush(v);
+}
+
+/* What became of somebody, or of oneself, and why. */
+static void show_moderation(struct line_view *v, const struct message *m)
+{
+    const struct value *nick = get_string(m, FIELD_NICK);
+    struct buf b = {0};
+
+    if ((m->type == MESSAGE_BAN || m->type == MESSAGE_MUTE) && !is_asked(m))
+        return;
+    if (moderate_puts_out(m) && nick != NULL)
+        snprintf(v->put_out, sizeof v->put_out, "%.*s", (int)nick->len, nick->text);
+    if (moderate_put_sentence(&b, m, v->chat->client.nick, clock_wall_us() / 1000))
+        line_notice(v, m->type == MESSAGE_LEFT ? "!" : "·", "%.*s", (int)b.len, b.data);
+    buf_deinit(&b);
+}
+
+static void show_joined(struct line_view *v, const struct message *m, const struct value *room)
+{
+    const struct value *topic = get_string(m, FIELD_TOPIC);
+    struct buf b = {0};
+
+    if (topic != NULL && topic->len > 0)
+        line_notice(v, "·", "%.*s is about: %.*s", (int)room->len, room->text, (int)topic->len, topic->text);
+    if (moderate_put_joined(&b, m))
+        line_notice(v, "·", "%.*s", (int)b.len, b.data);
+    buf_deinit(&b);
 }
 
 static void show_error(struct line_view *v, const struct message *m)
@@ -263,10 +314,10 @@ static void on_message(void *view, const struct message *m)
         show_topic(v, m, room);
     else if (m->type == MESSAGE_ROOM)
         show_room(v, m, room);
-    else if (m->type == MESSAGE_JOINED && get_string(m, FIELD_TOPIC) != NULL &&
-             get_string(m, FIELD_TOPIC)->len > 0)
-        line_notice(v, "·", "%.*s is about: %.*s", (int)room->len, room->text,
-                    (int)get_string(m, FIELD_TOPIC)->len, get_string(m, FIELD_TOPIC)->text);
+    else if (m->type == MESSAGE_JOINED)
+        show_joined(v, m, room);
+    else
+        show_moderation(v, m);
 }
 
 /* Who is here, for completion: the answer is heard by the model and not shown. */

@@ -5,7 +5,9 @@
 #include "client/explain.h"
 #include "client/feed.h"
 #include "client/leave.h"
+#include "client/moderate.h"
 #include "client/sanitize.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +32,23 @@ static void write_out(struct pipe_view *v)
     buf_clear(&v->out);
 }
 
+/* Being put out or muted is why lines fail from then on. */
+static void complain_of_moderation(struct pipe_view *v, const struct message *m, const struct value *nick)
+{
+    const char *own = v->chat->client.nick;
+    struct buf b = {0}, fit = {0};
+
+    if ((m->type == MESSAGE_LEFT ||
+         (nick != NULL && nick->len == strlen(own) && memcmp(nick->text, own, nick->len) == 0)) &&
+        moderate_put_sentence(&b, m, own, clock_wall_us() / 1000)) {
+        sanitize_put(&fit, b.data, b.len);
+        buf_put(&fit, "", 1);
+        chat_complain(fit.data);
+    }
+    buf_deinit(&b);
+    buf_deinit(&fit);
+}
+
 static void print_message(void *view, const struct message *m)
 {
     const struct value *room = message_get_kind(m, FIELD_ROOM, VALUE_STRING);
@@ -44,6 +63,8 @@ static void print_message(void *view, const struct message *m)
             chat_complain(v->out.data);
         buf_clear(&v->out);
     }
+    if (m->type == MESSAGE_LEFT || m->type == MESSAGE_MODERATION)
+        complain_of_moderation(v, m, nick);
     if (m->type != MESSAGE_MSG || room == NULL || nick == NULL || text == NULL)
         return;
     if (v->chat->options.room_count > 1 || room->text[0] == '@') {

@@ -88,6 +88,7 @@ def test_commands(t):
     bob = s.join("general", "bob")
     ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=60)
     ann.expect("you are in general")
+    bob.ask("role", room="general", nick="ann", role="moderator")
     for command, seen in (("/help", "/reconnect"), ("/who", "2 here: "), ("/rooms", "general: 2 here, 0 said"),
                           ("/topic green tea", "ann has set the topic of general: green tea"), ("/foo", "there is no /foo"),
                           ("/msg", "/msg NICK [TEXT]"), ("/nick x", "you are ann here"), ("/join Tea", "Tea can't be a room"),
@@ -216,3 +217,68 @@ def test_nobody_there(t):
     p.close()
     ann = Terminal(t, "-n", "ann", p.address)
     check("is chatd running there?" in ann.ended(exit_code=3))
+
+
+# ---- rooms that are someone's ----
+
+def test_what_an_owner_does(t):
+    s = t.server()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=80, columns=120)
+    ann.expect("you own general")
+    bob, carol = s.join("general", "bob"), s.join("general", "carol")
+    ann.expect("carol came")
+    for command, seen in (("/role bob moderator", "you have made bob a moderator of general"),
+                          ("/who", "ann (owner)"),
+                          ("/role bob king", "role takes owner, moderator or member"),
+                          ("/role bob", "/role takes a nick and a role"),
+                          ("/role ann member", "ann is the only owner of general: name another one first"),
+                          ("/mute carol 2h too loud", "you have muted carol in general until "),
+                          ("/bans", "carol is muted by ann since "),
+                          ("/unmute carol", "you have let carol speak again in general"),
+                          ("/bans", "nobody is banned or muted here"),
+                          ("/kick carol enough", "you have put carol out of general: enough"),
+                          ("/kick carol", "carol is not in general"),
+                          ("/ban carol", "you have banned carol from general"),
+                          ("/bans", "carol is banned by ann since "),
+                          ("/unban carol", "you have let carol into general again"),
+                          ("/access invited", "general is for those who are invited from now on: ann"),
+                          ("/invite carol", "you have invited carol to general"),
+                          ("/access shut", "access takes open, invited or accounts"),
+                          ("/access open", "general is open to everyone from now on: ann"),
+                          ("/ban a*b", "that can't be a nick"), ("/kick", "/kick NICK [REASON]")):
+        ann.type(command).expect(seen)
+    check("carol left" not in ann.screen(), "it is told twice that carol went")
+    bob.sync()
+    equal([e.reason for e in bob.inbox if e.type == "moderation" and e.event in ("mute", "kick")],
+          ["too loud", "enough"])
+    equal(carol.expect("left").reason, "enough")
+    ann.type("/msg bob").expect_line("@bob>")
+    ann.type("/kick bob").expect("a direct conversation is nobody's")
+
+
+def test_what_becomes_of_one(t):
+    s = t.server()
+    bob, carol = s.join("general", "bob"), s.connect("carol")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=80, columns=120)
+    ann.expect("you are in general")
+    bob.ask("mute", room="general", nick="ann", reason="calm \x1b[2J", seconds=7200)
+    ann.expect("bob has muted you in general until ")
+    ann.expect(": calm ^[[2J; you can read on")
+    ann.type("but I").expect("not sent to general: but I (you are muted in general for another 2 h, by bob: calm")
+    bob.ask("unmute", room="general", nick="ann")
+    ann.expect("bob has let you speak again in general")
+    bob.ask("role", room="general", nick="ann", role="moderator")
+    ann.expect("bob has made you a moderator of general")
+    bob.ask("kick", room="general", nick="ann", reason="spam")
+    ann.expect("bob has put you out of general: spam; you may come back: /join general")
+    ann.type("hello?").expect("you are not in general any more")
+    ann.type("/join general").expect("you are a moderator of general")
+    bob.ask("ban", room="general", nick="ann", reason="spam")
+    ann.expect("bob has banned you from general: spam; its owners and moderators can lift that")
+    ann.type("/join general").expect("you are banned in general, by bob: spam")
+    bob.ask("unban", room="general", nick="ann")
+    bob.ask("access", room="general", access="invited")
+    ann.type("/join general").expect("general is for those who are invited: its owners and moderators can invite you")
+    bob.ask("invite", room="general", nick="ann")
+    ann.expect("bob has invited you to general: /join general")
+    ann.type("/join general").expect("general is for those who are invited")

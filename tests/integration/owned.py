@@ -379,7 +379,7 @@ def test_nothing_after_left(t):
 
 def test_put_out_while_behind(t):
     """A reader too slow for live delivery is put out like anyone, and its connection goes on."""
-    s = t.server(max_out=16384, requests_per_second=1000000)
+    s = t.server(max_out=65536, requests_per_second=1000000)
     ann = s.join("general", "ann")
     bob = s.join("general", "bob", rcvbuf=4096)
     for n in range(300):
