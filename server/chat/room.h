@@ -61,7 +61,6 @@ struct room {
     char *topic; /* NULL: none */
     struct rights rights;
     struct moderation moderation;
-    bool is_guarded;   /* not everyone may send: room_refuses_send */
     bool is_unclaimed; /* it is new, and the first to join will own it */
 
     struct buf lines; /* said in this turn and not handed out yet */
@@ -81,6 +80,7 @@ struct room {
     struct ask *waiting, *newest_waiting; /* until all before them is kept */
     uint32_t reads;                       /* under way */
     bool is_loading, is_failing;          /* failing: until all turns are back, nothing is taken */
+    bool is_guarded;                      /* not everyone may send: room_refuses_send */
 
     uint8_t name_len;
     char name[PROTOCOL_MAX_ROOM + 1];
