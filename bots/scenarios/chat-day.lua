@@ -47,7 +47,7 @@ function bot(bot)
         elseif what <= 89 then
             bot:who(bot.home)
         elseif what <= 91 then
-            bot:topic(bot:text(40), {room = bot.home})
+            bot:topic(bot:text(40), {room = bot.home, may_fail = 'not_allowed'}) -- whoever came first owns it
         elseif what <= 95 then
             whisper(bot)
         elseif what <= 97 then
