@@ -83,8 +83,10 @@ static void on_invitation(struct reactor *r, struct post *p)
     struct session *there[DIRECTORY_SESSIONS_MAX];
     size_t count = directory_sessions(&chat_of(r)->shared->directory, i->folded, i->len, r, there);
 
+    /* Not to one that does not read: it comes in uncalled for, and must not pile up. */
     for (size_t n = 0; n < count; n++)
-        if (conn_can_speak(&there[n]->conn) && member_find(there[n], i->room, i->room_len) == NULL)
+        if (conn_can_speak(&there[n]->conn) && there[n]->conn.out.bytes < r->limits.max_out &&
+            member_find(there[n], i->room, i->room_len) == NULL)
             session_send(there[n], &i->line);
     buf_deinit(&i->line);
     free(i);

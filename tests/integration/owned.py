@@ -1,6 +1,5 @@
 """owned.py: rooms that are someone's: roles, access, invitations, kicks, bans, mutes. Guests here; accounts below."""
-import signal
-import time
+import sqlite3
 
 from lib import both, check, equal, seconds, wait_until
 
@@ -413,12 +412,6 @@ def test_who_asks_is_put_out(t):
 
 # ---- kept ----
 
-def kill(s):
-    s.clean = False
-    s.signal(signal.SIGKILL)
-    s.wait()
-
-
 def test_what_a_guest_said_ends_with_the_server(t):
     """After a restart a guest's room is everyone's, and nobody is banned by someone who can't take it back."""
     s = t.server(data=t.path("data"), threads=2)
@@ -432,6 +425,26 @@ def test_what_a_guest_said_ends_with_the_server(t):
     s = t.server(data=t.path("data"), threads=2)
     joined = s.connect("bob").ask("join", room="general")
     equal((joined.seq, "role" in joined, "access" in joined), (1, False, False))
+
+
+def test_what_could_not_be_kept(t):
+    """The change is not made, nobody hears of it, and the one concerned stays and may speak."""
+    s = t.server(data=t.path("data"), threads=2)
+    ann, bob = people(s, "ann", "bob")
+    db = sqlite3.connect(t.path("data") + "/chatd.db")
+    db.execute("CREATE TRIGGER full BEFORE INSERT ON facts BEGIN SELECT RAISE(ABORT, 'no'); END")
+    db.commit()
+    for change, fields in (("ban", {"nick": "bob"}), ("mute", {"nick": "bob"}), ("access", {"access": "invited"})):
+        e = ann.refused(change, "storage", room="general", **fields)
+        check("nothing has changed" in e.text, "what of it", e)
+    bob.say("general", "still here")
+    s.connect("carol").ask("join", room="general")
+    ann.quiet("moderation")
+    db.execute("DROP TRIGGER full")
+    db.commit()
+    db.close()
+    ann.ask("mute", room="general", nick="bob")
+    bob.refused("send", "muted", room="general", text="x")
 
 
 def test_a_room_given_up(t):
