@@ -128,13 +128,14 @@ void room_settle_acks(const struct ack *acks, uint32_t count, const struct react
 /* Whether an ask has to wait: for the room to be loaded, for others that wait, or, where it says so, for what was said
  * before it to be kept. Then it is run again by itself. */
 bool room_put_off(struct room *room, struct ask *a, bool needs_kept);
+void room_wait_first(struct room *room, struct ask *a); /* until it is loaded, and before all others that wait */
+void room_run_waiting(struct room *room);
+void room_fail_waiting(struct room *room); /* it could not be loaded */
 
 /* What is kept of it, asked of the store; those who want to join wait meanwhile. */
 void room_load(struct room *room);
 void room_loaded(struct room *room, const char *failed); /* all of it; or why not, and then it is gone */
-void room_wait_again(struct room *room,
-                     struct ask *a);        /* as if it were still loading; a is the first to go on */
-bool room_is_busy(const struct room *room); /* something is under way that speaks of it */
+bool room_is_busy(const struct room *room);              /* something is under way that speaks of it */
 bool room_lasts(const struct room *room);
 uint64_t
 room_oldest(const struct room *room); /* the seq of the oldest message that can be read; behind kept: none */

@@ -45,9 +45,8 @@ bool room_put_off(struct room *room, struct ask *a, bool needs_kept)
     return true;
 }
 
-void room_wait_again(struct room *room, struct ask *a)
+void room_wait_first(struct room *room, struct ask *a)
 {
-    room->is_loading = true;
     a->wait_for = 0;
     a->next_waiting = room->waiting;
     if (room->waiting == NULL)
@@ -55,7 +54,7 @@ void room_wait_again(struct room *room, struct ask *a)
     room->waiting = a;
 }
 
-static void run_waiting(struct room *room)
+void room_run_waiting(struct room *room)
 {
     struct ask *a;
 
@@ -242,7 +241,7 @@ static void settle(struct room *room)
     }
     if (room->turns == NULL && room->is_failing)
         end_failing(room);
-    run_waiting(room);
+    room_run_waiting(room);
 }
 
 static void on_kept(struct reactor *r, struct post *p)
@@ -297,7 +296,7 @@ static void take_loaded(struct room *room, struct store_load *l)
     room->keys = l->keys;
 }
 
-static void fail_waiting(struct room *room)
+void room_fail_waiting(struct room *room)
 {
     struct ask *a;
 
@@ -313,10 +312,10 @@ void room_loaded(struct room *room, const char *failed)
 {
     room->is_loading = false;
     if (failed != NULL) {
-        fail_waiting(room);
+        room_fail_waiting(room);
         room_free(room); /* all that asked for it wanted to join */
     } else {
-        run_waiting(room);
+        room_run_waiting(room);
     }
 }
 

@@ -267,7 +267,8 @@ bool room_claim(struct room *room, struct ask *a)
     rights_put(&room->rights, right);
     if (!a->is_account || !room_lasts(room))
         return false;
-    room_wait_again(room, a);
+    room->is_loading = true; /* as it were, for all who ask */
+    room_wait_first(room, a);
     p = new_put(room, a->folded, a->folded_len, on_claimed);
     right_encode(&p->fact.value, right);
     store_put(room->chat->shared->store, &p->fact);
