@@ -45,7 +45,16 @@ bool room_put_off(struct room *room, struct ask *a, bool needs_kept)
     return true;
 }
 
-static void run_waiting(struct room *room)
+void room_wait_first(struct room *room, struct ask *a)
+{
+    a->wait_for = 0;
+    a->next_waiting = room->waiting;
+    if (room->waiting == NULL)
+        room->newest_waiting = a;
+    room->waiting = a;
+}
+
+void room_run_waiting(struct room *room)
 {
     struct ask *a;
 
@@ -125,6 +134,8 @@ static void end_failing(struct room *room)
     room->is_failing = false;
     room->seq = room->kept;
     keys_forget_after(&room->keys, room->kept);
+    if (room->direct != NULL)
+        direct_take_back(room);
 }
 
 /* Counts what a room has in memory, before against now, and puts it behind the others that have anything. */
@@ -232,7 +243,7 @@ static void settle(struct room *room)
     }
     if (room->turns == NULL && room->is_failing)
         end_failing(room);
-    run_waiting(room);
+    room_run_waiting(room);
 }
 
 static void on_kept(struct reactor *r, struct post *p)
@@ -287,7 +298,7 @@ static void take_loaded(struct room *room, struct store_load *l)
     room->keys = l->keys;
 }
 
-static void fail_waiting(struct room *room)
+void room_fail_waiting(struct room *room)
 {
     struct ask *a;
 
@@ -308,12 +319,15 @@ static void on_loaded(struct reactor *r, struct post *p)
     if (l->load.job.failed != NULL) {
         free(l->load.topic);
         keys_deinit(&l->load.keys);
-        fail_waiting(room);
+        room_fail_waiting(room);
         room_free(room); /* all that asked for it wanted to join */
     } else {
         if (l->load.found)
             take_loaded(room, &l->load);
-        run_waiting(room);
+        if (l->load.found && room->direct != NULL)
+            direct_load_sides(room);
+        else
+            room_run_waiting(room);
     }
     free(l);
 }
