@@ -45,4 +45,9 @@ struct member *command_need_member(struct session *s, const struct value *id, co
 struct ask *command_new_direct(struct session *s, const struct value *id, const struct value *room,
                                post_fn *home, post_fn *done);
 
+/* The session, which is too slow for what it is told directly, reads on in that conversation (its name; the other one's
+ * folded nick) as if it had joined after that seq. false: it is in as many rooms as it may. */
+bool command_read_on(struct session *s, const char *room, size_t room_len, const char *other,
+                     size_t other_len, uint64_t after);
+
 #endif

@@ -182,6 +182,24 @@ void command_join(struct session *s, const struct message *m, const struct value
     ask_free(a);
 }
 
+bool command_read_on(struct session *s, const char *room, size_t room_len, const char *other,
+                     size_t other_len, uint64_t after)
+{
+    struct ask *a;
+
+    if (s->member_count >= session_chat(s)->limits.max_rooms_per_connection)
+        return false;
+    a = ask_new(s->conn.reactor, s, NULL, direct_on_join, on_joined);
+    ask_set_room(a, room, room_len);
+    ask_set_nick(a, s);
+    memcpy(a->other_folded, other, other_len);
+    a->other_folded_len = (uint8_t)other_len;
+    a->has_after = true;
+    a->after = after;
+    send_join(a, NULL);
+    return true;
+}
+
 /* The member of a room, or of a direct conversation that is read on; NULL where the answer, an error, is given. */
 static struct member *need_any_member(struct session *s, const struct value *id, const struct value *room)
 {

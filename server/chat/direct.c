@@ -91,7 +91,9 @@ static void tell_side(struct room *room, const struct side *s, const struct side
                          .folded_len = s->folded_len,
                          .identity = s->identity,
                          .room = room->name,
-                         .room_len = room->name_len};
+                         .room_len = room->name_len,
+                         .other = other->folded,
+                         .other_len = other->folded_len};
     char shown[DIRECT_SHOWN_SIZE];
     struct buf lines = {0};
     struct chunk *seen;

@@ -32,8 +32,8 @@ struct side {
 
 struct direct {
     struct side sides[2]; /* in the order of their folded nicks */
-    uint8_t steps;        /* of what has to be known first, under way; the room is loading as long as there are */
-    bool is_loading;   /* the sides, with the room */
+    uint8_t steps;   /* of what has to be known first, under way; the room is loading as long as there are */
+    bool is_loading; /* the sides, with the room */
     bool is_preparing; /* who prepares looks for himself whether the steps are done */
     bool was_sought;   /* just now: the other one is no account */
     bool has_failed;   /* just now: the store */

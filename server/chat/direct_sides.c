@@ -260,8 +260,7 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
 
     if (d->has_failed)
         return DIRECT_FAILED;
-    meet(room, me,
-         &(struct person){a->identity, a->since_ms, a->is_account, a->nick, a->nick_len});
+    meet(room, me, &(struct person){a->identity, a->since_ms, a->is_account, a->nick, a->nick_len});
     if (directory_find(&room->chat->shared->directory, other->folded, other->folded_len, &place)) {
         meet(room, other,
              &(struct person){place.identity, place.since_ms, place.is_account, place.text, place.len});

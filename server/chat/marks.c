@@ -32,7 +32,7 @@ struct mark {
     uint64_t seq, epoch; /* epoch 0: none */
     bool is_known, is_new;
     uint8_t state;
-    struct asks looking;         /* until it is known */
+    struct asks looking;          /* until it is known */
     struct asks waiting, putting; /* for the next put, and for the one that is under way */
     uint8_t folded_len, len;
     char key[];

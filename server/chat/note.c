@@ -2,6 +2,7 @@
 #include "server/chat/note.h"
 
 #include "common/mem.h"
+#include "server/chat/command.h"
 #include "server/chat/fanout.h"
 #include "server/chat/session.h"
 
@@ -12,8 +13,8 @@ struct note {
     struct post post;
     struct chunk *chunk;
     uint64_t identity, but;
-    uint8_t len, room_len;
-    char folded[UTF8_FOLD_MAX], room[PROTOCOL_MAX_ROOM];
+    uint8_t len, room_len, other_len;
+    char folded[UTF8_FOLD_MAX], room[PROTOCOL_MAX_ROOM], other[UTF8_FOLD_MAX];
 };
 
 static void push(struct session *s, struct chunk *chunk)
@@ -22,15 +23,19 @@ static void push(struct session *s, struct chunk *chunk)
     s->conn.life.msgs_out += chunk->count > 0 ? chunk->count : 1;
 }
 
-static void give(struct session *s, struct chunk *chunk)
+static void give(struct session *s, const struct note *n)
 {
-    /* its answers are bounded as such */
-    if (s->conn.out.bytes - s->conn.out.own > 2 * s->conn.reactor->limits.max_out) {
-        session_let_go(s, "detach");
-        session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
+    struct chunk *chunk = n->chunk;
+
+    if (s->conn.out.bytes - s->conn.out.own <= 2 * s->conn.reactor->limits.max_out) {
+        push(s, chunk); /* its answers are bounded as such */
         return;
     }
-    push(s, chunk);
+    if (n->room_len > 0 &&
+        command_read_on(s, n->room, n->room_len, n->other, n->other_len, chunk->first_seq - 1))
+        return;
+    session_let_go(s, "detach");
+    session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
 }
 
 /* The member that reads on there, also one that is leaving: what it is still being fed comes first. */
@@ -45,11 +50,13 @@ static struct member *find_member(const struct session *s, const struct note *n)
 }
 
 /* One that is behind gets it by its cursor; one that is joining, if it is behind what it has asked to read on after. */
-static void give_member(struct session *s, struct member *m, struct chunk *chunk)
+static void give_member(struct session *s, struct member *m, const struct note *n)
 {
+    struct chunk *chunk = n->chunk;
+
     if (m->state == MEMBER_JOINING) {
         if (m->cursor >= chunk->first_seq + chunk->count - 1)
-            give(s, chunk);
+            give(s, n);
         return;
     }
     if (m->state != MEMBER_LIVE || (m->until > 0 && chunk->first_seq > m->until))
@@ -73,9 +80,9 @@ static void on_note(struct reactor *r, struct post *p)
         if (s->nick->identity != n->identity || s->conn.life.id == n->but)
             continue;
         if (m != NULL)
-            give_member(s, m, n->chunk);
+            give_member(s, m, n);
         else
-            give(s, n->chunk);
+            give(s, n);
     }
     chunk_unref(n->chunk);
     free(n);
@@ -97,6 +104,8 @@ void note_send(struct chat *chat, const struct note_to *to, struct chunk *chunk)
         if (to->room != NULL) {
             n->room_len = (uint8_t)to->room_len;
             memcpy(n->room, to->room, to->room_len);
+            n->other_len = (uint8_t)to->other_len;
+            memcpy(n->other, to->other, to->other_len);
         }
         reactor_post(chat->reactor, there[i], &n->post, on_note);
     }

@@ -16,8 +16,10 @@ struct note_to {
     const char *folded;
     size_t folded_len;
     uint64_t identity; /* only while the nick is that one's */
-    const char *room;  /* of a direct conversation that is kept: who reads on there gets it in its place; or NULL */
-    size_t room_len;
+    /* Of a direct conversation that is kept, or NULL: who reads on there gets it in its place, and who is too slow for it
+     * reads on there from now on. other: the other one's folded nick. */
+    const char *room, *other;
+    size_t room_len, other_len;
     uint64_t but; /* the id of a connection that is not told; 0: all are */
 };
 

@@ -4,14 +4,26 @@ import signal
 import subprocess
 
 from lib import Skip, both, check, equal, seconds
+from lib.login import login, verifiers
 
-ANN, BOB = "acc.ann", "acc.bob"
+ANN, BOB = "ann", "bob"
 
 
-def come(s, nick, **fields):
-    """A connection of that account, which is made where it is not there yet."""
-    c = s.connect()
-    c.hello(nick, **fields)
+PASSWORD = "correct horse"
+VERIFIERS = verifiers(PASSWORD)
+
+
+def come(s, nick, **options):
+    """A connection of that account, which is registered first where it is not there yet."""
+    c = s.connect(**options)
+    a = c.ask_any("hello", version=1, nick=nick)
+    if a.type == "welcome":
+        c.ask("register", **VERIFIERS)
+        c.close()
+        s.log.wait(conn=a.session, event="close")
+        c = s.connect(**options)
+    equal(login(c, nick, PASSWORD).type, "authenticated")
+    c.hello(nick)
     return c
 
 
@@ -249,8 +261,7 @@ def test_slow_reader(t):
     """One that reads on and does not take what comes falls behind and is fed from what is kept: nothing is missing."""
     s = disk(t, threads=2, max_out=65536)
     bob = come(s, BOB)
-    ann = s.connect(rcvbuf=65536)
-    ann.hello(ANN)
+    ann = come(s, ANN, rcvbuf=65536)
     ann.ask("join", room="@" + BOB)
     for n in range(20):
         for _ in range(100):
@@ -396,12 +407,12 @@ def test_unread_of_many_conversations(t):
     s = t.server(threads=2, max_per_address=1000)
     come(s, ANN).close()
     for n in range(150):
-        c = come(s, f"acc.p{n}")
+        c = come(s, f"p{n}")
         c.say("@" + ANN, "hello")
         c.close()
     ann = come(s, ANN)
     got = ann.take(150, "unread", timeout=15)
-    equal(sorted(m.room for m in got), sorted(f"@acc.p{n}" for n in range(150)))
+    equal(sorted(m.room for m in got), sorted(f"@p{n}" for n in range(150)))
     for m in got[:140]:
         ann.ask("read", room=m.room, seq=1)
     ann.close()
