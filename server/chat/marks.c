@@ -420,7 +420,7 @@ static void on_begun(struct reactor *r, struct post *p)
     ask_free((struct ask *)p);
 }
 
-void marks_begin(const struct room *room, const struct ask *joined)
+static void begin_mark(const struct room *room, const struct ask *joined)
 {
     struct ask *a = ask_new(room->chat->reactor, NULL, NULL, NULL, on_begun);
 
@@ -428,4 +428,21 @@ void marks_begin(const struct room *room, const struct ask *joined)
     ask_set_room(a, room->name, room->name_len);
     a->seq = room->kept;
     marks_go_on(room, a);
+}
+
+/* What an account has read and what not; what it has never read counts from its first coming. */
+void marks_put(const struct room *room, struct ask *a)
+{
+    uint64_t read = a->mark_epoch == room->epoch && a->mark_seq < room->kept ? a->mark_seq : room->kept;
+
+    if (!a->is_marked)
+        return;
+    if (room->direct != NULL) {
+        read = a->mark_epoch == room->epoch ? read : 0;
+        read = read + 1 < a->first ? a->first - 1 : read;
+    } else if (a->mark_epoch != room->epoch) {
+        begin_mark(room, a);
+    }
+    codec_add_uint(&a->answer, FIELD_READ, read);
+    codec_add_uint(&a->answer, FIELD_UNREAD, room->kept - read);
 }

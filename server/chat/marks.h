@@ -19,9 +19,10 @@ struct room;
  * read (mark_seq, mark_epoch; 0: it never did). */
 void marks_send_by(struct ask *a, struct reactor *home);
 
-/* At the room's home: an ask `read` (seq) goes on to the mark, which answers it; a mark for who was never here. */
+/* At the room's home: an ask `read` (seq) goes on to the mark, which answers it; the fields `read` and `unread` of a `joined`,
+ * and a mark for an account that was never here. */
 void marks_go_on(const struct room *room, struct ask *a);
-void marks_begin(const struct room *room, const struct ask *joined);
+void marks_put(const struct room *room, struct ask *a);
 
 void marks_free_all(struct chat *chat);
 

@@ -243,23 +243,6 @@ static void mark_dirty(struct room *room)
 
 /* ---- coming and going ---- */
 
-/* What an account has read and what not; what it has never read counts from its first coming. */
-static void put_unread(struct ask *a, const struct room *room)
-{
-    uint64_t read = a->mark_epoch == room->epoch && a->mark_seq < room->kept ? a->mark_seq : room->kept;
-
-    if (!a->is_marked)
-        return;
-    if (room->direct != NULL) {
-        read = a->mark_epoch == room->epoch ? read : 0;
-        read = read + 1 < a->first ? a->first - 1 : read;
-    } else if (a->mark_epoch != room->epoch) {
-        marks_begin(room, a);
-    }
-    codec_add_uint(&a->answer, FIELD_READ, read);
-    codec_add_uint(&a->answer, FIELD_UNREAD, room->kept - read);
-}
-
 void room_answer_joined(const struct room *room, struct ask *a)
 {
     bool direct = room->direct != NULL;
@@ -273,7 +256,7 @@ void room_answer_joined(const struct room *room, struct ask *a)
     codec_add_uint(&a->answer, FIELD_SEQ, room->kept);
     codec_add_uint(&a->answer, FIELD_MEMBERS, direct ? 2 : room->members);
     codec_add_text(&a->answer, FIELD_TOPIC, topic);
-    put_unread(a, room);
+    marks_put(room, a);
     codec_end(&a->answer);
     a->answer_lines = 1;
     a->seq = room->kept;
@@ -346,19 +329,6 @@ void room_on_join(struct reactor *r, struct post *p)
         room_answer_joined(room, a);
     }
     ask_return(a, r);
-}
-
-void room_on_mark(struct reactor *r, struct post *p)
-{
-    struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
-
-    if (room == NULL) {
-        ask_fail(a, "not_member", 0, "you are not in that room");
-        ask_return(a, r);
-    } else if (!room_put_off(room, a, true)) {
-        marks_go_on(room, a);
-    }
 }
 
 static void on_left(struct reactor *r, struct post *p)
@@ -600,8 +570,8 @@ void room_on_topic(struct reactor *r, struct post *p)
     room_flush(room);
     now = room_time(room);
     put_ack(room, a->session, a->from,
-            &(struct said){.room = room->name, .room_len = room->name_len, .id = a->id, .id_len = a->id_len}, 0,
-            now, false);
+            &(struct said){.room = room->name, .room_len = room->name_len, .id = a->id, .id_len = a->id_len},
+            0, now, false);
     a->session = NULL;
     turn = room_new_turn(room);
     turn->chunk = make_topic_line(room, a, now);

@@ -1,6 +1,7 @@
 /* room_read.c: reading what a room has said: history answers, and the next piece for those who are behind. The home's
  * thread. See room.h. */
 #include "common/mem.h"
+#include "server/chat/marks.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
@@ -76,7 +77,8 @@ static void skip_gap(struct ask *a, const struct room *room, uint64_t oldest)
 
     if (a->seq + 1 >= oldest)
         return;
-    put_gap(a, direct ? a->other : room->name, direct ? a->other_len : room->name_len, a->seq + 1, oldest - 1);
+    put_gap(a, direct ? a->other : room->name, direct ? a->other_len : room->name_len, a->seq + 1,
+            oldest - 1);
     a->seq = oldest - 1;
 }
 
@@ -263,7 +265,8 @@ static void answer_from(struct room *room, struct ask *a, const struct history *
 {
     bool direct = room->direct != NULL;
 
-    room_answer_history(a, h, oldest_for(room, a), newest, direct ? a->other : NULL, direct ? a->other_len : 0);
+    room_answer_history(a, h, oldest_for(room, a), newest, direct ? a->other : NULL,
+                        direct ? a->other_len : 0);
 }
 
 static void answer_read(struct room *room, struct ask *a, const struct reading *reading)
@@ -303,7 +306,8 @@ static void on_history_read(struct reactor *r, struct post *p)
 /* From what is in memory if that is enough, else from the store. */
 void room_answer_or_read(struct room *room, struct ask *a)
 {
-    uint64_t oldest = oldest_for(room, a), recent = history_oldest(&room->history, room->kept + 1), after, last;
+    uint64_t oldest = oldest_for(room, a), recent = history_oldest(&room->history, room->kept + 1), after,
+             last;
     bool more;
 
     choose_range(a, oldest, room->kept, &after, &last, &more);
@@ -327,5 +331,18 @@ void room_on_history(struct reactor *r, struct post *p)
         ask_return(a, r);
     } else if (!room_put_off(room, a, true)) {
         room_answer_or_read(room, a);
+    }
+}
+
+void room_on_mark(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = room_find_asked(r, a);
+
+    if (room == NULL) {
+        ask_fail(a, "not_member", 0, "you are not in that room");
+        ask_return(a, r);
+    } else if (!room_put_off(room, a, true)) {
+        marks_go_on(room, a);
     }
 }
