@@ -1,6 +1,5 @@
 """chat_direct.py: chat and what waits for an account: told at login, read on, and told to the server as read."""
 import os
-import signal
 
 from lib import check, equal, wait_until
 from lib.chat import Terminal
@@ -82,7 +81,7 @@ def test_who_looks_there_reads_on_at_once(t):
     register(s, "ann", "bob")
     bob = come(s, "bob")
     bob.say("@ann", "psst")
-    term = terminal(t, s, "@bob")
+    term = terminal(t, s, "-r", "@bob")
     term.expect("bob: psst")
     wait_until(lambda: "unread" not in [m.type for m in peek(s)], "it is still unread")
 
@@ -100,7 +99,7 @@ def test_unread_in_rooms(t):
     register(s, "ann")
     gus = s.join("general", "gus")
     gus.ask("join", room="tea")
-    term = terminal(t, s, "general", "tea")
+    term = terminal(t, s, "-r", "general", "-r", "tea")
     term.expect("you are in tea, with 1 other")
     gus.say("tea", "one")
     gus.say("general", "here")
@@ -139,11 +138,10 @@ def test_through_a_restart(t):
     register(s, "ann", "bob")
     bob = come(s, "bob")
     bob.say("@ann", "before")
-    term = terminal(t, s, "@bob")
+    term = terminal(t, s, "-r", "@bob")
     term.expect("bob: before")
-    s.clean = False
-    s.signal(signal.SIGKILL)
-    s.wait()
+    s.kill()
+    s.clean, s.exit_code = False, -9
     s = t.server(data=t.path("data"), listen=f"127.0.0.1:{s.port}")
     bob = come(s, "bob")
     bob.say("@ann", "meanwhile")

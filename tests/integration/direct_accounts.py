@@ -106,6 +106,34 @@ def test_a_later_guest_reads_nothing_of_an_earlier_one(t):
     equal([m[1] for m in texts(ann, "@gus")[0]], [1, 2, 3])
 
 
+def test_a_guest_who_registers_goes_on(t):
+    s = t.server(threads=2)
+    ann = come(s, ANN)
+    gus = s.connect("gus")
+    gus.say("@" + ANN, "as a guest")
+    gus.ask("register", **VERIFIERS)
+    equal([m[3] for m in texts(gus, "@" + ANN)[0]], ["as a guest"])
+    gus.say("@" + ANN, "as an account")
+    gus.close()
+    s.log.wait(conn=gus.session, event="close")
+    ann.say("@gus", "welcome")
+    gus = come(s, "gus")
+    equal(gus.expect("unread").unread, 3)
+    equal([m[3] for m in texts(gus, "@" + ANN)[0]], ["as a guest", "as an account", "welcome"])
+
+
+def test_both_were_guests(t):
+    """What two guests have said is no account's; a new order begins with the first account."""
+    s = t.server(threads=2)
+    ann, gus = s.connect(ANN), s.connect("gus")
+    gus.say("@" + ANN, "one")
+    gus.say("@" + ANN, "two")
+    ann.ask("register", **VERIFIERS)
+    equal(gus.say("@" + ANN, "three").seq, 1)
+    equal([m.text for m in ann.take(3)], ["one", "two", "three"])
+    equal([m[3] for m in texts(ann, "@gus")[0]], ["three"])
+
+
 def test_kept_over_a_restart(t):
     s = disk(t, threads=2)
     ann, bob = come(s, ANN), come(s, BOB)
