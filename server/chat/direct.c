@@ -90,6 +90,7 @@ static void tell_side(struct room *room, const struct side *s, const struct side
     struct note_to to = {.folded = s->folded,
                          .folded_len = s->folded_len,
                          .identity = s->identity,
+                         .since_ms = s->since_ms,
                          .room = room->name,
                          .room_len = room->name_len,
                          .other = other->folded,

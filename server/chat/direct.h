@@ -61,6 +61,15 @@ void direct_rewrite(struct ask *a);
 /* What was not kept counts for nobody. */
 void direct_take_back(struct room *room);
 
+/* What the store knows of a conversation under an account's nick. Any thread; nick points into value, which is written into. */
+struct direct_entry {
+    const char *nick; /* the other one's */
+    size_t len;
+    uint64_t identity, from; /* the account's; the first message that is for it */
+};
+
+bool direct_read_entry(struct buf *value, struct direct_entry *e);
+
 /* direct_sides.c: once the room is loaded, who its two are; and before something is said or read, what has to be known.
  * When it is done the room's waiting asks are run. */
 struct direct *direct_new(const struct ask *a);

@@ -115,26 +115,35 @@ static void put_name(struct step *step)
 
 /* ---- loading ---- */
 
-/* A side as it was entered: {"nick": the other one's, "session": the identity, "from": a seq}. */
-static void take_entry(struct step *step)
+/* {"nick":…,"session":…,"from":…}, put by enter(). */
+bool direct_read_entry(struct buf *value, struct direct_entry *e)
 {
-    struct side *s = step->side, *other = direct_peer(step->room->direct, s);
-    const struct value *nick, *account, *from;
+    const struct value *nick, *identity, *from;
     struct message m;
     const char *where;
 
-    if (codec_decode(step->fact.value.data, step->fact.value.len, &m, &where) != CODEC_OK)
-        return;
+    if (codec_decode(value->data, value->len, &m, &where) != CODEC_OK)
+        return false;
     nick = message_get_kind(&m, FIELD_NICK, VALUE_STRING);
-    account = message_get_kind(&m, FIELD_SESSION, VALUE_UINT);
+    identity = message_get_kind(&m, FIELD_SESSION, VALUE_UINT);
     from = message_get_kind(&m, FIELD_FROM, VALUE_UINT);
-    if (account == NULL || from == NULL)
+    if (nick == NULL || nick->len > UTF8_NICK_MAX || identity == NULL || from == NULL)
+        return false;
+    *e = (struct direct_entry){nick->text, nick->len, identity->number, from->number};
+    return true;
+}
+
+static void take_entry(struct step *step)
+{
+    struct side *s = step->side;
+    struct direct_entry e;
+
+    if (!direct_read_entry(&step->fact.value, &e))
         return;
-    s->identity = account->number;
-    s->from = from->number;
+    s->identity = e.identity;
+    s->from = e.from;
     s->is_account = s->is_entered = true;
-    if (nick != NULL)
-        set_nick(other, nick->text, nick->len);
+    set_nick(direct_peer(step->room->direct, s), e.nick, e.len);
 }
 
 static void on_entry(struct reactor *r, struct post *p)

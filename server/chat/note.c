@@ -12,7 +12,7 @@
 struct note {
     struct post post;
     struct chunk *chunk;
-    uint64_t identity, but;
+    uint64_t identity, since_ms, but;
     uint8_t len, room_len, other_len;
     char folded[UTF8_FOLD_MAX], room[PROTOCOL_MAX_ROOM], other[UTF8_FOLD_MAX];
 };
@@ -31,6 +31,8 @@ static void give(struct session *s, const struct note *n)
         push(s, chunk); /* its answers are bounded as such */
         return;
     }
+    if (chunk->count == 0)
+        return; /* it is of the moment */
     if (n->room_len > 0 &&
         command_read_on(s, n->room, n->room_len, n->other, n->other_len, chunk->first_seq - 1))
         return;
@@ -67,6 +69,11 @@ static void give_member(struct session *s, struct member *m, const struct note *
         push(s, chunk);
 }
 
+static bool is_for(const struct note *n, const struct nick *nick)
+{
+    return nick->identity == n->identity || (n->since_ms > 0 && nick->since_ms == n->since_ms);
+}
+
 static void on_note(struct reactor *r, struct post *p)
 {
     struct note *n = (struct note *)p;
@@ -77,7 +84,7 @@ static void on_note(struct reactor *r, struct post *p)
         struct session *s = there[i];
         struct member *m = n->room_len > 0 ? find_member(s, n) : NULL;
 
-        if (s->nick->identity != n->identity || s->conn.life.id == n->but)
+        if (!is_for(n, s->nick) || s->conn.life.id == n->but)
             continue;
         if (m != NULL)
             give_member(s, m, n);
@@ -98,6 +105,7 @@ void note_send(struct chat *chat, const struct note_to *to, struct chunk *chunk)
 
         n->chunk = chunk_ref(chunk);
         n->identity = to->identity;
+        n->since_ms = to->since_ms;
         n->but = to->but;
         n->len = (uint8_t)to->folded_len;
         memcpy(n->folded, to->folded, to->folded_len);

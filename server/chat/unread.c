@@ -107,25 +107,17 @@ static void on_count(struct reactor *r, struct post *p)
     store_load(chat_of(r)->shared->store, &l->load);
 }
 
-/* What direct_sides.c has entered there. */
 static bool take_row(struct walk *w, struct store_fact_row *row)
 {
     struct ask *a = w->ask;
     size_t skip = (size_t)a->folded_len + 1;
-    const struct value *nick, *from;
-    struct message m;
-    const char *where;
+    struct direct_entry e;
 
-    if (row->key.len != skip + DIRECT_NAME_LEN ||
-        codec_decode(row->value.data, row->value.len, &m, &where) != CODEC_OK)
-        return false;
-    nick = message_get_kind(&m, FIELD_NICK, VALUE_STRING);
-    from = message_get_kind(&m, FIELD_FROM, VALUE_UINT);
-    if (nick == NULL || nick->len > UTF8_NICK_MAX || from == NULL)
+    if (row->key.len != skip + DIRECT_NAME_LEN || !direct_read_entry(&row->value, &e))
         return false;
     ask_set_room(a, row->key.data + skip, DIRECT_NAME_LEN);
-    a->other_len = (uint8_t)direct_show(a->other, nick->text, nick->len);
-    a->first = from->number;
+    a->other_len = (uint8_t)direct_show(a->other, e.nick, e.len);
+    a->first = e.from;
     return true;
 }
 

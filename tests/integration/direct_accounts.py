@@ -175,6 +175,37 @@ def test_killed_right_behind_the_ack(t):
     equal(ann.say("@" + BOB, "got it", key="k1").seq, 3)  # a key is its sender's
 
 
+@seconds(60)
+def test_killed_again_and_again(t):
+    """Whatever was acknowledged is there, once, in its order; what was not is sent again under its key."""
+    acked, sent = {}, 0
+    for turn in range(6):
+        s = disk(t, threads=2)
+        if turn == 0:
+            come(s, ANN).close()
+        bob = come(s, BOB)
+        for n in range(max(0, sent - 60), sent + 40):
+            bob.send("send", id=f"s{n}", room="@" + ANN, text=f"m{n}", key=f"k{n}")
+        sent += 40
+        for _ in range(turn * 15):
+            line = bob.next()
+            if line.type == "ack":
+                equal(acked.setdefault(line.re, line.seq), line.seq)
+        kill(s)
+    s = disk(t, threads=2)
+    bob = come(s, BOB)
+    for n in range(sent):
+        ack = bob.say("@" + ANN, f"m{n}", id=f"s{n}", key=f"k{n}")
+        equal(acked.setdefault(f"s{n}", ack.seq), ack.seq)
+    ann = come(s, ANN)
+    equal(ann.expect("unread").unread, sent)
+    ann.ask("join", room="@" + BOB, after=0)
+    got = ann.take(sent)
+    equal([m.seq for m in got], list(range(1, sent + 1)))
+    equal(sorted(m.text for m in got), sorted(f"m{n}" for n in range(sent)))
+    equal({f"s{m.text[1:]}": m.seq for m in got}, acked)
+
+
 @both
 def test_all_connections_of_both(t):
     s = t.server(threads=2)
