@@ -150,6 +150,21 @@ def test_through_a_restart(t):
     term.expect("@bob>")
 
 
+def test_reading_much_is_told_seldom(t):
+    s = t.server()
+    register(s, "ann", "bob")
+    bob, other = come(s, "bob"), come(s, "ann")
+    term = terminal(t, s, "-r", "@bob")
+    term.expect_line("@bob>")
+    for n in range(1, 201):
+        bob.send("send", room="@ann", text=f"m{n}.")
+    term.expect("m200.")
+    other.expect("read", seq=200)
+    other.sync()
+    check(len([m for m in other.inbox if m.type == "read"]) <= 5, "it is told each time")
+    term.type("/quit").ended()
+
+
 def test_a_guest_tells_nothing(t):
     s = t.server()
     gus = s.join("general", "gus")
