@@ -313,6 +313,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     check_silence(c);
     if (c->state == CLIENT_ON) {
         client_send_pending(c);
+        client_send_reads(c);
         start_timer(c, TICK_MS);
     }
 }
@@ -389,6 +390,7 @@ bool client_is_full(const struct client *c)
 
 void client_end(struct client *c)
 {
+    client_send_reads(c);
     c->user_ended = true;
     if (c->state == CLIENT_ON) {
         c->state = CLIENT_ENDING;
@@ -402,6 +404,7 @@ void client_half_close(struct client *c)
 {
     if (c->state != CLIENT_ON)
         return;
+    client_send_reads(c);
     c->half_closed = true;
     c->state = CLIENT_ENDING;
     link_shutdown(c->link);
@@ -409,6 +412,7 @@ void client_half_close(struct client *c)
 
 void client_quit(struct client *c, unsigned ms)
 {
+    client_send_reads(c);
     c->user_ended = c->said_bye = true;
     c->half_closed = false;
     link_set_reason(c->link, "quit");

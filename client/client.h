@@ -100,6 +100,7 @@ struct client_config {
     bool is_loopback;
     bool quiet;           /* no lifecycle log */
     bool passes_requests; /* the user's requests are his own: the model is left alone */
+    bool tells_read;      /* the view says what the user has seen */
 };
 
 struct client {
@@ -168,6 +169,19 @@ bool client_register(struct client *c, const char *id, const char *password, boo
 void client_login_required(struct client *c, const struct message *m);
 bool client_login_take(struct client *c, const struct message *m); /* whether it was about a login */
 void client_login_deinit(struct client *c);
+
+/* client_read.c: of an account. The user has seen all that has come in that room. What waits in a direct conversation is
+ * fetched by client_read_on. */
+#define CLIENT_READ_ID "chat.read" /* of the requests that tell what was seen */
+void client_saw(struct client *c, struct model_room *r);
+void client_read_on(struct client *c, struct model_room *r);
+
+/* The same, for the others. */
+void client_send_reads(struct client *c);
+void client_take_read(struct model_room *r, const struct message *m); /* also of a `joined` */
+void client_take_unread(struct model_room *r, const struct message *m);
+bool client_keeps_back(struct client *c, struct model_room *r); /* a message that comes with what waits */
+void client_count(struct client *c, struct model_room *r, uint64_t seq, bool is_own);
 
 /* client_line.c: what a line of the server means. */
 void client_take_other_nick(struct client *c); /* the one asked for is somebody else's */

@@ -75,7 +75,7 @@ void client_join(struct client *c, struct model_room *r)
     snprintf(id, sizeof id, JOIN_ID "%.50s", r->name);
     codec_begin(&b, MESSAGE_JOIN);
     codec_add_text(&b, FIELD_ROOM, r->name);
-    if (r->epoch != 0)
+    if (r->epoch != 0 || r->reads_on)
         codec_add_uint(&b, FIELD_AFTER, r->seq);
     codec_add_text(&b, FIELD_ID, id);
     codec_end(&b);
@@ -260,6 +260,7 @@ static void take_joined(struct client *c, const struct message *m, struct model_
         return;
     how = model_joined(r, get_uint(m, FIELD_EPOCH), get_uint(m, FIELD_SEQ), get_uint(m, FIELD_MEMBERS));
     r->wanted = true;
+    client_take_read(r, m);
     if (how == MODEL_START_OVER) {
         client_tell(c, CLIENT_STARTED_OVER, "%s was begun anew by the server: its numbers start at 1 again",
                     r->name);
@@ -280,6 +281,8 @@ static bool take_msg(struct client *c, const struct message *m, struct model_roo
 
     if (c->config.passes_requests || message_get(m, FIELD_RE) != NULL)
         return true;
+    if (c->config.tells_read && client_keeps_back(c, r))
+        return false;
     how = model_take(r, seq, &hole);
     if (how == MODEL_SEEN)
         return false;
@@ -287,6 +290,7 @@ static bool take_msg(struct client *c, const struct message *m, struct model_roo
         client_tell(c, CLIENT_GAP, "messages %llu to %llu of %s are missing, and the server did not say why",
                     (unsigned long long)hole, (unsigned long long)(seq - 1), r->name);
     hear_of(r, nick);
+    client_count(c, r, seq, is_text(nick, c->nick));
     return true;
 }
 
@@ -371,7 +375,7 @@ static void forget_wanted(struct client *c, const struct message *m)
         return;
     TAILQ_FOREACH(r, &c->model.rooms, link)
     if (!r->joined && strncmp(r->name, re->text + sizeof JOIN_ID - 1, re->len - sizeof JOIN_ID + 1) == 0) {
-        r->wanted = false;
+        r->wanted = r->reads_on = false;
         if (c->view->room != NULL)
             c->view->room(c->view_arg, r, false);
     }
@@ -394,7 +398,7 @@ static void take_bye(struct client *c, const struct message *m)
 
 static void take_left(struct client *c, struct model_room *r)
 {
-    r->wanted = r->joined = false;
+    r->wanted = r->joined = r->reads_on = false;
     r->epoch = 0;
     if (c->view->room != NULL)
         c->view->room(c->view_arg, r, false);
@@ -407,7 +411,8 @@ static struct model_room *room_of(struct client *c, const struct message *m)
 
     if (room == NULL || room->len == 0 || room->len > PROTOCOL_MAX_ROOM)
         return NULL;
-    if (m->type == MESSAGE_JOINED || (m->type == MESSAGE_MSG && message_get(m, FIELD_RE) == NULL))
+    if (m->type == MESSAGE_JOINED || (m->type == MESSAGE_UNREAD && c->config.tells_read) ||
+        (m->type == MESSAGE_MSG && message_get(m, FIELD_RE) == NULL))
         return model_get(&c->model, room->text, room->len);
     return model_find(&c->model, room->text, room->len);
 }
@@ -425,6 +430,12 @@ static bool take_room_line(struct client *c, const struct message *m, struct mod
         return true;
     case MESSAGE_LEFT:
         take_left(c, r);
+        return true;
+    case MESSAGE_UNREAD:
+        client_take_unread(r, m);
+        return true;
+    case MESSAGE_READ:
+        client_take_read(r, m);
         return true;
     case MESSAGE_PRESENCE:
         take_presence(m, r);

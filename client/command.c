@@ -49,10 +49,30 @@ static void ask(struct line_view *v, struct buf *b)
     buf_deinit(b);
 }
 
+static void run_msg(struct line_view *v, char *args)
+{
+    char *nick = next_word(&args), room[UTF8_NICK_MAX + 2];
+
+    nick += nick[0] == '@';
+    if (!utf8_is_nick(nick, strlen(nick))) {
+        line_notice(v, "!", "%s can't be a nick", nick);
+        return;
+    }
+    snprintf(room, sizeof room, "@%s", nick);
+    if (args[0] == '\0')
+        line_look_at(v, room);
+    else
+        line_say(v, room, args, strlen(args));
+}
+
 static void run_join(struct line_view *v, char *args)
 {
     char *room = next_word(&args);
 
+    if (room[0] == '@') {
+        run_msg(v, room);
+        return;
+    }
     if (!check_room(v, room))
         return;
     client_want_room(&v->chat->client, room);
@@ -80,8 +100,14 @@ static void list_own_rooms(struct line_view *v)
     struct model_room *r;
 
     TAILQ_FOREACH(r, &v->chat->client.model.rooms, link)
-    if (r->joined || model_is_direct(r))
-        line_notice(v, "·", "%s%s", r->name, strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
+    if (r->joined || model_is_direct(r)) {
+        char unread[40] = "";
+
+        if (model_unread(r) > 0)
+            snprintf(unread, sizeof unread, ": %llu unread", (unsigned long long)model_unread(r));
+        line_notice(v, "·", "%s%s%s", r->name, unread,
+                    strcmp(r->name, v->room) == 0 ? " (you talk here)" : "");
+    }
 }
 
 static void run_room(struct line_view *v, char *args)
@@ -95,22 +121,6 @@ static void run_room(struct line_view *v, char *args)
         line_look_at(v, name);
     else
         line_notice(v, "!", "you are not in %s: /join %s", name, name);
-}
-
-static void run_msg(struct line_view *v, char *args)
-{
-    char *nick = next_word(&args), room[UTF8_NICK_MAX + 2];
-
-    nick += nick[0] == '@';
-    if (!utf8_is_nick(nick, strlen(nick))) {
-        line_notice(v, "!", "%s can't be a nick", nick);
-        return;
-    }
-    snprintf(room, sizeof room, "@%s", nick);
-    if (args[0] == '\0')
-        line_look_at(v, room);
-    else
-        line_say(v, room, args, strlen(args));
 }
 
 static void run_who(struct line_view *v, char *args)
@@ -274,10 +284,12 @@ static void run_help(struct line_view *v, char *args);
 
 static const struct command commands[] = {
     {"/help", "", "this list", run_help, false},
-    {"/join", "ROOM", "go into a room and talk there", run_join, true},
+    {"/join", "ROOM | @NICK", "go into a room and talk there", run_join, true},
     {"/leave", "[ROOM]", "leave it", run_leave, false},
-    {"/room", "[ROOM | @NICK]", "talk there; alone: the rooms that you are in", run_room, false},
-    {"/msg", "NICK [TEXT]", "say something to one person; without text: talk to that person", run_msg, true},
+    {"/room", "[ROOM | @NICK]", "talk there; alone: the rooms that you are in, and what is unread", run_room,
+     false},
+    {"/msg", "NICK [TEXT]", "say something to one person; without text: read what waits, and talk there",
+     run_msg, true},
     {"/who", "[ROOM]", "who is here", run_who, false},
     {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false},
     {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true},

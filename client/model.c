@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/utf8.h"
 #include "protocol/codec.h"
 
 #include <stdio.h>
@@ -29,12 +30,26 @@ void model_deinit(struct model *m)
         model_drop_line(m, TAILQ_FIRST(&m->lines));
 }
 
+bool model_is_same(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    char one[UTF8_FOLD_MAX], other[UTF8_FOLD_MAX];
+    size_t n;
+
+    if (a_len == b_len && memcmp(a, b, a_len) == 0)
+        return true;
+    if (a_len == 0 || b_len == 0 || a[0] != '@' || b[0] != '@')
+        return false;
+    n = utf8_is_nick(a + 1, a_len - 1) ? utf8_fold_nick(a + 1, a_len - 1, one) : 0;
+    return n > 0 && utf8_is_nick(b + 1, b_len - 1) && utf8_fold_nick(b + 1, b_len - 1, other) == n &&
+           memcmp(one, other, n) == 0;
+}
+
 struct model_room *model_find(const struct model *m, const char *name, size_t len)
 {
     struct model_room *r;
 
     TAILQ_FOREACH(r, &m->rooms, link)
-    if (strlen(r->name) == len && memcmp(r->name, name, len) == 0)
+    if (model_is_same(r->name, strlen(r->name), name, len))
         return r;
     return NULL;
 }
@@ -66,10 +81,12 @@ void model_detach(struct model *m)
 
     TAILQ_FOREACH(r, &m->rooms, link)
     {
-        r->joined = r->starting_over = false;
-        r->target = 0;
-        if (model_is_direct(r))
-            r->seq = 0;
+        r->joined = r->starting_over = r->reads_on = false;
+        r->target = r->waiting = 0;
+        if (model_is_direct(r) && !r->wanted) {
+            r->seq = r->read = r->seen = 0;
+            r->is_counted = false;
+        }
     }
 }
 
@@ -82,15 +99,16 @@ enum model_join model_joined(struct model_room *r, uint64_t epoch, uint64_t seq,
     r->epoch = epoch;
     r->missed = r->target = 0;
     if (known && !same) {
-        r->seq = 0;
+        r->seq = r->read = r->seen = 0;
         r->starting_over = true;
         return MODEL_START_OVER;
     }
-    if (!known) {
+    if (!known && !r->reads_on) {
         r->seq = seq;
         return MODEL_FRESH;
     }
-    r->starting_over = false;
+    r->starting_over = r->reads_on = false;
+    r->waiting = 0;
     r->missed = seq > r->seq ? seq - r->seq : 0;
     r->target = seq;
     return MODEL_RESUMED;
@@ -100,6 +118,8 @@ enum model_take model_take(struct model_room *r, uint64_t seq, uint64_t *hole)
 {
     uint64_t last = r->seq;
 
+    if (seq == 1 && last > 0 && model_is_direct(r) && !r->joined) /* with another guest of that nick */
+        last = r->read = r->seen = 0;
     /* What comes of a room while it starts over is replayed from 1 in a moment. */
     if (seq <= last || r->starting_over)
         return MODEL_SEEN;
@@ -122,6 +142,13 @@ bool model_caught_up(struct model_room *r)
         return false;
     r->target = 0;
     return true;
+}
+
+uint64_t model_unread(const struct model_room *r)
+{
+    uint64_t newest = r->waiting > r->seq ? r->waiting : r->seq, seen = r->seen > r->read ? r->seen : r->read;
+
+    return r->is_counted && newest > seen ? newest - seen : 0;
 }
 
 static size_t find_nick(const struct model_room *r, const char *nick, size_t len)

@@ -28,6 +28,11 @@ struct model_room {
     uint64_t target; /* catching up until seq is that; 0: not */
     uint64_t missed; /* how many that were, when it began */
     uint64_t members;
+    uint64_t read;      /* the account has, as far as the server knows */
+    uint64_t seen;      /* the user has, here */
+    uint64_t waiting;   /* the newest of what he has not fetched yet in a direct conversation; 0: nothing */
+    bool is_counted;    /* read is known */
+    bool reads_on;      /* what waits has been asked for */
     bool wanted;        /* to be joined again after a reconnect */
     bool joined;        /* on this connection */
     bool starting_over; /* its order was lost: everything is ignored until the answer to a join from 0 */
@@ -68,7 +73,7 @@ static inline bool model_is_direct(const struct model_room *r)
     return r->name[0] == '@';
 }
 
-/* The connection is gone: no room is joined, direct conversations of guests are over. */
+/* The connection is gone: no room is joined, direct conversations that were not joined are over. */
 void model_detach(struct model *m);
 
 enum model_join {
@@ -90,6 +95,11 @@ void model_take_gap(struct model_room *r, uint64_t to);
 
 /* Whether the room has just caught up: true once. */
 bool model_caught_up(struct model_room *r);
+
+uint64_t model_unread(const struct model_room *r);
+
+/* Whether two names are of one room: nicks in them are compared as the server does. */
+bool model_is_same(const char *a, size_t a_len, const char *b, size_t b_len);
 
 void model_heard_of(struct model_room *r, const char *nick, size_t len);
 void model_forget_nick(struct model_room *r, const char *nick, size_t len);

@@ -195,8 +195,22 @@ void show_put_notice(struct buf *b, const struct show_style *s, const char *mark
     buf_puts(b, "\n");
 }
 
+/* In all rooms but that one. */
+static uint64_t count_unread(const struct client *c, const char *room)
+{
+    const struct model_room *r;
+    uint64_t n = 0;
+
+    TAILQ_FOREACH(r, &c->model.rooms, link)
+    if (!model_is_same(r->name, strlen(r->name), room, strlen(room)))
+        n += model_unread(r);
+    return n;
+}
+
 void show_put_prompt(struct buf *b, const struct show_style *s, const struct client *c, const char *room)
 {
+    uint64_t unread;
+
     if (s->color)
         buf_puts(b, "\001\x1b[1m\002");
     sanitize_put(b, room, strlen(room));
@@ -206,6 +220,8 @@ void show_put_prompt(struct buf *b, const struct show_style *s, const struct cli
         buf_puts(b, " (offline)");
     if (c->model.line_count > 0 && c->state != CLIENT_ON)
         buf_putf(b, " %zu waiting", c->model.line_count);
+    if ((unread = count_unread(c, room)) > 0)
+        buf_putf(b, " (%llu unread elsewhere)", (unsigned long long)unread);
     buf_puts(b, ">");
     if (s->color)
         buf_puts(b, "\001\x1b[0m\002");

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define FIRST_LINES 10      /* of a room's history, on going in */
+#define MOST_LINES  200     /* of it, where so many are unread */
 #define PATIENCE_US 1500000 /* after which a line is shown as pending */
 #define QUIT_MS     3000
 #define RE_PREFIX   "line."
@@ -57,7 +58,14 @@ static void update_prompt(struct line_view *v)
 
 void line_look_at(struct line_view *v, const char *room)
 {
-    snprintf(v->room, sizeof v->room, "%s", room);
+    struct client *c = &v->chat->client;
+    struct model_room *r = model_find(&c->model, room, strlen(room));
+
+    snprintf(v->room, sizeof v->room, "%s", r != NULL ? r->name : room);
+    if (r != NULL) {
+        client_read_on(c, r);
+        client_saw(c, r);
+    }
     update_prompt(v);
 }
 
@@ -139,7 +147,39 @@ static uint64_t get_uint(const struct message *m, enum message_field f)
 
 static bool is_current(const struct line_view *v, const struct value *room)
 {
-    return room->len == strlen(v->room) && memcmp(room->text, v->room, room->len) == 0;
+    return model_is_same(v->room, strlen(v->room), room->text, room->len);
+}
+
+/* Something new is on the screen: in the room that the user looks at he has seen it. */
+static void count_message(struct line_view *v, const struct value *room)
+{
+    struct client *c = &v->chat->client;
+    struct model_room *r = model_find(&c->model, room->text, room->len);
+
+    if (r == NULL || !c->is_account)
+        return;
+    if (is_current(v, room))
+        client_saw(c, r);
+    else
+        update_prompt(v);
+}
+
+/* What has waited for the user in a direct conversation. */
+static void show_unread(struct line_view *v, const struct message *m, const struct value *room)
+{
+    struct model_room *r = model_find(&v->chat->client.model, room->text, room->len);
+    uint64_t unread = get_uint(m, FIELD_UNREAD);
+
+    if (r == NULL || r->waiting == 0)
+        return;
+    line_notice(v, "·", "%llu unread from %.*s%s%.*s%s", (unsigned long long)unread, (int)room->len,
+                room->text, is_current(v, room) ? "" : ": /msg ",
+                is_current(v, room) ? 0 : (int)room->len - 1, room->text + 1,
+                is_current(v, room) ? "" : " shows what");
+    if (is_current(v, room))
+        client_read_on(&v->chat->client, r);
+    else
+        update_prompt(v);
 }
 
 static void show_message(struct line_view *v, const struct message *m, const struct value *room)
@@ -286,6 +326,8 @@ static void show_error(struct line_view *v, const struct message *m)
 {
     const struct value *text = get_string(m, FIELD_TEXT), *re = get_string(m, FIELD_RE);
 
+    if (re != NULL && re->len == sizeof CLIENT_READ_ID - 1 && memcmp(re->text, CLIENT_READ_ID, re->len) == 0)
+        return; /* nobody has asked for that */
     /* What is about a line said is shown with that line. */
     if (text != NULL && (re == NULL || is_asked(m) || (re->len > 5 && memcmp(re->text, "chat.", 5) == 0)))
         line_notice(v, "!", "%.*s", (int)text->len, text->text);
@@ -306,9 +348,16 @@ static void on_message(void *view, const struct message *m)
         secret_show_registered(v);
     if (room == NULL)
         return;
-    if (m->type == MESSAGE_MSG)
+    if (m->type == MESSAGE_MSG) {
         show_message(v, m, room);
-    else if (m->type == MESSAGE_PRESENCE)
+        if (message_get(m, FIELD_RE) == NULL)
+            count_message(v, room);
+    } else if (m->type == MESSAGE_UNREAD) {
+        show_unread(v, m, room);
+    } else if (m->type == MESSAGE_READ) {
+        update_prompt(v);
+    }
+    if (m->type == MESSAGE_PRESENCE)
         show_presence(v, m, room);
     else if (m->type == MESSAGE_TOPIC)
         show_topic(v, m, room);
@@ -336,13 +385,15 @@ static void ask_names(struct line_view *v, const struct model_room *r)
 static void on_room(void *view, struct model_room *r, bool joined)
 {
     struct line_view *v = view;
+    uint64_t unread;
 
     if (!joined) {
         line_notice(v, "·", "you are not in %s any more", r->name);
         return;
     }
-    if (r->missed > 0 || r->target > 0)
+    if (r->missed > 0 || r->target > 0 || model_is_direct(r))
         return;
+    unread = model_unread(r);
     if (r->members <= 1)
         line_notice(v, "·", "you are in %s, alone so far", r->name);
     else
@@ -350,8 +401,16 @@ static void on_room(void *view, struct model_room *r, bool joined)
                     r->members == 2 ? "" : "s");
     if (r->members > 1 && r->members <= MODEL_NICKS)
         ask_names(v, r);
+    if (unread > 0)
+        line_notice(v, "·", "%llu unread there", (unsigned long long)unread);
     if (r->seq > 0)
-        command_ask_history(v, r->name, r->seq + 1, FIRST_LINES);
+        command_ask_history(v, r->name, r->seq + 1,
+                            unread > MOST_LINES    ? MOST_LINES
+                            : unread > FIRST_LINES ? (unsigned)unread
+                                                   : FIRST_LINES);
+    if (model_is_same(r->name, strlen(r->name), v->room, strlen(v->room)))
+        client_saw(&v->chat->client, r);
+    update_prompt(v);
 }
 
 static const struct term_handler terminal = {.line = on_line, .end = on_end, .complete = on_complete};
@@ -482,6 +541,7 @@ void view_line_run(struct chat *chat)
     v.tick = event_new(chat->base, -1, EV_PERSIST, on_tick, &v);
     event_add(v.tick, &second);
     chat_init_client(chat, &callbacks, &v, true, false);
+    chat->client.config.tells_read = true;
     chat_run(chat);
     term_deinit();
     event_free(v.tick);

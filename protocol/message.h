@@ -48,6 +48,7 @@
     X(CHALLENGE, "challenge")                                                                                \
     X(AUTHENTICATED, "authenticated")                                                                        \
     X(READ, "read")                                                                                          \
+    X(UNREAD, "unread")                                                                                      \
     X(EDIT, "edit")                                                                                          \
     X(REMOVE, "remove")                                                                                      \
     X(SEARCH, "search")                                                                                      \

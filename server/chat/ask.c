@@ -22,6 +22,7 @@ struct ask *ask_new(struct reactor *from, struct session *s, const struct value 
     }
     if (s != NULL) {
         a->session = s;
+        a->conn = s->conn.life.id;
         session_hold(s);
     }
     return a;

@@ -41,12 +41,20 @@ struct ask {
     bool is_ready;     /* it has waited at the room; see room_put_off */
     uint64_t wait_for; /* turns of the room that must be done */
     struct ask *next_waiting;
+    /* Of an account, at its marks: what is run there, where it goes on, what it was told (marks.h). */
+    post_fn *at_mark;
+    struct reactor *then;
+    uint64_t mark_seq, mark_epoch;
+    bool is_marked;
+    uint64_t conn;  /* the id of the asker's connection */
+    uint64_t first; /* of a direct conversation: the first message that is for the asker */
+    void *arg;      /* whoever made it */
     uint8_t room_len, id_len, key_len;
     const char *event; /* static */
     uint64_t epoch;
     char room[PROTOCOL_MAX_ROOM + 1], id[PROTOCOL_MAX_ID + 1], key[PROTOCOL_MAX_ID + 1];
     char nick[UTF8_NICK_MAX + 1], folded[UTF8_FOLD_MAX];
-    char other[UTF8_NICK_MAX + 1], other_folded[UTF8_FOLD_MAX];
+    char other[UTF8_NICK_MAX + 1], other_folded[UTF8_FOLD_MAX]; /* other: "@nick", as the asker sees it */
     uint8_t nick_len, folded_len, other_len, other_folded_len;
     struct buf text;   /* of a message or topic, or a reason */
     struct buf answer; /* finished lines */

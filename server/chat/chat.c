@@ -2,8 +2,9 @@
 #include "server/chat/chat.h"
 
 #include "common/mem.h"
-#include "server/chat/direct.h"
 #include "server/chat/fanout.h"
+#include "server/chat/marks.h"
+#include "server/chat/pair.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
@@ -17,6 +18,7 @@ struct chat *chat_new(struct chat_shared *shared, struct reactor *r, const struc
     chat->shared = shared;
     chat->limits = *limits;
     TAILQ_INIT(&chat->remembered);
+    TAILQ_INIT(&chat->idle_marks);
     r->upper = chat;
     return chat;
 }
@@ -31,7 +33,8 @@ void chat_free(struct chat *chat)
         next = table_next(&chat->rooms, &at, link);
         room_free(table_of(link, struct room, link));
     }
-    direct_free_all(chat);
+    pair_free_all(chat);
+    marks_free_all(chat);
     table_deinit(&chat->rooms);
     table_deinit(&chat->audiences);
     table_deinit(&chat->pairs);

@@ -40,6 +40,7 @@ struct chat_shared {
 };
 
 TAILQ_HEAD(room_queue, room);
+TAILQ_HEAD(mark_queue, mark);
 
 struct chat {
     struct reactor *reactor;
@@ -47,8 +48,10 @@ struct chat {
     struct chat_limits limits;
     struct table rooms;     /* those at home here */
     struct table audiences; /* members on this reactor, by room */
-    struct table pairs;     /* direct conversations at home here */
+    struct table pairs;     /* direct conversations of guests at home here */
     struct pair *pairs_oldest, *pairs_newest;
+    struct table marks; /* of accounts at home here; marks.h */
+    struct mark_queue idle_marks;
     struct room *dirty_rooms;
     struct room_queue remembered; /* rooms at home here that keep messages, the longest silent one first */
     struct room *telling;         /* rooms that have presence to tell */

@@ -25,7 +25,7 @@ static const struct command {
     {MESSAGE_BAN, NEEDS_HELLO, command_moderate},      {MESSAGE_UNBAN, NEEDS_HELLO, command_moderate},
     {MESSAGE_MUTE, NEEDS_HELLO, command_moderate},     {MESSAGE_UNMUTE, NEEDS_HELLO, command_moderate},
     {MESSAGE_BANS, NEEDS_HELLO, command_moderate},     {MESSAGE_AUTH, 0, command_auth},
-    {MESSAGE_REGISTER, NEEDS_HELLO, command_register},
+    {MESSAGE_REGISTER, NEEDS_HELLO, command_register}, {MESSAGE_READ, NEEDS_HELLO, command_read},
 };
 
 /* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */
@@ -117,6 +117,18 @@ bool command_take_uint(struct session *s, const struct message *m, const struct 
     session_error_field(s, id, "bad_request", name, 0, "%s takes a whole number from %llu to %llu", name,
                         (unsigned long long)min, (unsigned long long)max);
     return false;
+}
+
+bool command_need_uint(struct session *s, const struct message *m, const struct value *id,
+                       enum message_field f, uint64_t min, uint64_t max, const struct value **out)
+{
+    const char *name = message_field_name(f);
+
+    if (!command_take_uint(s, m, id, f, min, max, out))
+        return false;
+    if (*out == NULL)
+        session_error_field(s, id, "bad_request", name, 0, "%s is missing", name);
+    return *out != NULL;
 }
 
 static bool is_twice(const struct message *m, enum message_field f)

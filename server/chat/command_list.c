@@ -168,7 +168,7 @@ static void list_rooms(struct chat *chat, struct gather *g)
          link = table_next(&chat->rooms, &at, link)) {
         const struct room *room = table_of(link, struct room, link);
 
-        if (!room->is_loading && room->name_len >= g->name_len &&
+        if (!room->is_loading && room->direct == NULL && room->name_len >= g->name_len &&
             memcmp(room->name, g->name, g->name_len) == 0)
             put_room(g, room->name, room->name_len, room->members, room->kept, room->topic);
     }
@@ -177,7 +177,7 @@ static void list_rooms(struct chat *chat, struct gather *g)
         uint32_t hash = table_hash(known->name, known->name_len);
         const struct room *room = room_find(chat, known->name, known->name_len, hash);
 
-        if (chat_home(chat, hash) == chat->reactor && (room == NULL || room->is_loading))
+        if (known->name[0] != '@' && chat_home(chat, hash) == chat->reactor && (room == NULL || room->is_loading))
             put_room(g, known->name, known->name_len, 0, known->seq, known->topic);
     }
 }

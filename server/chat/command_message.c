@@ -1,5 +1,4 @@
 /* command_message.c: send, history. See command.h. */
-#include "common/utf8.h"
 #include "server/chat/command.h"
 #include "server/chat/direct.h"
 #include "server/chat/fanout.h"
@@ -29,30 +28,6 @@ static void on_read(struct reactor *r, struct post *p)
     if (a->room[0] != '@' && a->result == ASK_OK && member_find(a->session, a->room, a->room_len) == NULL)
         ask_fail(a, "not_member", 0, "you are not in that room any more");
     on_answered(r, p);
-}
-
-/* An ask about the direct conversation with @nick; NULL where the answer, an error, is given. */
-static struct ask *new_direct(struct session *s, const struct value *id, const struct value *room,
-                              post_fn *home, post_fn *done)
-{
-    char folded[UTF8_FOLD_MAX];
-    size_t len = utf8_fold_nick(room->text + 1, room->len - 1, folded);
-    struct ask *a;
-
-    if (len == 0) {
-        session_error(s, id, "bad_room", "that is no nick");
-        return NULL;
-    }
-    if (len == s->nick->folded_len && memcmp(folded, s->nick->text, len) == 0) {
-        session_error_field(s, id, "bad_request", "room", 0, "that is yourself");
-        return NULL;
-    }
-    a = ask_new(s->conn.reactor, s, id, home, done);
-    ask_set_room(a, room->text, room->len);
-    ask_set_nick(a, s);
-    memcpy(a->other_folded, folded, len);
-    a->other_folded_len = (uint8_t)len;
-    return a;
 }
 
 static void put_message(struct ask *a, const struct value *key, const struct value *text)
@@ -91,11 +66,11 @@ void command_send(struct session *s, const struct message *m, const struct value
         !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
         return;
     if (command_is_direct(room)) {
-        a = new_direct(s, id, room, direct_on_send, on_answered);
+        a = command_new_direct(s, id, room, direct_on_send, on_answered);
         if (a == NULL)
             return;
         put_message(a, key, text);
-        ask_send(a, direct_home(session_chat(s), a));
+        ask_send(a, chat_home(session_chat(s), table_hash(a->room, a->room_len)));
         return;
     }
     member = command_need_member(s, id, room);
@@ -130,7 +105,6 @@ static bool choose_read(struct session *s, const struct message *m, const struct
 void command_history(struct session *s, const struct message *m, const struct value *id)
 {
     const struct value *room, *limit;
-    struct member *member = NULL;
     enum ask_read read;
     uint64_t at = 0;
     struct ask *a;
@@ -139,10 +113,9 @@ void command_history(struct session *s, const struct message *m, const struct va
         !command_take_uint(s, m, id, FIELD_LIMIT, 1, HISTORY_MOST, &limit))
         return;
     if (command_is_direct(room)) {
-        a = new_direct(s, id, room, direct_on_history, on_read);
+        a = command_new_direct(s, id, room, direct_on_history, on_read);
     } else {
-        member = command_need_member(s, id, room);
-        a = member != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_read) : NULL;
+        a = command_need_member(s, id, room) != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_read) : NULL;
         if (a != NULL)
             ask_set_room(a, room->text, room->len);
     }
@@ -152,5 +125,5 @@ void command_history(struct session *s, const struct message *m, const struct va
     a->after = at;
     session_wait(s);
     a->limit = limit != NULL ? (uint32_t)limit->number : HISTORY_DEFAULT;
-    ask_send(a, member != NULL ? member->audience->home : direct_home(session_chat(s), a));
+    ask_send(a, chat_home(session_chat(s), table_hash(a->room, a->room_len)));
 }

@@ -2,7 +2,9 @@
 #include "common/log.h"
 #include "common/utf8.h"
 #include "server/chat/command.h"
+#include "server/chat/direct.h"
 #include "server/chat/fanout.h"
+#include "server/chat/marks.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
@@ -119,36 +121,104 @@ static void on_joined(struct reactor *r, struct post *p)
         audience_release(audience);
 }
 
+/* An ask about the room or, for an account, about a direct conversation; NULL where the answer, an error, is given. */
+static struct ask *new_join(struct session *s, const struct value *id, const struct value *room)
+{
+    struct ask *a;
+
+    if (!command_is_direct(room)) {
+        a = ask_new(s->conn.reactor, s, id, room_on_join, on_joined);
+        ask_set_room(a, room->text, room->len);
+        ask_set_nick(a, s);
+        return a;
+    }
+    if (s->nick->is_account)
+        return command_new_direct(s, id, room, direct_on_join, on_joined);
+    session_error_field(s, id, "bad_request", "room", 0,
+                        "a direct conversation needs no join: just send to it; an account can read on there");
+    return NULL;
+}
+
+static void send_join(struct ask *a, struct member *member)
+{
+    struct session *s = a->session;
+    struct audience *audience = audience_get(session_chat(s), a->room, a->room_len);
+
+    a->is_new = member == NULL;
+    a->member = member != NULL ? member : member_add(s, audience);
+    if (a->is_new) /* what is said meanwhile comes by itself only where it is not read on anyway: note.c */
+        a->member->cursor = a->has_after ? a->after : UINT64_MAX;
+    a->member->asks++;
+    a->audience = audience;
+    audience->pending++;
+    session_wait(s); /* what comes behind it may need the membership */
+    if (a->is_account)
+        marks_send_by(a, audience->home);
+    else
+        ask_send(a, audience->home);
+}
+
 void command_join(struct session *s, const struct message *m, const struct value *id)
 {
     struct chat *chat = session_chat(s);
     const struct value *room, *after;
-    struct audience *audience;
     struct member *member;
     struct ask *a;
 
-    if (!command_need_real_room(s, m, id, &room, "a direct conversation needs no join: just send to it") ||
+    if (!command_need_room(s, m, id, &room) ||
         !command_take_uint(s, m, id, FIELD_AFTER, 0, PROTOCOL_MAX_NUMBER, &after))
         return;
-    member = member_find(s, room->text, room->len);
-    if (member == NULL && s->member_count >= chat->limits.max_rooms_per_connection) {
-        session_error_field(s, id, "too_many_rooms", NULL, chat->limits.max_rooms_per_connection,
-                            "you are in as many rooms as you may: leave one first");
+    a = new_join(s, id, room);
+    if (a == NULL)
         return;
-    }
-    audience = audience_get(chat, room->text, room->len);
-    a = ask_new(s->conn.reactor, s, id, room_on_join, on_joined);
-    a->is_new = member == NULL;
-    a->member = member != NULL ? member : member_add(s, audience);
-    a->member->asks++;
-    a->audience = audience;
-    audience->pending++;
-    ask_set_room(a, room->text, room->len);
-    ask_set_nick(a, s);
     a->has_after = after != NULL;
     a->after = after != NULL ? after->number : 0;
-    session_wait(s); /* what comes behind it may need the membership */
-    ask_send(a, audience->home);
+    member = member_find(s, a->room, a->room_len);
+    if (member != NULL || s->member_count < chat->limits.max_rooms_per_connection) {
+        send_join(a, member);
+        return;
+    }
+    session_error_field(s, id, "too_many_rooms", NULL, chat->limits.max_rooms_per_connection,
+                        "you are in as many rooms as you may: leave one first");
+    ask_free(a);
+}
+
+bool command_read_on(struct session *s, const char *room, size_t room_len, const char *other,
+                     size_t other_len, uint64_t after)
+{
+    struct ask *a;
+
+    if (s->member_count >= session_chat(s)->limits.max_rooms_per_connection)
+        return false;
+    a = ask_new(s->conn.reactor, s, NULL, direct_on_join, on_joined);
+    ask_set_room(a, room, room_len);
+    ask_set_nick(a, s);
+    memcpy(a->other_folded, other, other_len);
+    a->other_folded_len = (uint8_t)other_len;
+    a->has_after = true;
+    a->after = after;
+    send_join(a, NULL);
+    return true;
+}
+
+/* The member of a room, or of a direct conversation that is read on; NULL where the answer, an error, is given. */
+static struct member *need_any_member(struct session *s, const struct value *id, const struct value *room)
+{
+    struct member *member;
+    struct ask *a;
+
+    if (!command_is_direct(room))
+        return command_need_member(s, id, room);
+    a = command_new_direct(s, id, room, NULL, NULL);
+    if (a == NULL)
+        return NULL;
+    member = member_find(s, a->room, a->room_len);
+    ask_free(a);
+    if (member != NULL && member->state != MEMBER_JOINING)
+        return member;
+    session_error_field(s, id, "bad_request", "room", 0,
+                        "a direct conversation that was not joined can't be left");
+    return NULL;
 }
 
 void command_leave(struct session *s, const struct message *m, const struct value *id)
@@ -157,9 +227,9 @@ void command_leave(struct session *s, const struct message *m, const struct valu
     struct member *member;
     struct ask *a;
 
-    if (!command_need_real_room(s, m, id, &room, "a direct conversation can't be left"))
+    if (!command_need_room(s, m, id, &room))
         return;
-    member = command_need_member(s, id, room);
+    member = need_any_member(s, id, room);
     if (member == NULL)
         return;
     a = room_new_leave(s, member->audience, id, "leave");

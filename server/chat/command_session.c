@@ -7,6 +7,7 @@
 #include "server/chat/fanout.h"
 #include "server/chat/login.h"
 #include "server/chat/session.h"
+#include "server/chat/unread.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -125,6 +126,8 @@ static void take_nick(struct greeting *g)
         s->nick = g->nick;
         g->nick = NULL;
         welcome(s, g->id, g->id_len, g->agent);
+        if (s->nick->is_account)
+            unread_tell(s);
         break;
     case DIRECTORY_FULL:
         refuse(g, "too_many_connections", "is on as many connections as one account may be: end one first");

@@ -1,40 +1,20 @@
-/* direct.c: see direct.h. The thread of the pair's home. */
+/* direct.c: see direct.h. */
 #include "server/chat/direct.h"
 
-#include "common/clock.h"
+#include "common/digest.h"
 #include "common/mem.h"
-#include "server/chat/history.h"
-#include "server/chat/keys.h"
+#include "server/chat/marks.h"
+#include "server/chat/note.h"
+#include "server/chat/pair.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define PAIR_KEY_MAX (2 * UTF8_FOLD_MAX + 1)
+/* ---- names ---- */
 
-struct pair {
-    struct table_link link;
-    struct pair *older, *newer; /* by their last message */
-    uint64_t identity[2];       /* of the nick that sorts first, and of the other */
-    uint64_t epoch, seq, last_time_ms;
-    struct history history; /* as the second one sees it: under the first one's nick */
-    struct keys keys;
-    uint16_t key_len;
-    char key[]; /* both folded nicks in order, a NUL between them */
-};
-
-/* A line on its way to one nick. */
-struct note {
-    struct post post;
-    struct chunk *chunk;
-    uint64_t identity;
-    uint8_t len;
-    char folded[UTF8_FOLD_MAX];
-};
-
-/* Whether the asker's nick sorts first. */
-static bool asker_is_first(const struct ask *a)
+bool direct_is_first(const struct ask *a)
 {
     size_t n = a->folded_len < a->other_folded_len ? a->folded_len : a->other_folded_len;
     int order = memcmp(a->folded, a->other_folded, n);
@@ -42,271 +22,230 @@ static bool asker_is_first(const struct ask *a)
     return order != 0 ? order < 0 : a->folded_len < a->other_folded_len;
 }
 
-static size_t make_key(const struct ask *a, char key[PAIR_KEY_MAX])
+/* A digest, because two nicks are longer than a room's name may be. */
+void direct_set_name(struct ask *a)
 {
-    bool first = asker_is_first(a);
-    const char *one = first ? a->folded : a->other_folded, *two = first ? a->other_folded : a->folded;
+    static const char digits[] = "0123456789abcdef";
+    bool first = direct_is_first(a);
+    char text[2 * UTF8_FOLD_MAX + 1];
+    unsigned char digest[DIGEST_SIZE];
     size_t one_len = first ? a->folded_len : a->other_folded_len,
            two_len = first ? a->other_folded_len : a->folded_len;
 
-    memcpy(key, one, one_len);
-    key[one_len] = '\0';
-    memcpy(key + one_len + 1, two, two_len);
-    return one_len + 1 + two_len;
-}
-
-struct reactor *direct_home(const struct chat *chat, const struct ask *a)
-{
-    char key[PAIR_KEY_MAX];
-    size_t len = make_key(a, key);
-
-    return chat_home(chat, table_hash(key, len));
-}
-
-static int matches(const struct table_link *link, const void *key, size_t len)
-{
-    const struct pair *pair = table_of(link, struct pair, link);
-
-    return pair->key_len == len && memcmp(pair->key, key, len) == 0;
-}
-
-static void unlist(struct chat *chat, struct pair *pair)
-{
-    if (pair->older != NULL)
-        pair->older->newer = pair->newer;
-    else
-        chat->pairs_oldest = pair->newer;
-    if (pair->newer != NULL)
-        pair->newer->older = pair->older;
-    else
-        chat->pairs_newest = pair->older;
-}
-
-static void list_newest(struct chat *chat, struct pair *pair)
-{
-    pair->older = chat->pairs_newest;
-    pair->newer = NULL;
-    if (pair->older != NULL)
-        pair->older->newer = pair;
-    else
-        chat->pairs_oldest = pair;
-    chat->pairs_newest = pair;
-}
-
-static void pair_free(struct chat *chat, struct pair *pair)
-{
-    atomic_fetch_sub(&chat->shared->history_bytes, pair->history.bytes);
-    unlist(chat, pair);
-    table_remove(&chat->pairs, &pair->link);
-    history_deinit(&pair->history);
-    keys_deinit(&pair->keys);
-    free(pair);
-}
-
-void direct_free_all(struct chat *chat)
-{
-    while (chat->pairs_oldest != NULL)
-        pair_free(chat, chat->pairs_oldest);
-}
-
-static void begin_anew(struct chat *chat, struct pair *pair, const uint64_t identity[2])
-{
-    atomic_fetch_sub(&chat->shared->history_bytes, pair->history.bytes);
-    history_deinit(&pair->history);
-    keys_deinit(&pair->keys);
-    pair->seq = 0;
-    pair->epoch = clock_wall_us() / 1000;
-    memcpy(pair->identity, identity, sizeof pair->identity);
-}
-
-/* The conversation of these two as they are now; a new one in place of that of an earlier owner of a nick. */
-static struct pair *get_pair(struct chat *chat, const struct ask *a, uint64_t other_identity)
-{
-    bool first = asker_is_first(a);
-    uint64_t identity[2] = {first ? a->identity : other_identity, first ? other_identity : a->identity};
-    char key[PAIR_KEY_MAX];
-    size_t len = make_key(a, key);
-    uint32_t hash = table_hash(key, len);
-    struct table_link *link = table_find(&chat->pairs, hash, key, len, matches);
-    struct pair *pair;
-
-    if (link == NULL) {
-        if (chat->pairs.count >= chat->limits.max_rooms)
-            pair_free(chat, chat->pairs_oldest);
-        pair = mem_zalloc(sizeof *pair + len);
-        pair->key_len = (uint16_t)len;
-        memcpy(pair->key, key, len);
-        table_insert(&chat->pairs, &pair->link, hash);
-        list_newest(chat, pair);
-        begin_anew(chat, pair, identity);
-        return pair;
+    memcpy(text, first ? a->folded : a->other_folded, one_len);
+    text[one_len] = '\0';
+    memcpy(text + one_len + 1, first ? a->other_folded : a->folded, two_len);
+    digest_sha256(text, one_len + 1 + two_len, digest);
+    a->room[0] = '@';
+    for (size_t i = 0; i < DIRECT_NAME_LEN / 2; i++) {
+        a->room[1 + 2 * i] = digits[digest[i] >> 4];
+        a->room[2 + 2 * i] = digits[digest[i] & 15];
     }
-    pair = table_of(link, struct pair, link);
-    if (memcmp(pair->identity, identity, sizeof identity) != 0)
-        begin_anew(chat, pair, identity);
-    return pair;
+    a->room_len = DIRECT_NAME_LEN;
 }
 
-static void give(struct session *s, struct chunk *chunk)
-{
-    /* its answers are bounded as such */
-    if (s->conn.out.bytes - s->conn.out.own > 2 * s->conn.reactor->limits.max_out) {
-        session_let_go(s, "detach");
-        session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
-        return;
-    }
-    conn_push(&s->conn, chunk, 0, chunk->len);
-    s->conn.life.msgs_out++;
-}
-
-static void on_note(struct reactor *r, struct post *p)
-{
-    struct note *n = (struct note *)p;
-    struct session *there[DIRECTORY_SESSIONS_MAX];
-    size_t count = directory_sessions(&chat_of(r)->shared->directory, n->folded, n->len, r, there);
-
-    for (size_t i = 0; i < count; i++)
-        if (there[i]->nick->identity == n->identity)
-            give(there[i], n->chunk);
-    chunk_unref(n->chunk);
-    free(n);
-}
-
-/* All connections of that nick. */
-static void tell(struct chat *chat, const char *folded, size_t len, uint64_t identity, struct chunk *chunk)
-{
-    struct reactor *there[DIRECTORY_SESSIONS_MAX];
-    size_t count = directory_reactors(&chat->shared->directory, folded, len, there);
-
-    for (size_t i = 0; i < count; i++) {
-        struct note *n = mem_alloc(sizeof *n);
-
-        n->chunk = chunk_ref(chunk);
-        n->identity = identity;
-        n->len = (uint8_t)len;
-        memcpy(n->folded, folded, len);
-        reactor_post(chat->reactor, there[i], &n->post, on_note);
-    }
-}
-
-/* "@nick" into out; how long it is. */
-static size_t at_nick(char out[UTF8_NICK_MAX + 2], const char *nick, size_t len)
+size_t direct_show(char out[DIRECT_SHOWN_SIZE], const char *nick, size_t len)
 {
     out[0] = '@';
     memcpy(out + 1, nick, len);
     return len + 1;
 }
 
-static struct chunk *make_line(const struct pair *pair, const struct ask *a, const char *under,
-                               size_t under_len)
+void direct_view(const struct room *room, struct ask *a)
 {
-    struct buf line = {0};
-    char room[UTF8_NICK_MAX + 2];
-    size_t len = at_nick(room, under, under_len);
-    struct chunk *chunk;
+    struct direct *d = room->direct;
+    const struct side *me = direct_side(d, a->folded, a->folded_len), *other = direct_peer(d, me);
 
-    codec_put_msg(&line, room, len, pair->seq, a->nick, a->nick_len, pair->last_time_ms, a->text.data,
-                  a->text.len);
-    chunk = chunk_new_copy(line.data, line.len);
-    chunk->first_seq = pair->seq;
-    chunk->count = 1;
-    buf_deinit(&line);
+    a->first = me->from > room->kept + 1 ? room->kept + 1 : me->from;
+    if (other->len > 0)
+        a->other_len = (uint8_t)direct_show(a->other, other->nick, other->len);
+}
+
+/* ---- what was said ---- */
+
+static void rewrite(struct buf *b, const char *line, size_t len, const char *shown, size_t shown_len)
+{
+    const char *end = line + len;
+
+    while (line < end) {
+        const char *next = (const char *)memchr(line, '\n', (size_t)(end - line)) + 1;
+
+        codec_put_msg_again(b, line, (size_t)(next - line), NULL, 0, shown, shown_len);
+        line = next;
+    }
+}
+
+static struct chunk *take_chunk(struct buf *b, uint64_t first_seq, uint32_t count)
+{
+    struct chunk *chunk = chunk_new_copy(b->data, b->len);
+
+    chunk->first_seq = first_seq;
+    chunk->count = count;
+    buf_deinit(b);
     return chunk;
 }
 
-static void answer_ack(struct ask *a, const struct nick_place *other, uint64_t seq, uint64_t time_ms,
-                       bool repeat)
+static void tell_side(struct room *room, const struct side *s, const struct side *other, struct chunk *chunk)
 {
-    char room[UTF8_NICK_MAX + 2];
-    size_t len = at_nick(room, other->text, other->len);
+    struct note_to to = {.folded = s->folded,
+                         .folded_len = s->folded_len,
+                         .identity = s->identity,
+                         .since_ms = s->since_ms,
+                         .room = room->name,
+                         .room_len = room->name_len,
+                         .other = other->folded,
+                         .other_len = other->folded_len};
+    char shown[DIRECT_SHOWN_SIZE];
+    struct buf lines = {0};
+    struct chunk *seen;
 
-    if (a->id_len == 0)
+    if (s->identity == 0 || chunk->first_seq < s->from)
         return;
-    codec_begin(&a->answer, MESSAGE_ACK);
-    codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
-    codec_add(&a->answer, FIELD_ROOM, room, len);
-    codec_add_uint(&a->answer, FIELD_SEQ, seq);
-    codec_add_uint(&a->answer, FIELD_TIME, time_ms);
-    if (repeat)
-        codec_add_bool(&a->answer, FIELD_REPEAT, true);
-    codec_end(&a->answer);
-    a->answer_lines = 1;
+    rewrite(&lines, chunk->data, chunk->len, shown, direct_show(shown, other->nick, other->len));
+    seen = take_chunk(&lines, chunk->first_seq, chunk->count);
+    note_send(room->chat, &to, seen);
+    chunk_unref(seen);
 }
 
-/* What pairs keep counts with what rooms keep: where it is too much, the pairs that were silent longest are forgotten. */
-static void keep(struct chat *chat, struct pair *pair, struct chunk *line)
+void direct_tell(struct room *room, struct chunk *chunk)
 {
-    uint64_t before = pair->history.bytes;
+    struct side *sides = room->direct->sides;
 
-    history_append(&pair->history, line, chat->limits.history, chat->limits.history_bytes);
-    atomic_fetch_add(&chat->shared->history_bytes, pair->history.bytes - before);
-    while (atomic_load(&chat->shared->history_bytes) > chat->limits.history_total &&
-           chat->pairs_oldest != pair)
-        pair_free(chat, chat->pairs_oldest);
+    tell_side(room, &sides[0], &sides[1], chunk);
+    tell_side(room, &sides[1], &sides[0], chunk);
 }
 
-static void say(struct chat *chat, struct pair *pair, struct ask *a, const struct nick_place *other)
+void direct_rewrite(struct ask *a)
 {
-    struct reactor *r = chat->reactor;
-    struct chunk *mine, *theirs;
+    struct buf lines = {0};
+    uint32_t count = 0;
+    uint64_t first = a->seq + 1;
 
-    reactor_now(r);
-    if (r->wall_ms > pair->last_time_ms)
-        pair->last_time_ms = r->wall_ms;
-    pair->seq++;
-    mine = make_line(pair, a, other->text, other->len);
-    theirs = make_line(pair, a, a->nick, a->nick_len);
-    unlist(chat, pair);
-    list_newest(chat, pair);
-    keep(chat, pair, asker_is_first(a) ? theirs : mine);
-    if (a->key_len > 0)
-        keys_add(&pair->keys, a->folded, a->folded_len, a->key, a->key_len, pair->seq, pair->last_time_ms);
-    keys_forget(&pair->keys, history_oldest(&pair->history, pair->seq + 1));
-    tell(chat, a->folded, a->folded_len, a->identity, mine);
-    tell(chat, a->other_folded, a->other_folded_len, other->identity, theirs);
-    chunk_unref(mine);
-    chunk_unref(theirs);
+    for (size_t i = 0; i < a->slice_count; i++) {
+        rewrite(&lines, a->slices[i].chunk->data + a->slices[i].at, a->slices[i].len, a->other, a->other_len);
+        count += a->slices[i].count;
+        slice_unref(&a->slices[i]);
+    }
+    a->slice_count = count > 0;
+    if (count > 0) {
+        struct chunk *chunk = take_chunk(&lines, first, count);
+
+        a->slices[0] = (struct slice){chunk, 0, chunk->len, count};
+    }
+}
+
+void direct_take_back(struct room *room)
+{
+    for (int i = 0; i < 2; i++) {
+        struct side *s = &room->direct->sides[i];
+
+        if (s->from > room->kept + 1) {
+            s->from = room->kept + 1;
+            s->is_entered = false;
+        }
+    }
+}
+
+/* ---- what is asked ---- */
+
+/* Both are guests, and the other is there. */
+static bool is_pair(struct chat *chat, const struct ask *a, struct nick_place *other)
+{
+    return !a->is_account &&
+           directory_find(&chat->shared->directory, a->other_folded, a->other_folded_len, other) &&
+           !other->is_account;
+}
+
+static void refuse(struct ask *a, enum direct_ready why)
+{
+    if (why == DIRECT_NOBODY)
+        ask_fail(a, "no_such_nick", 0, "nobody of that nick is here, and it is no account");
+    else
+        ask_fail(a, "storage", 0, "the server could not store who talks to whom: try again later");
+}
+
+/* The conversation, loaded, with both sides known; NULL: the ask waits, or has been answered. */
+static struct room *open_room(struct chat *chat, struct ask *a, bool needs_kept, bool is_said)
+{
+    struct room *room = room_find(chat, a->room, a->room_len, table_hash(a->room, a->room_len));
+    enum direct_ready ready;
+    bool is_first_try = !a->is_ready;
+
+    if (room == NULL)
+        room = room_make(chat, a->room, a->room_len, direct_new(a));
+    if (room == NULL) {
+        ask_fail(a, "server_rooms", chat->limits.max_rooms, "the server has as many rooms as it may");
+        ask_return(a, chat->reactor);
+        return NULL;
+    }
+    if ((needs_kept || room->is_loading || room->waiting != NULL) && room_put_off(room, a, needs_kept))
+        return NULL;
+    ready = direct_prepare(room, a, is_said);
+    if (ready == DIRECT_READY) {
+        direct_view(room, a);
+        return room;
+    }
+    if (ready == DIRECT_WAITS) {
+        room_wait_first(room, a);
+        return NULL;
+    }
+    refuse(a, ready);
+    ask_return(a, chat->reactor);
+    if (is_first_try)
+        direct_give_up(room);
+    return NULL;
 }
 
 void direct_on_send(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct chat *chat = chat_of(r);
-    const struct key *old = NULL;
     struct nick_place other;
-    struct pair *pair;
+    struct room *room;
 
-    if (!directory_find(&chat->shared->directory, a->other_folded, a->other_folded_len, &other)) {
-        ask_fail(a, "no_such_nick", 0, "nobody of that nick is here");
+    if (is_pair(chat_of(r), a, &other)) {
+        pair_send(chat_of(r), a, &other);
         ask_return(a, r);
         return;
     }
-    pair = get_pair(chat, a, other.identity);
-    if (a->key_len > 0)
-        old = keys_find(&pair->keys, a->folded, a->folded_len, a->key, a->key_len);
-    if (old != NULL) {
-        answer_ack(a, &other, old->seq, old->time_ms, true);
-    } else {
-        say(chat, pair, a, &other);
-        answer_ack(a, &other, pair->seq, pair->last_time_ms, false);
-    }
-    ask_return(a, r);
+    room = open_room(chat_of(r), a, false, true);
+    if (room != NULL)
+        room_take_send(room, a);
 }
 
 void direct_on_history(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct chat *chat = chat_of(r);
     struct nick_place other;
-    char room[UTF8_NICK_MAX + 2];
-    struct pair *pair;
+    struct room *room;
 
-    if (!directory_find(&chat->shared->directory, a->other_folded, a->other_folded_len, &other)) {
-        ask_fail(a, "no_such_nick", 0, "nobody of that nick is here");
-    } else {
-        pair = get_pair(chat, a, other.identity);
-        room_answer_history(a, &pair->history, history_oldest(&pair->history, pair->seq + 1), pair->seq, room,
-                            at_nick(room, other.text, other.len));
+    if (is_pair(chat_of(r), a, &other)) {
+        pair_history(chat_of(r), a, &other);
+        ask_return(a, r);
+        return;
     }
+    room = open_room(chat_of(r), a, true, false);
+    if (room != NULL)
+        room_answer_or_read(room, a);
+}
+
+void direct_on_join(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = open_room(chat_of(r), a, false, false);
+
+    if (room == NULL)
+        return;
+    if (a->is_new)
+        room->members++; /* connections that read on here: it stays in memory */
+    room_answer_joined(room, a);
     ask_return(a, r);
+}
+
+void direct_on_mark(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = open_room(chat_of(r), a, true, false);
+
+    if (room != NULL)
+        marks_go_on(room, a);
 }

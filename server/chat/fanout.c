@@ -249,6 +249,8 @@ void member_feed(struct member *m)
     a->until = m->until;
     a->is_last = session_is_ending(m->session);
     ask_set_room(a, m->audience->name, m->audience->name_len);
+    if (m->audience->name[0] == '@')
+        ask_set_nick(a, m->session); /* each side sees a direct conversation in its own way */
     m->audience->pending++;
     ask_send(a, m->audience->home);
 }

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "server/chat/marks.h"
 #include "server/chat/session.h"
 
 #include <stdlib.h>
@@ -57,18 +58,20 @@ static bool give_up_one(struct chat *chat)
     return false;
 }
 
-static struct room *make_room(struct chat *chat, const char *name, size_t len)
+struct room *room_make(struct chat *chat, const char *name, size_t len, struct direct *direct)
 {
     struct room *room;
 
     if (atomic_fetch_add(&chat->shared->rooms, 1) >= chat->limits.max_rooms && !give_up_one(chat)) {
         atomic_fetch_sub(&chat->shared->rooms, 1);
+        free(direct);
         return NULL;
     }
     room = mem_zalloc(sizeof *room + chat->shared->net->count * sizeof *room->shares);
     room->chat = chat;
     room->epoch = clock_wall_us() / 1000;
     room->oldest = 1;
+    room->direct = direct;
     room->name_len = (uint8_t)len;
     memcpy(room->name, name, len);
     table_insert(&chat->rooms, &room->link, table_hash(name, len));
@@ -96,6 +99,7 @@ void room_free(struct room *room)
     buf_deinit(&room->said_keys);
     free(room->acks);
     free(room->topic);
+    free(room->direct);
     free(room);
 }
 
@@ -185,6 +189,8 @@ void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, con
         room_settle_acks(turn->acks, turn->ack_count, here, turn->ack_lines.data);
     if (chunk != NULL && room->shares[here->index].members > 0)
         give(room->shares[here->index].audience, chunk, is_presence);
+    if (chunk != NULL && room->direct != NULL)
+        direct_tell(room, chunk);
 }
 
 /* The lines said make a chunk; what was allocated for many is not kept for few. */
@@ -238,19 +244,21 @@ static void mark_dirty(struct room *room)
 
 /* ---- coming and going ---- */
 
-static void answer_joined(struct ask *a, const struct room *room)
+void room_answer_joined(const struct room *room, struct ask *a)
 {
+    bool direct = room->direct != NULL;
     const char *topic = room->topic != NULL ? room->topic : "";
 
     codec_begin(&a->answer, MESSAGE_JOINED);
     if (a->id_len > 0)
         codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
-    codec_add(&a->answer, FIELD_ROOM, room->name, room->name_len);
+    codec_add(&a->answer, FIELD_ROOM, direct ? a->other : room->name, direct ? a->other_len : room->name_len);
     codec_add_uint(&a->answer, FIELD_EPOCH, room->epoch);
     codec_add_uint(&a->answer, FIELD_SEQ, room->kept);
-    codec_add_uint(&a->answer, FIELD_MEMBERS, room->members);
+    codec_add_uint(&a->answer, FIELD_MEMBERS, direct ? 2 : room->members);
     codec_add_text(&a->answer, FIELD_TOPIC, topic);
     room_add_rights(&a->answer, room, a);
+    marks_put(room, a);
     codec_end(&a->answer);
     a->answer_lines = 1;
     a->seq = room->kept;
@@ -289,8 +297,13 @@ static void come_in(struct room *room, const struct ask *a)
     presence_tell(room, a->nick, a->nick_len, "join");
 }
 
-static void go_out(struct room *room, const struct ask *a)
+static void go_out(struct room *room, struct ask *a)
 {
+    if (room->direct != NULL) {
+        direct_view(room, a);
+        room->members--;
+        return;
+    }
     leave_share(room, a);
     if (a->is_account && !people_go(&room->people, a->identity))
         return;
@@ -309,7 +322,7 @@ void room_on_join(struct reactor *r, struct post *p)
     struct refusal f;
 
     if (room == NULL)
-        room = make_room(chat, a->room, a->room_len);
+        room = room_make(chat, a->room, a->room_len, NULL);
     if (room == NULL) {
         ask_fail(a, "server_rooms", chat->limits.max_rooms, "the server has as many rooms as it may");
     } else if (room_put_off(room, a, false) || room_claim(room, a)) {
@@ -321,7 +334,7 @@ void room_on_join(struct reactor *r, struct post *p)
     } else {
         if (a->is_new)
             come_in(room, a);
-        answer_joined(a, room);
+        room_answer_joined(room, a);
     }
     ask_return(a, r);
 }
@@ -369,9 +382,11 @@ void room_on_leave(struct reactor *r, struct post *p)
         go_out(room, a);
     }
     if (a->id_len > 0) {
+        bool direct = a->other_len > 0;
+
         codec_begin(&a->answer, MESSAGE_LEFT);
         codec_add(&a->answer, FIELD_RE, a->id, a->id_len);
-        codec_add(&a->answer, FIELD_ROOM, a->room, a->room_len);
+        codec_add(&a->answer, FIELD_ROOM, direct ? a->other : a->room, direct ? a->other_len : a->room_len);
         codec_end(&a->answer);
         a->answer_lines = 1;
     }
@@ -411,20 +426,26 @@ static struct ack *new_ack(struct room *room, struct session *s, struct reactor 
     return &room->acks[room->ack_count++];
 }
 
-static void put_ack(struct room *room, struct session *s, struct reactor *from, const char *id, size_t id_len,
+struct said {
+    const char *room; /* as the one who says it knows it */
+    const char *nick, *folded, *id, *key, *text;
+    size_t room_len, nick_len, folded_len, id_len, key_len, text_len;
+};
+
+static void put_ack(struct room *room, struct session *s, struct reactor *from, const struct said *said,
                     uint64_t seq, uint64_t time_ms, bool repeat)
 {
     struct ack *ack = new_ack(room, s, from);
     struct buf *b = &room->ack_lines;
     size_t at;
 
-    if (id_len == 0)
+    if (said->id_len == 0)
         return;
     codec_begin(b, MESSAGE_ACK);
     at = b->len;
-    codec_add(b, FIELD_RE, id, id_len);
+    codec_add(b, FIELD_RE, said->id, said->id_len);
     ack->re_len = (uint16_t)(b->len - at);
-    codec_add(b, FIELD_ROOM, room->name, room->name_len);
+    codec_add(b, FIELD_ROOM, said->room, said->room_len);
     if (seq > 0)
         codec_add_uint(b, FIELD_SEQ, seq);
     codec_add_uint(b, FIELD_TIME, time_ms);
@@ -433,11 +454,6 @@ static void put_ack(struct room *room, struct session *s, struct reactor *from, 
     codec_end(b);
     ack->len = (uint32_t)(b->len - ack->at);
 }
-
-struct said {
-    const char *nick, *folded, *id, *key, *text;
-    size_t nick_len, folded_len, id_len, key_len, text_len;
-};
 
 static void add_key(struct room *room, const struct said *said, uint64_t now)
 {
@@ -464,7 +480,7 @@ static bool is_refused(struct room *room, struct session *s, struct reactor *fro
 /* Earlier messages are just failing: what is said now has no place behind them. */
 static void refuse(struct room *room, struct session *s, struct reactor *from, const struct said *said)
 {
-    put_ack(room, s, from, said->id, said->id_len, 0, 0, false);
+    put_ack(room, s, from, said, 0, 0, false);
     room_fail_acks(&room->acks[room->ack_count - 1], 1, &room->ack_lines);
 }
 
@@ -480,7 +496,7 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
     if (said->key_len > 0)
         old = keys_find(&room->keys, said->folded, said->folded_len, said->key, said->key_len);
     if (old != NULL) {
-        put_ack(room, s, from, said->id, said->id_len, old->seq, old->time_ms, true);
+        put_ack(room, s, from, said, old->seq, old->time_ms, true);
         return;
     }
     if (room->is_guarded && is_refused(room, s, from, said))
@@ -491,7 +507,7 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
                   said->text, said->text_len);
     if (said->key_len > 0)
         add_key(room, said, now);
-    put_ack(room, s, from, said->id, said->id_len, room->seq, now, false);
+    put_ack(room, s, from, said, room->seq, now, false);
     if (room->lines.len > CHUNK_MAX)
         room_flush(room);
 }
@@ -500,7 +516,9 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
                     const struct value *text)
 {
     const struct nick *n = s->nick;
-    struct said said = {.nick = nick_text(n),
+    struct said said = {.room = room->name,
+                        .room_len = room->name_len,
+                        .nick = nick_text(n),
                         .nick_len = n->len,
                         .folded = n->text,
                         .folded_len = n->folded_len,
@@ -515,11 +533,12 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
     append(room, s, s->conn.reactor, &said);
 }
 
-void room_on_send(struct reactor *r, struct post *p)
+void room_take_send(struct room *room, struct ask *a)
 {
-    struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
-    struct said said = {.nick = a->nick,
+    bool direct = room->direct != NULL;
+    struct said said = {.room = direct ? a->other : room->name,
+                        .room_len = direct ? a->other_len : room->name_len,
+                        .nick = a->nick,
                         .nick_len = a->nick_len,
                         .folded = a->folded,
                         .folded_len = a->folded_len,
@@ -530,18 +549,28 @@ void room_on_send(struct reactor *r, struct post *p)
                         .text = a->text.data,
                         .text_len = a->text.len};
 
-    if (room == NULL) {
-        ask_fail(a, "not_member", 0, "you are not in that room");
-        ask_return(a, r);
-        return;
-    }
     append(room, a->session, a->from, &said);
     a->session = NULL; /* held on, until the acknowledgement is back */
+    ask_return(a, room->chat->reactor);
+}
+
+void room_on_send(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = room_find_asked(r, a);
+
+    if (room != NULL) {
+        room_take_send(room, a);
+        return;
+    }
+    ask_fail(a, "not_member", 0, "you are not in that room");
     ask_return(a, r);
 }
 
 void room_acknowledge(struct room *room, struct ask *a, uint64_t now_ms)
 {
-    put_ack(room, a->session, a->from, a->id, a->id_len, 0, now_ms, false);
+    put_ack(room, a->session, a->from,
+            &(struct said){.room = room->name, .room_len = room->name_len, .id = a->id, .id_len = a->id_len},
+            0, now_ms, false);
     a->session = NULL;
 }

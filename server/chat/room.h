@@ -11,6 +11,7 @@
 #include "common/table.h"
 #include "server/chat/ask.h"
 #include "server/chat/chat.h"
+#include "server/chat/direct.h"
 #include "server/chat/fanout.h"
 #include "server/chat/history.h"
 #include "server/chat/keys.h"
@@ -71,6 +72,7 @@ struct room {
     struct buf ack_lines;
     struct buf said_keys;
     struct room *next_dirty;
+    struct direct *direct; /* NULL: a room; else whose conversation it is */
     TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
     bool is_dirty;
 
@@ -93,6 +95,7 @@ void room_on_leave(struct reactor *r, struct post *ask);
 void room_on_send(struct reactor *r, struct post *ask);
 void room_on_history(struct reactor *r, struct post *ask);
 void room_on_topic(struct reactor *r, struct post *ask);
+void room_on_mark(struct reactor *r, struct post *ask);    /* read: see marks.h */
 void room_on_promote(struct reactor *r, struct post *ask); /* a member who was a guest is an account now */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
@@ -104,6 +107,13 @@ struct ask *room_new_leave(struct session *s, struct audience *a, const struct v
  * acknowledged. */
 void room_send_here(struct room *room, struct session *s, const struct value *id, const struct value *key,
                     const struct value *text);
+
+/* At home, an ask `send` about a direct conversation: the same, and the ask returned. */
+void room_take_send(struct room *room, struct ask *a);
+void room_answer_joined(const struct room *room, struct ask *a);
+
+/* One that is not there; direct: it becomes its own, or NULL. NULL where there are as many as may be. */
+struct room *room_make(struct chat *chat, const char *name, size_t len, struct direct *direct);
 struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t hash);
 struct room *room_find_asked(struct reactor *r, const struct ask *a); /* at home on r */
 
@@ -143,6 +153,7 @@ void room_free(struct room *room);
 
 /* The lines of a history answer: from h, for a room or a direct conversation (room: its name to put in, or NULL). oldest:
  * below it nothing is kept. */
+void room_answer_or_read(struct room *room, struct ask *a); /* from memory, or from the store */
 void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest,
                          const char *room, size_t room_len);
 

@@ -134,6 +134,8 @@ static void end_failing(struct room *room)
     room->is_failing = false;
     room->seq = room->kept;
     keys_forget_after(&room->keys, room->kept);
+    if (room->direct != NULL)
+        direct_take_back(room);
 }
 
 /* Counts what a room has in memory, before against now, and puts it behind the others that have anything. */
@@ -334,8 +336,16 @@ static void on_loaded(struct reactor *r, struct post *p)
     } else {
         if (l->load.found)
             take_loaded(room, &l->load);
-        room->is_unclaimed = !l->load.found;
-        room_load_rights(room);
+        if (room->direct != NULL) {
+            room->is_loading = false;
+            if (l->load.found)
+                direct_load_sides(room);
+            else
+                room_run_waiting(room);
+        } else {
+            room->is_unclaimed = !l->load.found;
+            room_load_rights(room);
+        }
     }
     free(l);
 }

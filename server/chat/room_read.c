@@ -1,6 +1,7 @@
 /* room_read.c: reading what a room has said: history answers, and the next piece for those who are behind. The home's
  * thread. See room.h. */
 #include "common/mem.h"
+#include "server/chat/marks.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
@@ -62,17 +63,30 @@ static void reading_free(struct reading *reading)
     free(reading);
 }
 
+/* The oldest message that there is for the asker. */
+static uint64_t oldest_for(const struct room *room, const struct ask *a)
+{
+    uint64_t oldest = room_oldest(room);
+
+    return room->direct != NULL && a->first > oldest ? a->first : oldest;
+}
+
 static void skip_gap(struct ask *a, const struct room *room, uint64_t oldest)
 {
+    bool direct = room->direct != NULL;
+
     if (a->seq + 1 >= oldest)
         return;
-    put_gap(a, room->name, room->name_len, a->seq + 1, oldest - 1);
+    put_gap(a, direct ? a->other : room->name, direct ? a->other_len : room->name_len, a->seq + 1,
+            oldest - 1);
     a->seq = oldest - 1;
 }
 
 /* It has what there was for it: is it at the head now? */
 static void end_piece(struct room *room, struct ask *a)
 {
+    if (room->direct != NULL)
+        direct_rewrite(a);
     for (size_t i = 0; i < a->slice_count; i++)
         a->seq += a->slices[i].count;
     a->at_head = a->seq >= (a->until > 0 && a->until < room->kept ? a->until : room->kept);
@@ -119,7 +133,9 @@ void room_on_read_on(struct reactor *r, struct post *p)
         return;
     }
     room_flush(room);
-    skip_gap(a, room, room_oldest(room));
+    if (room->direct != NULL)
+        direct_view(room, a);
+    skip_gap(a, room, oldest_for(room, a));
     if (a->is_last && a->until == 0)
         a->until = room->kept; /* what is said from now on is not for one who is going */
     end = a->until > 0 && a->until < room->kept ? a->until : room->kept;
@@ -245,7 +261,13 @@ void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest
     a->answer_lines += (uint32_t)count + 1;
 }
 
-static void answer_or_read(struct room *room, struct ask *a);
+static void answer_from(struct room *room, struct ask *a, const struct history *h, uint64_t newest)
+{
+    bool direct = room->direct != NULL;
+
+    room_answer_history(a, h, oldest_for(room, a), newest, direct ? a->other : NULL,
+                        direct ? a->other_len : 0);
+}
 
 static void answer_read(struct room *room, struct ask *a, const struct reading *reading)
 {
@@ -254,7 +276,7 @@ static void answer_read(struct room *room, struct ask *a, const struct reading *
     history_append(&h, reading->read.chunk, UINT64_MAX, UINT64_MAX);
     if (reading->goes_on)
         history_append_all(&h, &room->history);
-    room_answer_history(a, &h, room->oldest, reading->newest, NULL, 0);
+    answer_from(room, a, &h, reading->newest);
     history_deinit(&h);
     ask_return(a, room->chat->reactor);
 }
@@ -272,9 +294,9 @@ static void on_history_read(struct reactor *r, struct post *p)
         ask_return(a, r);
     } else if (chunk == NULL || chunk->first_seq > reading->read.after + 1) { /* it was let go of meanwhile */
         room->oldest = chunk != NULL ? chunk->first_seq : reading->read.last + 1;
-        answer_or_read(room, a);
+        room_answer_or_read(room, a);
     } else if (reading->goes_on && history_oldest(&room->history, room->kept + 1) > last + 1) {
-        answer_or_read(room, a); /* what was in memory is on the disk only by now */
+        room_answer_or_read(room, a); /* what was in memory is on the disk only by now */
     } else {
         answer_read(room, a, reading);
     }
@@ -282,9 +304,10 @@ static void on_history_read(struct reactor *r, struct post *p)
 }
 
 /* From what is in memory if that is enough, else from the store. */
-static void answer_or_read(struct room *room, struct ask *a)
+void room_answer_or_read(struct room *room, struct ask *a)
 {
-    uint64_t oldest = room_oldest(room), recent = history_oldest(&room->history, room->kept + 1), after, last;
+    uint64_t oldest = oldest_for(room, a), recent = history_oldest(&room->history, room->kept + 1), after,
+             last;
     bool more;
 
     choose_range(a, oldest, room->kept, &after, &last, &more);
@@ -294,7 +317,7 @@ static void answer_or_read(struct room *room, struct ask *a)
         read_kept(room, a, after, last, HISTORY_BYTES, on_history_read);
         return;
     }
-    room_answer_history(a, &room->history, oldest, room->kept, NULL, 0);
+    answer_from(room, a, &room->history, room->kept);
     ask_return(a, room->chat->reactor);
 }
 
@@ -307,6 +330,19 @@ void room_on_history(struct reactor *r, struct post *p)
         ask_fail(a, "not_member", 0, "you are not in that room");
         ask_return(a, r);
     } else if (!room_put_off(room, a, true)) {
-        answer_or_read(room, a);
+        room_answer_or_read(room, a);
+    }
+}
+
+void room_on_mark(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = room_find_asked(r, a);
+
+    if (room == NULL) {
+        ask_fail(a, "not_member", 0, "you are not in that room");
+        ask_return(a, r);
+    } else if (!room_put_off(room, a, true)) {
+        marks_go_on(room, a);
     }
 }

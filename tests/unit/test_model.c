@@ -230,6 +230,52 @@ static void test_completion(void **state)
     model_deinit(&m);
 }
 
+static void test_what_waits_is_read_on(void **state)
+{
+    struct model_room *r;
+    uint64_t hole;
+    struct model m;
+
+    (void)state;
+    model_init(&m);
+    r = get(&m, "@Ann");
+    assert_ptr_equal(get(&m, "@ann"), r); /* one nick */
+    r->is_counted = true;
+    r->read = 7;
+    r->waiting = 9;
+    assert_int_equal(model_unread(r), 2);
+    r->reads_on = true;
+    r->seq = r->read;
+    assert_int_equal(model_joined(r, 1, 10, 2), MODEL_RESUMED);
+    assert_int_equal(r->missed, 3);
+    assert_int_equal(model_take(r, 8, &hole), MODEL_NEW);
+    assert_int_equal(model_take(r, 9, &hole), MODEL_NEW);
+    assert_int_equal(model_take(r, 9, &hole), MODEL_SEEN);
+    assert_int_equal(model_unread(r), 2);
+    r->seen = 9;
+    assert_int_equal(model_unread(r), 0);
+    r->wanted = true;
+    model_detach(&m); /* it is kept by the server: it goes on where it was */
+    assert_int_equal(r->seq, 9);
+    model_deinit(&m);
+}
+
+static void test_another_guest_of_that_nick(void **state)
+{
+    struct model_room *r;
+    uint64_t hole;
+    struct model m;
+
+    (void)state;
+    model_init(&m);
+    r = get(&m, "@ann");
+    assert_int_equal(model_take(r, 5, &hole), MODEL_NEW);
+    assert_int_equal(model_take(r, 5, &hole), MODEL_SEEN);
+    assert_int_equal(model_take(r, 1, &hole), MODEL_NEW); /* a new order */
+    assert_int_equal(model_take(r, 2, &hole), MODEL_NEW);
+    model_deinit(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +283,8 @@ int main(void)
         cmocka_unit_test(test_coming_back),
         cmocka_unit_test(test_another_epoch_starts_over),
         cmocka_unit_test(test_direct_conversations_end_with_the_connection),
+        cmocka_unit_test(test_what_waits_is_read_on),
+        cmocka_unit_test(test_another_guest_of_that_nick),
         cmocka_unit_test(test_nicks_are_the_last_ones_heard_of),
         cmocka_unit_test(test_lines_wait_for_their_ack),
         cmocka_unit_test(test_backoff),
