@@ -1,5 +1,5 @@
-/* moderate.h: rooms that are someone's, for people: the requests of /kick, /ban and the like out of what is typed, and
- * sentences out of what the server says about them. No state; one thread (localtime). */
+/* moderate.h: rooms that are someone's, for people: the requests of /kick, /ban and the like out of what is
+ * typed, and sentences out of what the server says about them. No state; one thread (localtime). */
 #ifndef CLIENT_MODERATE_H
 #define CLIENT_MODERATE_H
 
@@ -9,12 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Puts the request into b, but for its id and its end. args is what was typed behind the command, and is cut up. NULL, or
- * why it is none: then b is as it was. */
+/* Puts the request into b, but for its id and its end. args is what was typed behind the command, and is cut
+ * up. NULL, or why it is none: then b is as it was. */
 const char *moderate_put_request(struct buf *b, enum message_type type, const char *room, char *args);
 
-/* What a `moderation` line, a `left` with a code, or a `ban` or `mute` of a list says, as a sentence without an end mark for
- * the one of that nick; what is in it of others is not yet fit for a terminal. false: nothing that is known. */
+/* What a `moderation` line, a `left` with a code, or a `ban` or `mute` of a list says, as a sentence without
+ * an end mark for the one of that nick; what is in it of others is not yet fit for a terminal. false: nothing
+ * that is known. */
 bool moderate_put_sentence(struct buf *b, const struct message *m, const char *own_nick, uint64_t now_ms);
 
 /* The same for the role and the access in `joined`. false: it has neither. */

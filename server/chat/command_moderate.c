@@ -1,5 +1,5 @@
-/* command_moderate.c: role, access, invite, kick, ban, unban, mute, unmute, bans: their fields. What comes of them is decided
- * at the room's home: room_moderate.h. See command.h. */
+/* command_moderate.c: role, access, invite, kick, ban, unban, mute, unmute, bans: their fields. What comes of
+ * them is decided at the room's home: room_moderate.h. See command.h. */
 #include "common/utf8.h"
 #include "server/chat/command.h"
 #include "server/chat/fanout.h"

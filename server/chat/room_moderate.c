@@ -44,16 +44,11 @@ static void refuse(struct room *room, struct ask *a, const struct refusal *f)
     end(room, a);
 }
 
-static const char *event_of(const struct ask *a)
-{
-    return message_type_name(a->what);
-}
-
 static void add_moderation(struct buf *b, const struct room *room, const struct ask *a, uint64_t now)
 {
     codec_begin(b, MESSAGE_MODERATION);
     codec_add(b, FIELD_ROOM, room->name, room->name_len);
-    codec_add_text(b, FIELD_EVENT, event_of(a));
+    codec_add_text(b, FIELD_EVENT, message_type_name(a->what));
     if (a->other_len > 0)
         codec_add(b, FIELD_NICK, a->other, a->other_len);
     codec_add(b, FIELD_BY, a->nick, a->nick_len);
@@ -304,7 +299,8 @@ static void find_target(struct room *room, struct ask *a)
 
 /* ---- what changes ---- */
 
-/* The one who is to be banned or muted, or the one a role is for: a copy of what is known, to be changed; NULL: refused. */
+/* The one who is to be banned or muted, or the one a role is for: a copy of what is known, to be changed;
+ * NULL: refused. */
 static struct right *copy_right(struct room *room, struct ask *a)
 {
     const struct right *old = rights_find(&room->rights, a->other_folded, a->other_folded_len);
@@ -519,10 +515,12 @@ void room_on_moderate(struct reactor *r, struct post *p)
 
 bool room_promotes_right(struct room *room, struct ask *a)
 {
-    const struct right *right = rights_find(&room->rights, a->folded, a->folded_len);
+    struct right *right = rights_find(&room->rights, a->folded, a->folded_len);
 
     if (right == NULL || right->identity == 0 || right->identity != a->was)
         return false;
+    right->identity = right->away_ms = 0; /* at once: what it asks next may need it */
+    rights_count(&room->rights);
     a->what = MESSAGE_REGISTER;
     memcpy(a->other, a->nick, sizeof a->other);
     memcpy(a->other_folded, a->folded, a->folded_len);

@@ -1,7 +1,8 @@
 /* room_moderate.h: who may do what in a room, where it is decided: at the room's home, whose thread this is.
  *
- * Changes of one room are carried out one after the other: checked, kept, then made, told and acknowledged. A room that
- * nobody owns or moderates is everyone's: what else it knew of anyone lapses, since nobody could ever take it back. */
+ * Changes of one room are carried out one after the other: checked, kept, then made, told and acknowledged. A
+ * room that nobody owns or moderates is everyone's: what else it knew of anyone lapses, since nobody could
+ * ever take it back. */
 #ifndef CHAT_ROOM_MODERATE_H
 #define CHAT_ROOM_MODERATE_H
 
@@ -43,7 +44,8 @@ struct who ask_who(const struct ask *a);
 /* role, access, invite, kick, ban, unban, mute, unmute, bans. */
 void room_on_moderate(struct reactor *r, struct post *ask);
 
-/* The asker was the guest `was` and is an account now: so are its role and its invitation. Whether the ask was taken. */
+/* The asker was the guest `was` and is an account now: so are its role and its invitation. Whether the ask
+ * was taken. */
 bool room_promotes_right(struct room *room, struct ask *a);
 
 /* Whether it is refused; then f says why. */
@@ -56,8 +58,8 @@ bool room_refuses_send(const struct room *room, const struct reactor *from, cons
                        struct refusal *f);
 void room_guard(struct room *room); /* sets is_guarded as it has to be now */
 
-/* room_put_out.c: puts out all connections of the nick that room->moderation.now is about, and says so to each; then
- * room_was_put_out. Until then nothing of it is taken: room_begin_put_out. */
+/* room_put_out.c: puts out all connections of the nick that room->moderation.now is about, and says so to
+ * each; then room_was_put_out. Until then nothing of it is taken: room_begin_put_out. */
 void room_begin_put_out(struct room *room);
 void room_on_put_out(struct reactor *r, struct post *ask);
 void room_was_put_out(struct room *room);

@@ -1,8 +1,8 @@
-/* room_put_out.c: somebody is put out of a room: the reactors that have members are asked to find the connections of that
- * nick, and the home waits for all of them. See room_moderate.h.
+/* room_put_out.c: somebody is put out of a room: the reactors that have members are asked to find the
+ * connections of that nick, and the home waits for all of them. See room_moderate.h.
  *
- * From the moment when it was asked for, nothing that the one concerned says is taken any more; what was taken before is kept,
- * acknowledged and delivered first. So `left` is the last that it gets of the room. */
+ * From the moment when it was asked for, nothing that the one concerned says is taken any more; what was
+ * taken before is kept, acknowledged and delivered first. So `left` is the last that it gets of the room. */
 #include "common/mem.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"

@@ -1,8 +1,10 @@
-/* room_rights.h: who may do what in a room: its owners and moderators, who is let in, who is invited, banned, muted.
+/* room_rights.h: who may do what in a room: its owners and moderators, who is let in, who is invited, banned,
+ * muted.
  *
- * What a room knows of one nick is one right, found by the folded nick; their number is bounded. A role and an invitation are
- * for an account, or for one guest: then for its identity, and not kept on disk. A ban and a mute are for the nick, whoever has
- * it. Nothing here looks at a clock or asks who is there: room_moderate.h does, at the room's home, whose thread this is. */
+ * What a room knows of one nick is one right, found by the folded nick; their number is bounded. A role and
+ * an invitation are for an account, or for one guest: then for its identity, and not kept on disk. A ban and
+ * a mute are for the nick, whoever has it. Nothing here looks at a clock or asks who is there:
+ * room_moderate.h does, at the room's home, whose thread this is. */
 #ifndef CHAT_ROOM_RIGHTS_H
 #define CHAT_ROOM_RIGHTS_H
 
@@ -66,7 +68,8 @@ bool right_is_empty(const struct right *right);
 
 struct right *rights_find(const struct rights *r, const char *folded, size_t len); /* or NULL */
 
-/* Puts it in the place of what was known of that nick, or takes that out where the new one is empty. Takes it over. */
+/* Puts it in the place of what was known of that nick, or takes that out where the new one is empty. Takes it
+ * over. */
 void rights_put(struct rights *r, struct right *right);
 
 enum rights_role rights_role_of(const struct rights *r, const struct who *who);
@@ -90,7 +93,8 @@ void rights_count(struct rights *r); /* after a role, an invitation or a mute wa
 void right_encode(struct buf *b, const struct right *right);
 void rights_encode_access(struct buf *b, enum rights_access access);
 
-/* Takes in what was kept under that nick, "" for the access; false: it is damaged, and what could be read of it is in. */
+/* Takes in what was kept under that nick, "" for the access; false: it is damaged, and what could be read of
+ * it is in. */
 bool rights_decode(struct rights *r, const char *folded, size_t folded_len, const char *json, size_t len);
 
 const char *rights_role_name(enum rights_role role);

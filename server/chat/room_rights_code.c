@@ -1,7 +1,8 @@
 /* room_rights_code.c: what a room knows of a nick as the JSON object that is kept; see room_rights.h.
  *
- * The lines of the protocol serve, one inside the other by `data`, so that one object holds all that is known of a nick:
- * {"type":"member","nick":"Ann","data":{"type":"role","role":"owner","data":{"type":"ban",...}}}. */
+ * The lines of the protocol serve, one inside the other by `data`, so that one object holds all that is known
+ * of a nick: {"type":"member","nick":"Ann","data":{"type":"role","role":"owner","data":{"type":"ban",...}}}.
+ * */
 #include "protocol/codec.h"
 #include "server/chat/room_rights.h"
 

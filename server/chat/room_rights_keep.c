@@ -1,8 +1,9 @@
-/* room_rights_keep.c: who may do what in a room, and the store: loaded, claimed, let go of. See room_moderate.h.
+/* room_rights_keep.c: who may do what in a room, and the store: loaded, claimed, let go of. See
+ * room_moderate.h.
  *
- * What is known of one nick is one fact, so that a change is one write: kind "room", the key the room's name, a slash and the
- * folded nick; without a nick it is the room's access. Of guests' roles and invitations nothing is kept. With data in memory
- * the room itself is all there is. */
+ * What is known of one nick is one fact, so that a change is one write: kind "room", the key the room's name,
+ * a slash and the folded nick; without a nick it is the room's access. Of guests' roles and invitations
+ * nothing is kept. With data in memory the room itself is all there is. */
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/chat/room.h"
@@ -55,8 +56,8 @@ static void on_put(struct reactor *r, struct post *post)
     putting_free(p);
 }
 
-/* Keeps what is known of that nick now, or the access. What can't be kept shows again when the room is loaded, and is looked
- * through then as it was now. */
+/* Keeps what is known of that nick now, or the access. What can't be kept shows again when the room is
+ * loaded, and is looked through then as it was now. */
 static void put_again(struct room *room, const struct right *right)
 {
     struct putting *p;

@@ -1,4 +1,4 @@
-"""owned.py: rooms that are someone's: roles, access, invitations, kicks, bans, mutes. Guests here; accounts below."""
+"""owned.py: rooms that are someone's: roles, access, invitations, kicks, bans, mutes. Guests here."""
 import sqlite3
 
 from lib import both, check, equal, seconds, wait_until

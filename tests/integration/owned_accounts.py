@@ -166,6 +166,7 @@ def test_a_guest_who_registers_keeps_its_room(t):
     ann, bob = s.join("general", "ann"), s.join("general", "bob")
     ann.ask("role", room="general", nick="bob", role="moderator")
     ann.ask("register", **PASSWORD)
+    ann.ask("topic", room="general", text="hers")
     ann.ask("mute", room="general", nick="bob")
     equal(roles(ann), {"ann": "owner", "bob": "moderator"})
     s = restart(t, s, "kill")

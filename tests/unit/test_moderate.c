@@ -1,4 +1,5 @@
-/* test_moderate.c: rooms that are someone's, for people: what is typed as a request, what comes as a sentence. */
+/* test_moderate.c: rooms that are someone's, for people: what is typed as a request, what comes as a
+ * sentence. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

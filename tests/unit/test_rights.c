@@ -1,4 +1,5 @@
-/* test_rights.c: what a room knows of nicks: roles for accounts and for guests, bans and mutes, as JSON and back. */
+/* test_rights.c: what a room knows of nicks: roles for accounts and for guests, bans and mutes, as JSON and
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
