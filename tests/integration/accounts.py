@@ -419,3 +419,35 @@ def test_new_accounts_are_throttled(t):
     e = c.refused("register", "throttled", **ANN)
     check(0 < e.retry_after_ms <= 1000, e)
     make(s, "elsewhere", source="127.0.0.2")
+
+
+def test_others_do_not_notice(t):
+    """tests/bench/logins in short: hundreds of guesses and a hundred logins at once, while others talk."""
+    s = t.server(trusted="none", threads=1)
+    make(s)
+    make(s, "bob", verifiers("right"))
+    talkers = [s.connect(f"t{n}", source="127.0.0.2") for n in range(2)]
+    for c in talkers:
+        c.ask("join", room="general")
+    guessers = [s.connect() for _ in range(20)]
+    codes = []
+    for n in range(25):
+        for c in guessers:
+            c.send("auth", id=f"g{n}", nick="ann", mechanism="SCRAM-SHA-256", data=Scram("ann", "x").first())
+        talkers[0].send("send", room="general", text=f"m{n}")
+        equal(talkers[1].expect("msg", timeout=1).text, f"m{n}")
+        for c in guessers:
+            answer = c.expect(re=f"g{n}")
+            if answer.type == "challenge":
+                answer = c.ask_any("auth", data=b64(b"c=biws,r=x,p=" + b"x" * 44))
+            codes.append(answer.code)
+    check(codes.count("bad_login") <= 8, codes.count("bad_login"))
+    equal(codes.count("bad_login") + codes.count("throttled"), 500)
+    many = [s.connect(source=f"127.0.1.{n + 1}") for n in range(60)]
+    for c in many:
+        equal(login(c, "bob", "right").type, "authenticated")
+        c.send("hello", version=1, nick="bob", id="h")
+    talkers[0].send("send", room="general", text="still here")
+    talkers[1].expect("msg", timeout=1, text="still here")
+    for c in many:
+        equal(c.expect(re="h").account, True)
