@@ -11,7 +11,6 @@
 #include "common/utf8.h"
 #include "protocol/codec.h"
 
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -351,8 +350,8 @@ static bool add_verifiers(struct buf *b, const char *password)
     codec_add_uint(b, FIELD_ITERATIONS, SCRAM_ITERATIONS);
     add_base64(b, FIELD_STORED_KEY, keys.stored_key, sizeof keys.stored_key);
     add_base64(b, FIELD_SERVER_KEY, keys.server_key, sizeof keys.server_key);
-    OPENSSL_cleanse(salted, sizeof salted);
-    OPENSSL_cleanse(&keys, sizeof keys);
+    mem_wipe(salted, sizeof salted);
+    mem_wipe(&keys, sizeof keys);
     return true;
 }
 

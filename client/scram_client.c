@@ -2,6 +2,7 @@
 #include "client/scram_client.h"
 
 #include "common/base64.h"
+#include "common/mem.h"
 #include "common/tls.h"
 
 #include <openssl/crypto.h>
@@ -114,8 +115,8 @@ const char *scram_client_answer(struct scram_client *s, const char *text, size_t
     buf_puts(&s->message, ",");
     buf_put(&s->message, text, len);
     put_final(s, &c, &keys, out);
-    OPENSSL_cleanse(salted, sizeof salted);
-    OPENSSL_cleanse(&keys, sizeof keys);
+    mem_wipe(salted, sizeof salted);
+    mem_wipe(&keys, sizeof keys);
     return NULL;
 }
 
@@ -132,5 +133,5 @@ void scram_client_deinit(struct scram_client *s)
 {
     buf_deinit(&s->header);
     buf_deinit(&s->message);
-    OPENSSL_cleanse(s, sizeof *s);
+    mem_wipe(s, sizeof *s);
 }

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
@@ -117,13 +116,13 @@ char *secret_read_password(const char *file, char err[SECRET_ERROR_SIZE])
     fclose(f);
     if (text == NULL)
         snprintf(err, SECRET_ERROR_SIZE, "%s has no password in its first line", file);
-    OPENSSL_cleanse(line, sizeof line);
+    mem_wipe(line, sizeof line);
     return text;
 }
 
 void secret_free(char *text)
 {
     if (text != NULL)
-        OPENSSL_cleanse(text, strlen(text));
+        mem_wipe(text, strlen(text));
     free(text);
 }

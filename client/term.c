@@ -7,7 +7,6 @@
 
 #include <langinfo.h>
 #include <locale.h>
-#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,7 +103,7 @@ static void give_secret(bool is_given)
     char *text = is_given ? mem_strdup(rl_line_buffer) : NULL;
 
     clear_line();
-    OPENSSL_cleanse(rl_line_buffer, (size_t)rl_end);
+    mem_wipe(rl_line_buffer, (size_t)rl_end);
     secret.given = NULL;
     rl_redisplay_function = rl_redisplay;
     rl_replace_line(secret.typed != NULL ? secret.typed : "", 1);
@@ -114,7 +113,7 @@ static void give_secret(bool is_given)
     draw_again();
     given(owner, text);
     if (text != NULL)
-        OPENSSL_cleanse(text, strlen(text));
+        mem_wipe(text, strlen(text));
     free(text);
 }
 

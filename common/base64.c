@@ -1,13 +1,28 @@
 /* base64.c: see base64.h. */
 #include "common/base64.h"
 
-#include <openssl/evp.h>
 #include <stdint.h>
-#include <string.h>
 
 size_t base64_encode(const void *data, size_t len, char *out)
 {
-    return (size_t)EVP_EncodeBlock((unsigned char *)out, data, (int)len);
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *from = data;
+    char *to = out;
+
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t bits = (uint32_t)from[i] << 16;
+
+        if (i + 1 < len)
+            bits |= (uint32_t)from[i + 1] << 8;
+        if (i + 2 < len)
+            bits |= from[i + 2];
+        *to++ = digits[bits >> 18];
+        *to++ = digits[bits >> 12 & 63];
+        *to++ = i + 1 < len ? digits[bits >> 6 & 63] : '=';
+        *to++ = i + 2 < len ? digits[bits & 63] : '=';
+    }
+    *to = '\0';
+    return (size_t)(to - out);
 }
 
 static int value_of(char c)

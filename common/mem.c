@@ -45,3 +45,10 @@ char *mem_strdup(const char *text)
 {
     return mem_strndup(text, strlen(text));
 }
+
+void mem_wipe(void *at, size_t size)
+{
+    static void *(*const volatile set)(void *, int, size_t) = memset;
+
+    set(at, 0, size);
+}

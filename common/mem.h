@@ -14,6 +14,9 @@ void *mem_realloc(void *old, size_t size);
 char *mem_strdup(const char *text);
 char *mem_strndup(const char *text, size_t len);
 
+/* Overwrites a secret that is no longer needed; a compiler does not leave it out. */
+void mem_wipe(void *at, size_t size);
+
 /* Gives freed pages back to the system, some ms of work: after a burst that has left many holes. Platform file. */
 void mem_trim(void);
 

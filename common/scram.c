@@ -3,7 +3,6 @@
 
 #include "common/mem.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdlib.h>
@@ -47,7 +46,7 @@ bool scram_salt_password(const char *password, size_t len, const unsigned char *
         return false;
     ok = PKCS5_PBKDF2_HMAC(text, (int)strlen(text), salt, (int)salt_len, (int)iterations, EVP_sha256(),
                            SCRAM_KEY_SIZE, salted) == 1;
-    OPENSSL_cleanse(text, strlen(text));
+    mem_wipe(text, strlen(text));
     free(text);
     return ok;
 }

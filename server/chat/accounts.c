@@ -6,7 +6,6 @@
 #include "server/chat/chat.h"
 #include "server/chat/scram_server.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -38,7 +37,7 @@ void accounts_deinit(struct accounts *a)
     hasher_deinit(&a->hasher);
     table_deinit(&a->changing);
     pthread_mutex_destroy(&a->lock);
-    OPENSSL_cleanse(a->secret, sizeof a->secret);
+    mem_wipe(a->secret, sizeof a->secret);
     scram_server_end();
 }
 
@@ -47,7 +46,7 @@ void accounts_deinit(struct accounts *a)
 static void free_secret(struct store_fact *f)
 {
     if (f->value.data != NULL)
-        OPENSSL_cleanse(f->value.data, f->value.cap);
+        mem_wipe(f->value.data, f->value.cap);
     buf_deinit(&f->key);
     buf_deinit(&f->value);
     free(f);

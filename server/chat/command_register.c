@@ -13,7 +13,6 @@
 #include "server/chat/scram_server.h"
 #include "server/chat/session.h"
 
-#include <openssl/crypto.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,9 +51,9 @@ static void change_end(struct change *c)
     accounts_end_change(accounts_of(s), c->folded, c->folded_len);
     buf_deinit(&c->fact.key);
     if (c->fact.value.data != NULL)
-        OPENSSL_cleanse(c->fact.value.data, c->fact.value.cap);
+        mem_wipe(c->fact.value.data, c->fact.value.cap);
     buf_deinit(&c->fact.value);
-    OPENSSL_cleanse(c, sizeof *c);
+    mem_wipe(c, sizeof *c);
     free(c);
     session_go_on(s);
     session_unhold(s);
@@ -221,7 +220,7 @@ static void hash(struct change *c, const struct value *password)
         abort();
     if (hasher_put(&accounts_of(c->session)->hasher, job))
         return;
-    OPENSSL_cleanse(job->password, job->len);
+    mem_wipe(job->password, job->len);
     free(job->password);
     if (is_wanted(c))
         login_put_off(c->session, id_of(c, &id), "overloaded", 5000,

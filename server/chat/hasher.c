@@ -2,9 +2,9 @@
 #include "server/chat/hasher.h"
 
 #include "common/humble.h"
+#include "common/mem.h"
 #include "server/net/reactor.h"
 
-#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -43,10 +43,10 @@ static void *run(void *arg)
                                       salted);
         if (job->ok)
             scram_derive(salted, &job->keys);
-        OPENSSL_cleanse(job->password, job->len);
+        mem_wipe(job->password, job->len);
         free(job->password);
         job->password = NULL;
-        OPENSSL_cleanse(salted, sizeof salted);
+        mem_wipe(salted, sizeof salted);
         reactor_post_from_outside(job->home, &job->post, job->done);
     }
     return NULL;

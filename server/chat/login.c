@@ -2,12 +2,12 @@
 #include "server/chat/login.h"
 
 #include "common/log.h"
+#include "common/mem.h"
 #include "common/tls.h"
 #include "common/transport.h"
 #include "server/chat/scram_server.h"
 #include "server/chat/session.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ void login_free(struct login *l)
     if (l == NULL)
         return;
     scram_server_free(l->scram);
-    OPENSSL_cleanse(l, sizeof *l);
+    mem_wipe(l, sizeof *l);
     free(l);
 }
 

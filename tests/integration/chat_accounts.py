@@ -4,7 +4,7 @@ import stat
 
 from lib import both, check, equal
 from lib.chat import Chat, Puppet, Terminal
-from lib.login import ITERATIONS, b64, login, unb64, verifiers
+from lib.login import ITERATIONS, b64, login, need_scram, unb64, verifiers
 
 
 def address(s):
@@ -12,6 +12,7 @@ def address(s):
 
 
 def register(s, nick="ann", password="correct horse", **fields):
+    need_scram(s.test)
     c = s.connect(nick)
     c.ask("register", **verifiers(password), **fields)
     c.close()
@@ -80,6 +81,7 @@ def test_files_that_others_can_read(t):
 
 
 def test_register_on_a_terminal(t):
+    need_scram(t)
     s = t.server()
     term = Terminal(t, "-n", "Ann", address(s))
     term.expect_line("general>")

@@ -26,7 +26,7 @@ LAYERS = {
 }
 
 # What only some files may know: a header, and those files.
-OWNED = {"openssl/": re.compile(r"(common/(transport|tls|digest)\w*|server/(net/)?\w+|client/\w+)\.[ch]"),
+OWNED = {"openssl/": re.compile(r"(common/((transport|tls|digest)\w*|scram|login_key)|server/(net/)?\w+|client/\w+)\.[ch]"),
          "event2/": re.compile(r"(server/(net/|chat/)?\w+|client/\w+|bots/\w+)\.[ch]")}
 
 

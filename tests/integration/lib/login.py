@@ -8,9 +8,16 @@ import subprocess
 import time
 
 from .client import Line
-from .test import SCALE, check, equal
+from .program import run_chatd
+from .test import SCALE, Skip, check, equal
 
 ITERATIONS = 4096  # the fewest that are taken: tests need not be slow
+
+
+def need_scram(t):
+    """For what needs passwords: a chatd built without GNU SASL has none."""
+    if "no GNU SASL" in run_chatd(t, "--version")[1]:
+        raise Skip("chatd was built without GNU SASL")
 
 
 def b64(data):
