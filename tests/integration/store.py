@@ -373,25 +373,3 @@ def test_order_around_leaving(t):
             if line.type == "msg" or line.event == "leave":
                 got.append(line.type)
         equal(got, ["msg", "presence"])
-
-
-@seconds(120)
-def test_torture(t):
-    """The short form of tests/torture."""
-    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
-    done = subprocess.run([torture, str(t.build), "8", "--senders", "20", "--listeners", "10", "--seconds", "0.5", "--term",
-                           "--data", t.path(".")], capture_output=True, text=True, timeout=100, check=False)
-    equal(done.returncode, 0, done.stdout + done.stderr)
-
-
-@seconds(120)
-def test_torture_with_a_full_disk(t):
-    if os.geteuid() != 0:
-        raise Skip("only root can mount a small file system")
-    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
-    os.mkdir(t.path("full"))
-    done = subprocess.run([torture, str(t.build), "6", "--senders", "20", "--listeners", "5", "--full", "--data", t.path("full")],
-                          capture_output=True, text=True, timeout=100, check=False)
-    if "needs to mount" in done.stderr:
-        raise Skip("a tmpfs can't be mounted here")
-    equal(done.returncode, 0, done.stdout + done.stderr)
