@@ -185,7 +185,7 @@ static void *read_on(void *arg)
 
         if (job == NULL)
             continue;
-        job->run(&r->reader, job);
+        store_reader_run(&r->reader, job);
         give_back(job);
         queue_done(&r->disk->asks);
     }

@@ -215,20 +215,6 @@ def test_keys_of_what_failed(t):
     equal((a.seq, "repeat" in a), (n + 1, False))
 
 
-def test_read_only(t):
-    path = t.path("small")
-    mount_small(path, "16m")
-    t.keep(Mounted(path))
-    s = t.server(data=path)
-    ann = fill(s, 3)
-    equal(subprocess.run(["mount", "-o", "remount,ro", path], capture_output=True).returncode in (0, 32), True)
-    # Files open for writing keep a file system from becoming read-only; where it did become so, sends fail.
-    a = ann.ask_any("send", room="general", text="x")
-    check(a.type == "ack" or a.code == "storage", a)
-    subprocess.run(["mount", "-o", "remount,rw", path], check=False)
-    ann.ask("send", room="general", text="y")
-
-
 def damage(path):
     """Overwrites every page but the first one."""
     with open(path, "r+b") as f:
@@ -250,24 +236,6 @@ def test_corrupt_file(t):
     code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
     equal(code, 4)
     check("--check-data" in err, err)
-
-
-def test_corrupt_while_running(t):
-    s = disk(t)
-    ann = fill(s, 5)
-    time.sleep(1.5)  # until it is where it is read from
-    with sqlite3.connect(t.path("data/chatd.db")) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    damage(t.path("data/chatd.db"))
-    bob = s.connect("bob")
-    answers = [ann.ask_any("send", room="general", text="x") for _ in range(3)]
-    check(all(a.type == "ack" or a.code == "storage" for a in answers), answers)
-    joined = bob.ask_any("join", room="somewhere")
-    check(joined.type == "joined" or joined.code == "storage", joined)
-    ann.ask("ping")
-    lines, _ = ann.ask_all("who", room="general")
-    equal(len(lines), 1)
-    s.clean = False
 
 
 def test_no_database(t):
