@@ -93,7 +93,7 @@ struct store_writer {
     struct buf batch;     /* what this commit puts into the inbox */
     uint64_t inbox_bytes; /* in it */
     int wal_pages;        /* that the last commit left in the WAL */
-    int checkpoint_at;
+    int carry_from;       /* pages that it had when not all of them could be carried over */
     struct store_files files;
     struct store_trouble trouble; /* while it is failing */
     bool is_failing;
@@ -135,6 +135,9 @@ void store_reader_run(struct store_reader *r, struct store_job *job); /* sets fa
 bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
                        char err[STORE_ERROR_SIZE]);
 void store_writer_put(struct store_writer *w, struct store_job *jobs);
+
+/* Carries what is in the WAL over into the file, if it is much; is_idle: nothing waits to be written. */
+void store_writer_carry(struct store_writer *w, bool is_idle);
 
 /* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which is logged. */
 int store_writer_tidy(struct store_writer *w);

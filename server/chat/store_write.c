@@ -12,7 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECKPOINT_PAGES 2048 /* of 16 KiB: the WAL is carried over into the file at about that size */
+/* Of 16 KiB: the WAL is carried over into the file at about that size. Nobody is answered meanwhile, so it is done in small steps where
+ * there are pauses, and in large ones, which cost less, where there are none. */
+#define CARRY_PAGES      2048
+#define CARRY_PAGES_IDLE 256
 #define LOG_EVERY_US     10000000
 #define TRY_EVERY_US     1000000
 
@@ -70,8 +73,7 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
 {
     char pragmas[160];
 
-    *w = (struct store_writer){
-        .path = path, .checkpoint_at = CHECKPOINT_PAGES, .retention = options->retention};
+    *w = (struct store_writer){.path = path, .retention = options->retention};
     w->db = store_db_open(path, true, err);
     if (w->db == NULL)
         return false;
@@ -197,19 +199,6 @@ static void tell_success(struct store_writer *w)
     w->failed_jobs = 0;
 }
 
-/* Into the file, once the WAL is large. What a reader still looks at stays in the WAL: then later. */
-static void carry_over(struct store_writer *w)
-{
-    char why[LOG_QUOTED_SIZE];
-    int pages = 0, carried = -1;
-
-    if (w->wal_pages < w->checkpoint_at)
-        return;
-    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &carried) != SQLITE_OK)
-        log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
-    w->checkpoint_at = (carried == pages ? 0 : w->wal_pages) + CHECKPOINT_PAGES;
-}
-
 /* All of it into a transaction that has begun; *end: the first that was not looked at. */
 static int put_all(struct store_writer *w, struct store_job *jobs, struct store_job **end)
 {
@@ -274,7 +263,6 @@ void store_writer_put(struct store_writer *w, struct store_job *jobs)
     }
     count_inbox(w);
     tell_success(w);
-    carry_over(w);
 }
 
 int store_writer_tidy(struct store_writer *w)
@@ -293,6 +281,22 @@ int store_writer_tidy(struct store_writer *w)
     }
     w->inbox_bytes = 0;
     tell_success(w);
-    carry_over(w);
     return 0;
+}
+
+void store_writer_carry(struct store_writer *w, bool is_idle)
+{
+    char why[LOG_QUOTED_SIZE];
+    int pages = 0, carried = -1;
+    uint64_t began = clock_mono_us();
+
+    if (w->wal_pages < w->carry_from + (is_idle ? CARRY_PAGES_IDLE : CARRY_PAGES))
+        return;
+    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &carried) != SQLITE_OK)
+        log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
+    log_event(LOG_DEBUG, "storage-carried", "pages=%d of=%d took=%.1fms", carried, pages,
+              (double)(clock_mono_us() - began) / 1000);
+    w->carry_from = carried == pages ? 0 : w->wal_pages; /* what a reader still looks at stays: then later */
+    if (carried == pages)
+        w->wal_pages = 0;
 }
