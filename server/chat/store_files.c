@@ -6,9 +6,11 @@
 #include "common/buf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int look_at(const char *path, const char *ending, struct stat *st)
 {
@@ -32,6 +34,14 @@ void store_files_note(struct store_files *f, const char *path)
     f->db.number = db.st_ino;
     f->wal.device = wal.st_dev;
     f->wal.number = wal.st_ino;
+}
+
+void store_make_private(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600); /* where it can't be, SQLite says why */
+
+    if (fd >= 0)
+        close(fd);
 }
 
 static bool is_missing(int ret)

@@ -164,6 +164,9 @@ void store_writer_close(struct store_writer *w);
 /* Lets go of some of what is beyond the retention, if it is time to. */
 void store_retain(struct store_writer *w);
 
+/* Makes the file, if it is not there, for this user alone: passwords' verifiers are kept in it. Its WAL gets the same mode. */
+void store_make_private(const char *path);
+
 /* Opens the file, makes or brings up its schema. NULL with a sentence in err. */
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE]);
 bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count,

@@ -74,6 +74,7 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
     char pragmas[160];
 
     *w = (struct store_writer){.path = path, .retention = options->retention};
+    store_make_private(path);
     w->db = store_db_open(path, true, err);
     if (w->db == NULL)
         return false;

@@ -200,8 +200,8 @@ def test_what_is_damaged_is_a_gap(t):
     ann = s.join("general", "ann")
     for n in range(3):
         equal(ann.say("general", f"new {n}").seq, 2001 + n)
-    disk.set("g")
     bob = s.connect("bob")
+    disk.set("g")
     bob.ask("join", room="general", after=100)
     gap = bob.expect("gap", timeout=15.0)
     check(gap["from"] >= 101 and gap["to"] >= gap["from"], gap)

@@ -341,3 +341,52 @@ def test_order_around_leaving(t):
             if line.type == "msg" or line.event == "leave":
                 got.append(line.type)
         equal(got, ["msg", "presence"])
+
+
+def facts(t, name="data"):
+    with sqlite3.connect(t.path(name + "/chatd.db")) as db:
+        return db.execute("SELECT kind, key, CAST(value AS BLOB) FROM facts ORDER BY kind, key").fetchall()
+
+
+def test_facts_are_checked_and_copied(t):
+    """Accounts and the like: in a copy that is taken while chatd runs, and seen where they are damaged."""
+    s = disk(t)
+    s.join("general", "ann").say("general", "x")
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        db.execute("INSERT INTO facts VALUES('test', 'one', '{\"a\":1}')")
+    before = facts(t)
+    equal(run_chatd(t, "--data", t.path("data"), "--backup", t.path("copy.db"))[0], 0)
+    equal([os.stat(t.path(f)).st_mode & 0o777 for f in ("copy.db", "data/chatd.db", "data/chatd.db-wal")], [0o600] * 3)
+    os.mkdir(t.path("other"))
+    shutil.move(t.path("copy.db"), t.path("other/chatd.db"))
+    equal(facts(t, "other"), before)
+    code, out, err = run_chatd(t, "--data", t.path("other"), "--check-data")
+    equal((code, err), (0, ""))
+    check(f"1 messages in 1 rooms, {len(before)} facts" in out, out)
+    for value in ('{"a":', "1", "[]", "{}x"):
+        with sqlite3.connect(t.path("other/chatd.db")) as db:
+            db.execute("UPDATE facts SET value = ? WHERE kind = 'test'", (value,))
+        code, out, err = run_chatd(t, "--data", t.path("other"), "--check-data")
+        equal((code, out), (4, ""), value)
+        check('test "one"' in err and "1 faults" in err, err)
+    code, _, err = run_chatd(t, "--data", t.path("nowhere"), "--check-data")
+    equal(code, 4)
+    check("--data DIR" in err, err)
+
+
+def test_a_hole_is_found(t):
+    """--check-data follows a room from its rows into what is not moved there yet."""
+    s = disk(t)
+    ann = fill(s, 5)
+    kill(s)  # so that it is all in the inbox
+    s = disk(t)
+    ann = s.join("general", "ann")
+    equal(ann.say("general", "m6").seq, 6)
+    kill(s)
+    equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        equal(db.execute("SELECT sum(count) FROM messages").fetchone()[0], 5)
+        db.execute("UPDATE messages SET id = id - 1")
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--check-data")
+    equal(code, 4)
+    check("seq 6: messages before it are missing" in err, err)
