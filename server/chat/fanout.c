@@ -199,17 +199,24 @@ void member_fall_behind(struct member *m, uint64_t cursor)
     m->session->behind++;
 }
 
-/* Told when one reading has not brought it to the head: many fall behind for a moment only. */
-static void tell_standing(struct member *m, bool at_head)
+static void tell(const struct member *m, enum log_level level, const char *event)
 {
     char id[LIFECYCLE_ID_SIZE];
 
+    if (!log_wants(level))
+        return;
+    log_event(level, event, "conn=%s room=%.*s after=%llu queued=%u",
+              lifecycle_format_id(&m->session->conn.life, id), m->audience->name_len, m->audience->name,
+              (unsigned long long)m->cursor, m->session->conn.out.bytes);
+}
+
+/* Told when one reading has not brought it to the head: many fall behind for a moment only. */
+static void tell_standing(struct member *m, bool at_head)
+{
     if (m->is_told == !at_head)
         return;
     m->is_told = !at_head;
-    log_event(LOG_INFO, at_head ? "caught-up" : "behind", "conn=%s room=%.*s after=%llu queued=%u",
-              lifecycle_format_id(&m->session->conn.life, id), m->audience->name_len, m->audience->name,
-              (unsigned long long)m->cursor, m->session->conn.out.bytes);
+    tell(m, LOG_INFO, at_head ? "caught-up" : "behind");
 }
 
 static void feed_conn(struct conn *c, void *arg)
@@ -288,6 +295,7 @@ void member_feed(struct member *m)
     if (m->state != MEMBER_BEHIND)
         return;
     m->state = MEMBER_FEEDING;
+    tell(m, LOG_DEBUG, "feeding");
     a = ask_new(m->audience->reactor, m->session, NULL, room_on_read_on, on_fed);
     a->member = m;
     m->asks++;

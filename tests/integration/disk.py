@@ -161,7 +161,7 @@ def test_reads_that_fail_for_a_while(t):
     """Who is behind waits, and misses nothing; who asks is told; the log has the way down and up again."""
     disk = Disk(t)
     fill(t, disk, 4000)
-    s = disk.server(max_out=65536)
+    s = disk.server(max_out=65536, log_level="debug")
     ann = s.join("general", "ann")
     bob = s.connect("bob", rcvbuf=65536)
     bob.ask("join", room="general", after=0)
@@ -186,6 +186,9 @@ def test_reads_that_fail_for_a_while(t):
     bob.quiet("gap")
     s.log.wait(event="caught-up", conn=bob.session)
     s.log.wait(event="storage-read-again")
+    steps = [e for e in s.log.events(bob.session) if e in ("behind", "feeding", "caught-up")]
+    equal((steps[:2], steps.count("behind"), steps[-1]), (["feeding", "behind"], 1, "caught-up"))
+    check(steps.count("feeding") > 2, steps)
     ann.say("general", "live again")
     equal(bob.expect("msg").seq, 4002)
     ann.ask("join", room="elsewhere")
