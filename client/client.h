@@ -42,6 +42,7 @@ enum client_news {
     CLIENT_RETRYING, /* connecting again failed; it tries again later */
     CLIENT_NICK,     /* another nick than asked for had to do */
     CLIENT_CERTIFICATE,
+    CLIENT_BEHIND, /* the server has more to come than what is on its way */
     CLIENT_CAUGHT_UP,
     CLIENT_STARTED_OVER,
     CLIENT_GAP,
@@ -121,6 +122,7 @@ struct client {
     char bye_code[32];
     char *bye_text;
     uint64_t heard_us; /* monotonic: the last line */
+    int64_t ahead_ms;  /* of our clock is the server's */
     uint64_t connected_us;
     uint32_t retry_after_ms, max_text, ping_s;
     unsigned nick_tries;

@@ -19,6 +19,7 @@
 #define HELLO_ID   "chat.hello"
 #define JOIN_ID    "chat.join." /* and the room's name, as far as it fits into an id */
 #define NICK_TRIES 4
+#define BEHIND_MS  5000 /* old when it comes */
 
 static void copy(char *out, size_t size, const struct value *v)
 {
@@ -67,7 +68,7 @@ void client_greet(struct client *c)
     buf_deinit(&b);
 }
 
-void client_join(struct client *c, struct model_room *r)
+static void send_join(struct client *c, const struct model_room *r, bool with_after)
 {
     struct buf b = {0};
     char id[PROTOCOL_MAX_ID + 1];
@@ -75,12 +76,17 @@ void client_join(struct client *c, struct model_room *r)
     snprintf(id, sizeof id, JOIN_ID "%.50s", r->name);
     codec_begin(&b, MESSAGE_JOIN);
     codec_add_text(&b, FIELD_ROOM, r->name);
-    if (r->epoch != 0 || r->reads_on)
+    if (with_after)
         codec_add_uint(&b, FIELD_AFTER, r->seq);
     codec_add_text(&b, FIELD_ID, id);
     codec_end(&b);
     link_send(c->link, b.data, b.len);
     buf_deinit(&b);
+}
+
+void client_join(struct client *c, struct model_room *r)
+{
+    send_join(c, r, r->epoch != 0 || r->reads_on);
 }
 
 void client_want_room(struct client *c, const char *name)
@@ -177,6 +183,7 @@ static void take_welcome(struct client *c, const struct message *m)
     c->max_text = find_limit(m, "max_text", PROTOCOL_MAX_TEXT);
     c->ping_s = find_limit(m, "ping_s", 0);
     c->nick_tries = 0;
+    c->ahead_ms = (int64_t)get_uint(m, FIELD_TIME) - (int64_t)(clock_wall_us() / 1000);
     client_came_on(c);
     TAILQ_FOREACH(r, &c->model.rooms, link)
     if (r->wanted)
@@ -252,14 +259,38 @@ static void tell_joined(struct client *c, struct model_room *r)
                     (unsigned long long)r->missed, r->missed == 1 ? "" : "s");
 }
 
+/* A message that is old when it comes: the server, or the way, has more of them. How many, the answer to another join says. */
+static void watch_lag(struct client *c, const struct message *m, struct model_room *r)
+{
+    int64_t lag = (int64_t)(clock_wall_us() / 1000) + c->ahead_ms - (int64_t)get_uint(m, FIELD_TIME);
+
+    if (lag < BEHIND_MS || r->lag_ms > 0 || r->target > 0 || !r->joined || model_is_direct(r) ||
+        c->state != CLIENT_ON)
+        return;
+    r->lag_ms = (uint64_t)lag;
+    send_join(c, r, false);
+}
+
+/* It has come: where nothing is missed, it is the clocks that differ. */
+static void take_standing(struct client *c, struct model_room *r, uint64_t lag_ms)
+{
+    if (r->missed == 0)
+        c->ahead_ms -= (int64_t)lag_ms;
+    else
+        client_tell(c, CLIENT_BEHIND, "behind in %s: %llu message%s to come", r->name,
+                    (unsigned long long)r->missed, r->missed == 1 ? "" : "s");
+}
+
 static void take_joined(struct client *c, const struct message *m, struct model_room *r)
 {
+    uint64_t lag_ms = r->lag_ms;
     enum model_join how;
 
     if (c->config.passes_requests)
         return;
     how = model_joined(r, get_uint(m, FIELD_EPOCH), get_uint(m, FIELD_SEQ), get_uint(m, FIELD_MEMBERS));
     r->wanted = true;
+    r->lag_ms = 0;
     client_take_read(r, m);
     if (how == MODEL_START_OVER) {
         client_tell(c, CLIENT_STARTED_OVER, "%s was begun anew by the server: its numbers start at 1 again",
@@ -267,7 +298,9 @@ static void take_joined(struct client *c, const struct message *m, struct model_
         client_join(c, r);
         return;
     }
-    if (c->view->room != NULL)
+    if (lag_ms > 0)
+        take_standing(c, r, lag_ms);
+    else if (c->view->room != NULL)
         c->view->room(c->view_arg, r, true);
     tell_joined(c, r);
 }
@@ -290,6 +323,7 @@ static bool take_msg(struct client *c, const struct message *m, struct model_roo
         client_tell(c, CLIENT_GAP, "messages %llu to %llu of %s are missing, and the server did not say why",
                     (unsigned long long)hole, (unsigned long long)(seq - 1), r->name);
     hear_of(r, nick);
+    watch_lag(c, m, r);
     client_count(c, r, seq, is_text(nick, c->nick));
     return true;
 }

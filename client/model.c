@@ -82,7 +82,7 @@ void model_detach(struct model *m)
     TAILQ_FOREACH(r, &m->rooms, link)
     {
         r->joined = r->starting_over = r->reads_on = false;
-        r->target = r->waiting = 0;
+        r->target = r->waiting = r->lag_ms = 0;
         if (model_is_direct(r) && !r->wanted) {
             r->seq = r->read = r->seen = 0;
             r->is_counted = false;

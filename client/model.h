@@ -27,6 +27,7 @@ struct model_room {
     uint64_t seq;    /* of the last message taken */
     uint64_t target; /* catching up until seq is that; 0: not */
     uint64_t missed; /* how many that were, when it began */
+    uint64_t lag_ms; /* how old the message was for which the room's standing was asked for; 0: it was not */
     uint64_t members;
     uint64_t read;      /* the account has, as far as the server knows */
     uint64_t seen;      /* the user has, here */

@@ -32,6 +32,7 @@ struct ask {
     uint64_t was;                /* of one who has just become an account: the identity it had as a guest */
     uint64_t seq, after, heard, until;
     uint32_t limit;
+    uint8_t tries; /* of the same piece, that have failed */
     enum ask_read read;
     enum message_type what; /* of room_on_moderate, with: */
     uint8_t choice;         /* a role or an access: room_rights.h */

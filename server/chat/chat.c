@@ -39,6 +39,7 @@ void chat_free(struct chat *chat)
     table_deinit(&chat->audiences);
     table_deinit(&chat->pairs);
     presence_free_timer(chat);
+    fanout_free_timer(chat);
     free(chat);
 }
 

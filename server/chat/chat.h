@@ -55,7 +55,7 @@ struct chat {
     struct room *dirty_rooms;
     struct room_queue remembered; /* rooms at home here that keep messages, the longest silent one first */
     struct room *telling;         /* rooms that have presence to tell */
-    struct event *tell_timer;
+    struct event *tell_timer, *feed_timer;
     struct session *finishing;
 };
 

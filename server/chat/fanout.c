@@ -6,8 +6,12 @@
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FEED_AGAIN_SECONDS 1
+#define TRIES_MOST         63
 
 static int matches(const struct table_link *link, const void *key, size_t len)
 {
@@ -195,17 +199,66 @@ void member_fall_behind(struct member *m, uint64_t cursor)
     m->session->behind++;
 }
 
-/* Told when one reading has not brought it to the head: many fall behind for a moment only. */
-static void tell_standing(struct member *m, bool at_head)
+static void tell(const struct member *m, enum log_level level, const char *event)
 {
     char id[LIFECYCLE_ID_SIZE];
 
+    if (!log_wants(level))
+        return;
+    log_event(level, event, "conn=%s room=%.*s after=%llu queued=%u",
+              lifecycle_format_id(&m->session->conn.life, id), m->audience->name_len, m->audience->name,
+              (unsigned long long)m->cursor, m->session->conn.out.bytes);
+}
+
+/* Told when one reading has not brought it to the head: many fall behind for a moment only. */
+static void tell_standing(struct member *m, bool at_head)
+{
     if (m->is_told == !at_head)
         return;
     m->is_told = !at_head;
-    log_event(LOG_INFO, at_head ? "caught-up" : "behind", "conn=%s room=%.*s after=%llu queued=%u",
-              lifecycle_format_id(&m->session->conn.life, id), m->audience->name_len, m->audience->name,
-              (unsigned long long)m->cursor, m->session->conn.out.bytes);
+    tell(m, LOG_INFO, at_head ? "caught-up" : "behind");
+}
+
+static void feed_conn(struct conn *c, void *arg)
+{
+    struct session *s = (struct session *)c;
+
+    (void)arg;
+    if (s->behind > 0 && c->out.bytes == 0)
+        member_feed_all(s);
+}
+
+static void on_feed_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct chat *chat = arg;
+
+    (void)fd, (void)what;
+    reactor_each(chat->reactor, feed_conn, NULL);
+}
+
+/* The store could not be read: those who are behind are fed on once it may be different. */
+static void feed_later(struct chat *chat)
+{
+    struct timeval later = {.tv_sec = FEED_AGAIN_SECONDS};
+
+    if (chat->feed_timer == NULL)
+        chat->feed_timer = evtimer_new(chat->reactor->base, on_feed_again, chat);
+    if (!evtimer_pending(chat->feed_timer, NULL))
+        evtimer_add(chat->feed_timer, &later);
+}
+
+void fanout_free_timer(struct chat *chat)
+{
+    if (chat->feed_timer != NULL)
+        event_free(chat->feed_timer);
+}
+
+static void count_tries(struct member *m, bool failed)
+{
+    if (!failed)
+        m->tries = 0;
+    else if (m->tries < TRIES_MOST)
+        m->tries++;
 }
 
 /* The home has read on from the cursor. */
@@ -215,18 +268,19 @@ static void on_fed(struct reactor *r, struct post *p)
     struct member *m = a->member;
     struct audience *audience = a->audience;
 
-    (void)r;
     if (m->session != NULL && m->state == MEMBER_FEEDING) {
         ask_deliver(a);
         m->cursor = a->seq;
         m->until = a->until;
         m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
         tell_standing(m, a->at_head);
-        if (a->at_head) {
+        count_tries(m, a->result == ASK_FAILED);
+        if (a->at_head)
             m->session->behind--;
-        } else if (m->session->conn.out.bytes == 0) {
+        else if (a->result == ASK_FAILED)
+            feed_later(chat_of(r));
+        else if (m->session->conn.out.bytes == 0)
             member_feed(m);
-        }
     }
     member_ask_back(m);
     ask_free(a);
@@ -241,11 +295,13 @@ void member_feed(struct member *m)
     if (m->state != MEMBER_BEHIND)
         return;
     m->state = MEMBER_FEEDING;
+    tell(m, LOG_DEBUG, "feeding");
     a = ask_new(m->audience->reactor, m->session, NULL, room_on_read_on, on_fed);
     a->member = m;
     m->asks++;
     a->audience = m->audience;
     a->seq = m->cursor;
+    a->tries = m->tries;
     a->until = m->until;
     a->is_last = session_is_ending(m->session);
     ask_set_room(a, m->audience->name, m->audience->name_len);

@@ -33,9 +33,10 @@ struct member {
     uint64_t heard;      /* the number of the presence event of its own coming */
     uint32_t place;      /* in the audience, unless it is joining */
     uint8_t state;
-    bool is_told; /* the log says that it is behind */
-    bool leaving; /* the room's home has been asked to let it go; until it answers, messages still come */
-    uint8_t asks; /* under way that speak of it: it is freed when it is in nothing and none is left */
+    bool is_told : 1; /* the log says that it is behind */
+    bool leaving : 1; /* the room's home has been asked to let it go; until it answers, messages still come */
+    uint8_t tries : 6; /* to read on that have failed, one after the other */
+    uint8_t asks;      /* under way that speak of it: it is freed when it is in nothing and none is left */
 };
 
 struct audience {
@@ -73,6 +74,7 @@ void member_remove(struct member *m, const char *event);
 void member_fall_behind(struct member *m, uint64_t cursor);
 void member_feed(struct member *m);
 void member_feed_all(struct session *s); /* its queue is empty */
+void fanout_free_timer(struct chat *chat);
 
 /* The session is about to end: what its rooms have said so far may still be on its way from other reactors. It is held until
  * all that is here. */

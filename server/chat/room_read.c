@@ -10,6 +10,7 @@
 
 #define FEED_BYTES    (256 * 1024) /* for one who is behind, at a time */
 #define FEED_MESSAGES 4096
+#define DAMAGED_TRIES 3             /* before what can't be read is passed over */
 #define ANSWER_BYTES  (1024 * 1024) /* of one history answer, about */
 #define HISTORY_BYTES                                                                                        \
     (16 * 1024 * 1024) /* read for one: as many of the longest messages as can be asked for */
@@ -93,6 +94,13 @@ static void end_piece(struct room *room, struct ask *a)
     ask_return(a, room->chat->reactor);
 }
 
+/* A disk that does not answer may do so again; what is damaged stays so, unless it was only read badly. */
+static bool may_be_read_later(const struct reading *reading)
+{
+    return reading->read.job.failed != NULL &&
+           (!reading->read.job.is_damaged || reading->ask->tries < DAMAGED_TRIES);
+}
+
 static void on_piece_read(struct reactor *r, struct post *p)
 {
     struct reading *reading = (struct reading *)p;
@@ -100,10 +108,14 @@ static void on_piece_read(struct reactor *r, struct post *p)
     struct room *room = reading->room;
     struct ask *a = reading->ask;
 
-    (void)r;
+    if (chunk == NULL && may_be_read_later(reading)) {
+        a->result = ASK_FAILED;
+        reading_free(reading);
+        ask_return(a, r);
+        return;
+    }
     skip_gap(a, room,
-             chunk != NULL ? chunk->first_seq
-                           : reading->read.last + 1); /* let go of meanwhile, or unreadable */
+             chunk != NULL ? chunk->first_seq : reading->read.last + 1); /* let go of meanwhile, or damaged */
     if (chunk != NULL) {
         a->slices[0] = (struct slice){chunk_ref(chunk), 0, chunk->len, chunk->count};
         a->slice_count = 1;

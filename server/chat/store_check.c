@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FAULTS_TOLD  20
 #define BACKUP_PAGES 1024 /* copied at a time; between two pieces others may write */
 
 struct look {
     uint64_t room, next_seq; /* where the row before it has ended */
-    uint64_t rooms, messages, faults;
+    uint64_t rooms, messages, facts, faults;
+    sqlite3_stmt *newest; /* of a room, where it belongs; while the inbox is looked at */
 };
 
 static sqlite3 *open_file(const char *dir, struct buf *path)
@@ -25,6 +27,10 @@ static sqlite3 *open_file(const char *dir, struct buf *path)
 
     buf_putf(path, "%s/%s", dir, STORE_FILE);
     buf_put(path, "", 1);
+    if (access(path->data, F_OK) != 0 && errno == ENOENT) {
+        fprintf(stderr, "chatd: %s is not there: --data DIR says where to look\n", path->data);
+        return NULL;
+    }
     db = store_db_open(path->data, false, err);
     if (db == NULL)
         fprintf(stderr, "chatd: %s\n", err);
@@ -33,7 +39,7 @@ static sqlite3 *open_file(const char *dir, struct buf *path)
 
 static void tell_fault(struct look *look, uint64_t room, uint64_t seq, const char *what)
 {
-    if (look->faults++ < 20)
+    if (look->faults++ < FAULTS_TOLD)
         fprintf(stderr, "chatd: room %llu, seq %llu: %s\n", (unsigned long long)room, (unsigned long long)seq,
                 what);
 }
@@ -76,11 +82,33 @@ static void look_at_row(struct look *look, sqlite3_stmt *sql)
     look->messages += count;
 }
 
+/* Where the inbox begins to speak of a room: what is in its place already. */
+static void look_at_newest(struct look *look, uint64_t room)
+{
+    look->room = room;
+    look->next_seq = 0;
+    sqlite3_bind_int64(look->newest, 1, STORE_KEY(room, 0));
+    sqlite3_bind_int64(look->newest, 2, STORE_KEY(room + 1, 0) - 1);
+    if (sqlite3_step(look->newest) == SQLITE_ROW)
+        look->next_seq = STORE_SEQ(sqlite3_column_int64(look->newest, 0)) +
+                         (uint64_t)sqlite3_column_int64(look->newest, 1);
+    else
+        look->rooms++;
+    sqlite3_reset(look->newest);
+}
+
 static void look_at_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
 {
     struct look *look = arg;
 
     (void)keys;
+    if (part->room != look->room)
+        look_at_newest(look, part->room);
+    if (look->next_seq != 0 && part->first_seq != look->next_seq)
+        tell_fault(look, part->room, part->first_seq,
+                   part->first_seq > look->next_seq ? "messages before it are missing"
+                                                    : "messages stand twice");
+    look->next_seq = part->first_seq + part->count;
     if (!lines_fit(lines, part->len, part->first_seq, part->count))
         tell_fault(look, part->room, part->first_seq, "its lines are not the messages they should be");
     look->messages += part->count;
@@ -89,13 +117,46 @@ static void look_at_part(void *arg, const struct store_part *part, const char *l
 /* What is not moved to its place yet. */
 static int look_at_inbox(sqlite3 *db, struct look *look)
 {
-    sqlite3_stmt *sql;
+    sqlite3_stmt *sql = NULL;
     int ret = -1;
 
-    if (sqlite3_prepare_v2(db, "SELECT parts FROM inbox ORDER BY id", -1, &sql, NULL) == SQLITE_OK)
+    look->room = 0;
+    if (sqlite3_prepare_v2(db,
+                           "SELECT id, count FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+                           -1, &look->newest, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, "SELECT parts FROM inbox ORDER BY id", -1, &sql, NULL) == SQLITE_OK)
         ret = store_inbox_each(sql, 0, look, look_at_part);
     sqlite3_finalize(sql);
+    sqlite3_finalize(look->newest);
     return ret;
+}
+
+/* Accounts, rights and the like: each is an object, but what is the server's own. A file of the first version has none. */
+static int look_at_facts(sqlite3 *db, struct look *look)
+{
+    sqlite3_stmt *sql;
+    int ret;
+
+    if (sqlite3_table_column_metadata(db, NULL, "facts", "value", NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+        return 0;
+    ret = sqlite3_prepare_v2(
+        db,
+        "SELECT kind, CAST(key AS TEXT), length(kind) > 0 AND length(key) <= ?1 AND length(CAST(value AS BLOB)) <= ?2 AND"
+        " (kind = 'server' OR (json_valid(value) AND substr(value, 1, 1) = '{')) FROM facts ORDER BY kind, key",
+        -1, &sql, NULL);
+    if (ret == SQLITE_OK) {
+        sqlite3_bind_int(sql, 1, STORE_FACT_KEY_MAX);
+        sqlite3_bind_int(sql, 2, STORE_FACT_MAX);
+    }
+    while (ret == SQLITE_OK && (ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        look->facts++;
+        if (!sqlite3_column_int(sql, 2) && look->faults++ < FAULTS_TOLD)
+            fprintf(stderr, "chatd: %s \"%s\": it is not what it should be\n", sqlite3_column_text(sql, 0),
+                    sqlite3_column_text(sql, 1));
+        ret = SQLITE_OK;
+    }
+    sqlite3_finalize(sql);
+    return ret == SQLITE_DONE ? 0 : -1;
 }
 
 static int look_at_messages(sqlite3 *db, struct look *look)
@@ -146,15 +207,17 @@ bool store_check(const char *dir)
         buf_deinit(&path);
         return false;
     }
-    if (look_at_file(db, &look) != 0 || look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0) {
+    if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK || look_at_file(db, &look) != 0 ||
+        look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0 || look_at_facts(db, &look) != 0) {
         store_db_explain(db, path.data, err);
         fprintf(stderr, "chatd: %s\n", err);
     } else if (look.faults > 0) {
         fprintf(stderr, "chatd: %s: %llu faults; put a backup in its place\n", path.data,
                 (unsigned long long)look.faults);
     } else {
-        printf("%s: good: %llu messages in %llu rooms\n", path.data, (unsigned long long)look.messages,
-               (unsigned long long)look.rooms);
+        printf("%s: good: %llu messages in %llu rooms, %llu facts\n", path.data,
+               (unsigned long long)look.messages, (unsigned long long)look.rooms,
+               (unsigned long long)look.facts);
         is_good = true;
     }
     sqlite3_close(db);
@@ -196,6 +259,7 @@ static int back_up(sqlite3 *db, const char *part, const char *to)
     int ret;
 
     unlink(part);
+    store_make_private(part);
     ret = sqlite3_open(part, &copy) == SQLITE_OK &&
                   sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK && copy_all(db, copy) == 0
               ? 0

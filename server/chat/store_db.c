@@ -2,6 +2,7 @@
  * a connection of its own. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,8 +23,10 @@ static const char *const steps[] = {
 
 #define VERSION ((int)(sizeof steps / sizeof *steps))
 
-const char *store_db_remedy(int code)
+static const char *remedy(int code, int error)
 {
+    if (error == EROFS)
+        return "mount that file system for writing again: it goes on by itself";
     switch (code & 0xff) {
     case SQLITE_FULL:
         return "make space on that disk: it goes on by itself";
@@ -47,7 +50,31 @@ void store_db_explain(sqlite3 *db, const char *path, char err[STORE_ERROR_SIZE])
     int code = db != NULL ? sqlite3_extended_errcode(db) : SQLITE_NOMEM;
 
     snprintf(err, STORE_ERROR_SIZE, "%s: %s (%s); %s", path, db != NULL ? sqlite3_errmsg(db) : "no memory",
-             sqlite3_errstr(code), store_db_remedy(code));
+             sqlite3_errstr(code), remedy(code, 0));
+}
+
+/* SQLite calls a file damaged also where the disk could not read it. */
+static int error_of(sqlite3 *db, int kind, int last_error)
+{
+    int error = sqlite3_system_errno(db);
+
+    if (kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN)
+        return error != 0 ? error : last_error;
+    return kind == SQLITE_CORRUPT && (last_error == EIO || last_error == ENXIO) ? last_error : 0;
+}
+
+void store_db_trouble(sqlite3 *db, struct store_trouble *t)
+{
+    int last_error = errno, code = sqlite3_extended_errcode(db), kind = code & 0xff;
+    int error = error_of(db, kind, last_error);
+
+    if (error != 0 && kind == SQLITE_CORRUPT)
+        kind = SQLITE_IOERR;
+    t->code = code;
+    t->is_damage = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB;
+    t->todo = remedy(kind, error);
+    snprintf(t->why, sizeof t->why, "%s%s%s", kind == SQLITE_IOERR ? "disk I/O error" : sqlite3_errmsg(db),
+             error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 
 static int version_of(sqlite3 *db)

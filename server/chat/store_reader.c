@@ -2,11 +2,15 @@
  * of rooms. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LOG_EVERY_US 10000000
 
 static const char *const texts[SQL_READER_COUNT] = {
     [SQL_ROOM] = "SELECT id, epoch, topic FROM rooms WHERE name = ?",
@@ -49,12 +53,38 @@ static sqlite3_stmt *between(struct store_reader *r, enum store_reader_sql which
 
 void store_reader_fail(struct store_reader *r, struct store_job *job)
 {
-    char why[LOG_QUOTED_SIZE];
-    int code = sqlite3_extended_errcode(r->db);
+    char why[LOG_QUOTED_SIZE], path[LOG_QUOTED_SIZE];
+    uint64_t now = clock_mono_us();
+    struct store_trouble t;
 
+    store_db_trouble(r->db, &t);
     job->failed = "the server could not read its disk";
-    log_event(LOG_ERROR, "storage-unread", "why=%s code=%d todo=\"%s\"",
-              log_quote_text(sqlite3_errmsg(r->db), why), code, store_db_remedy(code));
+    job->is_damaged = t.is_damage;
+    r->failed_jobs++;
+    if (r->failed_jobs > 1 && now < r->log_again_us)
+        return;
+    r->log_again_us = now + LOG_EVERY_US;
+    log_event(LOG_ERROR, "storage-unread", "file=%s why=%s code=%d failed=%llu todo=\"%s\"",
+              log_quote_text(sqlite3_db_filename(r->db, "main"), path), log_quote_text(t.why, why), t.code,
+              (unsigned long long)r->failed_jobs, t.todo);
+}
+
+void store_reader_run(struct store_reader *r, struct store_job *job)
+{
+    char path[LOG_QUOTED_SIZE];
+
+    job->failed = NULL;
+    job->is_damaged = false;
+    errno = 0;
+    job->run(r, job);
+    if (job->failed != NULL) {
+        sqlite3_db_release_memory(r->db); /* what was read badly is read again */
+    } else if (r->failed_jobs > 0) {
+        log_event(LOG_WARN, "storage-read-again", "file=%s failed=%llu",
+                  log_quote_text(sqlite3_db_filename(r->db, "main"), path),
+                  (unsigned long long)r->failed_jobs);
+        r->failed_jobs = 0;
+    }
 }
 
 static char *copy_text(sqlite3_stmt *sql, int column)

@@ -112,7 +112,7 @@ void store_retain(struct store_writer *w)
     char why[LOG_QUOTED_SIZE];
 
     if ((w->retention.seconds == 0 && w->retention.messages == 0 && w->retention.bytes == 0) ||
-        now - w->swept_us < PAUSE_US)
+        now - w->swept_us < PAUSE_US || w->is_failing)
         return;
     w->swept_us = now;
     if (store_db_run(w->sql[SQL_BEGIN]) == 0 && retain_some(w, clock_wall_us() / 1000) == 0 &&

@@ -135,6 +135,16 @@ static struct store_job *queue_take(struct queue *q, bool all, unsigned seconds,
     return job;
 }
 
+static bool queue_is_empty(struct queue *q)
+{
+    bool is_empty;
+
+    pthread_mutex_lock(&q->lock);
+    is_empty = q->oldest == NULL;
+    pthread_mutex_unlock(&q->lock);
+    return is_empty;
+}
+
 static void queue_done(struct queue *q)
 {
     pthread_mutex_lock(&q->lock);
@@ -168,6 +178,7 @@ static void *write_on(void *arg)
         } else {
             store_writer_tidy(&d->writer);
         }
+        store_writer_carry(&d->writer, queue_is_empty(&d->writes));
         store_retain(&d->writer);
         if (jobs != NULL)
             queue_done(&d->writes);
@@ -185,7 +196,7 @@ static void *read_on(void *arg)
 
         if (job == NULL)
             continue;
-        job->run(&r->reader, job);
+        store_reader_run(&r->reader, job);
         give_back(job);
         queue_done(&r->disk->asks);
     }

@@ -9,6 +9,7 @@
 #include "server/chat/store.h"
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #define STORE_FILE    "chatd.db"
 #define STORE_READERS 2
@@ -18,6 +19,28 @@
 #define STORE_KEY(room, seq) ((sqlite3_int64)((room) << STORE_SEQ_BITS | (seq)))
 #define STORE_SEQ(key)       ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
 #define STORE_ROOM(key)      ((uint64_t)(key) >> STORE_SEQ_BITS)
+
+/* What the connection's last error was, what is to be done about it, and whether the file is not what it should be. errno was
+ * set to 0 before what has failed, and tells more. */
+struct store_trouble {
+    int code; /* SQLite's */
+    bool is_damage;
+    const char *todo; /* static */
+    char why[160];
+};
+void store_db_trouble(sqlite3 *db, struct store_trouble *t);
+
+/* The database and its WAL, as they were opened: what is written to a file that has been moved away or removed would be lost
+ * with this process. */
+struct store_files {
+    struct {
+        dev_t device;
+        ino_t number;
+    } db, wal;
+};
+void store_files_note(struct store_files *f, const char *path);
+/* Whether they are where they were; else what is wrong. */
+bool store_files_are_there(const struct store_files *f, const char *path, struct store_trouble *t);
 
 enum store_reader_sql {
     SQL_ROOM,
@@ -37,6 +60,7 @@ enum store_reader_sql {
 
 struct store_reader {
     sqlite3 *db;
+    uint64_t failed_jobs, log_again_us;
     sqlite3_stmt *sql[SQL_READER_COUNT];
 };
 
@@ -69,9 +93,11 @@ struct store_writer {
     struct buf batch;     /* what this commit puts into the inbox */
     uint64_t inbox_bytes; /* in it */
     int wal_pages;        /* that the last commit left in the WAL */
-    int checkpoint_at;
+    int carry_from;       /* pages that it had when not all of them could be carried over */
+    struct store_files files;
+    struct store_trouble trouble; /* while it is failing */
     bool is_failing;
-    uint64_t failed_jobs, log_again_us;
+    uint64_t failed_jobs, log_again_us, try_again_us;
     struct store_retention retention;
     uint64_t swept_us;
     sqlite3_int64 swept_room; /* the last one looked at */
@@ -103,11 +129,15 @@ int store_fact_scan(sqlite3_stmt *sql, struct store_facts *f);
 
 bool store_reader_open(struct store_reader *r, const char *path, char err[STORE_ERROR_SIZE]);
 void store_reader_close(struct store_reader *r);
+void store_reader_run(struct store_reader *r, struct store_job *job); /* sets failed and is_damaged */
 
 /* The writer's thread: one transaction for all of them; each job's failed is set. */
 bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
                        char err[STORE_ERROR_SIZE]);
 void store_writer_put(struct store_writer *w, struct store_job *jobs);
+
+/* Carries what is in the WAL over into the file, if it is much; is_idle: nothing waits to be written. */
+void store_writer_carry(struct store_writer *w, bool is_idle);
 
 /* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which is logged. */
 int store_writer_tidy(struct store_writer *w);
@@ -134,14 +164,14 @@ void store_writer_close(struct store_writer *w);
 /* Lets go of some of what is beyond the retention, if it is time to. */
 void store_retain(struct store_writer *w);
 
+/* Makes the file, if it is not there, for this user alone: passwords' verifiers are kept in it. Its WAL gets the same mode. */
+void store_make_private(const char *path);
+
 /* Opens the file, makes or brings up its schema. NULL with a sentence in err. */
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE]);
 bool store_db_prepare(sqlite3 *db, const char *const *texts, sqlite3_stmt **out, int count,
                       char err[STORE_ERROR_SIZE]);
 void store_db_explain(sqlite3 *db, const char *path, char err[STORE_ERROR_SIZE]);
-
-/* What is to be done about an error of SQLite: a static text. */
-const char *store_db_remedy(int code);
 
 /* Done and back: run to its end, or -1 (and why is in the connection). The statement is reset and unbound. */
 int store_db_run(sqlite3_stmt *sql);

@@ -8,11 +8,16 @@
 #include "common/clock.h"
 #include "common/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#define CHECKPOINT_PAGES 2048 /* of 16 KiB: the WAL is carried over into the file at about that size */
+/* Of 16 KiB: the WAL is carried over into the file at about that size. Nobody is answered meanwhile, so it is done in small steps where
+ * there are pauses, and in large ones, which cost less, where there are none. */
+#define CARRY_PAGES      2048
+#define CARRY_PAGES_IDLE 256
 #define LOG_EVERY_US     10000000
+#define TRY_EVERY_US     1000000
 
 static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -50,12 +55,16 @@ static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
     sqlite3_stmt *sql = w->sql[SQL_INBOX_BYTES];
     bool is_read = sqlite3_step(sql) == SQLITE_ROW;
 
+    store_files_note(&w->files, w->path);
     if (is_read)
         w->inbox_bytes = (uint64_t)sqlite3_column_int64(sql, 0);
     sqlite3_reset(sql);
     if (is_read && store_writer_tidy(w) == 0)
         return true;
-    store_db_explain(w->db, w->path, err);
+    if (w->is_failing)
+        snprintf(err, STORE_ERROR_SIZE, "%s: %s; %s", w->path, w->trouble.why, w->trouble.todo);
+    else
+        store_db_explain(w->db, w->path, err);
     return false;
 }
 
@@ -64,8 +73,8 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
 {
     char pragmas[160];
 
-    *w = (struct store_writer){
-        .path = path, .checkpoint_at = CHECKPOINT_PAGES, .retention = options->retention};
+    *w = (struct store_writer){.path = path, .retention = options->retention};
+    store_make_private(path);
     w->db = store_db_open(path, true, err);
     if (w->db == NULL)
         return false;
@@ -145,7 +154,7 @@ static void take_back(struct store_job *first, const struct store_job *end)
     }
 }
 
-static void tell_failure(struct store_writer *w, int code, const char *what)
+static void tell_failure(struct store_writer *w)
 {
     uint64_t now = clock_mono_us();
     char why[LOG_QUOTED_SIZE], path[LOG_QUOTED_SIZE];
@@ -154,24 +163,29 @@ static void tell_failure(struct store_writer *w, int code, const char *what)
         return;
     w->log_again_us = now + LOG_EVERY_US;
     log_event(LOG_ERROR, "storage-failed", "file=%s why=%s code=%d failed=%llu todo=\"%s\"",
-              log_quote_text(w->path, path), log_quote_text(what, why), code,
-              (unsigned long long)w->failed_jobs, store_db_remedy(code));
+              log_quote_text(w->path, path), log_quote_text(w->trouble.why, why), w->trouble.code,
+              (unsigned long long)w->failed_jobs, w->trouble.todo);
 }
 
-static void fail_all(struct store_writer *w, struct store_job *jobs)
+/* For the reason in w->trouble. */
+static void fail_jobs(struct store_writer *w, struct store_job *jobs)
 {
-    int code = sqlite3_extended_errcode(w->db);
-    char what[LOG_QUOTED_SIZE];
-
-    snprintf(what, sizeof what, "%s", sqlite3_errmsg(w->db));
-    if (!sqlite3_get_autocommit(w->db))
-        store_db_run(w->sql[SQL_ROLLBACK]);
     for (struct store_job *job = jobs; job != NULL; job = job->next) {
         job->failed = "the server's disk did not take it";
         w->failed_jobs++;
     }
-    tell_failure(w, code, what);
+    tell_failure(w);
     w->is_failing = true;
+}
+
+/* What SQLite has just refused. Its cache goes, so that what was read badly is read again. */
+static void fail_all(struct store_writer *w, struct store_job *jobs)
+{
+    store_db_trouble(w->db, &w->trouble);
+    if (!sqlite3_get_autocommit(w->db))
+        store_db_run(w->sql[SQL_ROLLBACK]);
+    sqlite3_db_release_memory(w->db);
+    fail_jobs(w, jobs);
 }
 
 static void tell_success(struct store_writer *w)
@@ -180,23 +194,10 @@ static void tell_success(struct store_writer *w)
 
     if (!w->is_failing)
         return;
-    w->is_failing = false;
+    w->is_failing = w->trouble.is_damage = false;
     log_event(LOG_WARN, "storage-again", "file=%s failed=%llu", log_quote_text(w->path, path),
               (unsigned long long)w->failed_jobs);
     w->failed_jobs = 0;
-}
-
-/* Into the file, once the WAL is large. What a reader still looks at stays in the WAL: then later. */
-static void carry_over(struct store_writer *w)
-{
-    char why[LOG_QUOTED_SIZE];
-    int pages = 0, carried = -1;
-
-    if (w->wal_pages < w->checkpoint_at)
-        return;
-    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &carried) != SQLITE_OK)
-        log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
-    w->checkpoint_at = (carried == pages ? 0 : w->wal_pages) + CHECKPOINT_PAGES;
 }
 
 /* All of it into a transaction that has begun; *end: the first that was not looked at. */
@@ -226,10 +227,32 @@ static void count_inbox(struct store_writer *w)
         buf_deinit(&w->batch);
 }
 
+/* Whether it makes sense to try: nothing is written to files that have been moved away, nor to a damaged one, which is looked at
+ * again once in a while. */
+static bool may_write(struct store_writer *w)
+{
+    uint64_t now;
+
+    if (!store_files_are_there(&w->files, w->path, &w->trouble))
+        return false;
+    if (!w->is_failing || !w->trouble.is_damage)
+        return true;
+    now = clock_mono_us();
+    if (now < w->try_again_us)
+        return false;
+    w->try_again_us = now + TRY_EVERY_US;
+    return store_writer_tidy(w) == 0;
+}
+
 void store_writer_put(struct store_writer *w, struct store_job *jobs)
 {
     struct store_job *end;
 
+    if (!may_write(w)) {
+        fail_jobs(w, jobs);
+        return;
+    }
+    errno = 0;
     if (store_db_run(w->sql[SQL_BEGIN]) != 0) {
         fail_all(w, jobs);
         return;
@@ -241,13 +264,17 @@ void store_writer_put(struct store_writer *w, struct store_job *jobs)
     }
     count_inbox(w);
     tell_success(w);
-    carry_over(w);
 }
 
 int store_writer_tidy(struct store_writer *w)
 {
     if (w->inbox_bytes == 0)
         return 0;
+    if (!store_files_are_there(&w->files, w->path, &w->trouble)) {
+        fail_jobs(w, NULL);
+        return -1;
+    }
+    errno = 0;
     if (store_db_run(w->sql[SQL_BEGIN]) != 0 || store_inbox_move(w) != 0 ||
         store_db_run(w->sql[SQL_COMMIT]) != 0) {
         fail_all(w, NULL);
@@ -255,6 +282,22 @@ int store_writer_tidy(struct store_writer *w)
     }
     w->inbox_bytes = 0;
     tell_success(w);
-    carry_over(w);
     return 0;
+}
+
+void store_writer_carry(struct store_writer *w, bool is_idle)
+{
+    char why[LOG_QUOTED_SIZE];
+    int pages = 0, carried = -1;
+    uint64_t began = clock_mono_us();
+
+    if (w->wal_pages < w->carry_from + (is_idle ? CARRY_PAGES_IDLE : CARRY_PAGES))
+        return;
+    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &carried) != SQLITE_OK)
+        log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
+    log_event(LOG_DEBUG, "storage-carried", "pages=%d of=%d took=%.1fms", carried, pages,
+              (double)(clock_mono_us() - began) / 1000);
+    w->carry_from = carried == pages ? 0 : w->wal_pages; /* what a reader still looks at stays: then later */
+    if (carried == pages)
+        w->wal_pages = 0;
 }

@@ -282,3 +282,29 @@ def test_what_becomes_of_one(t):
     bob.ask("invite", room="general", nick="ann")
     ann.expect("bob has invited you to general: /join general")
     ann.type("/join general").expect("general is for those who are invited")
+
+
+@seconds(60)
+def test_behind_and_caught_up(t):
+    """Old messages come live: chat asks how far the room is, and says when it is behind and when no longer."""
+    p = Puppet(t)
+    ann = Terminal(t, "-n", "ann", p.address)
+    p.accept().welcome(epoch=5)
+    ann.expect("you are in general")
+    p.msg(1, "fresh", nick="bob").msg(2, "stale", nick="bob", age_s=60)
+    join = p.take("join")
+    equal((join["room"], "after" in join), ("general", False))
+    p.msg(3, "staler", nick="bob", age_s=60)  # one question is enough
+    p.say("joined", re=join["id"], room="general", epoch=5, seq=5, members=2, topic="")
+    ann.expect("behind in general: 2 messages to come")
+    p.msg(4, "four", nick="bob", age_s=30).msg(5, "five", nick="bob")
+    ann.expect("caught up in general: 2 messages")
+    # A clock that was set is no lag: that is found out once, and not told.
+    p.msg(6, "six", nick="bob", age_s=600)
+    join = p.take("join")
+    p.say("joined", re=join["id"], room="general", epoch=5, seq=6, members=2, topic="")
+    p.msg(7, "seven", nick="bob", age_s=600)
+    ann.expect("bob: seven")
+    ann.type("still here")
+    equal(p.take()["type"], "send")
+    equal(ann.expect_line("general>").count("behind in"), 1)

@@ -215,20 +215,6 @@ def test_keys_of_what_failed(t):
     equal((a.seq, "repeat" in a), (n + 1, False))
 
 
-def test_read_only(t):
-    path = t.path("small")
-    mount_small(path, "16m")
-    t.keep(Mounted(path))
-    s = t.server(data=path)
-    ann = fill(s, 3)
-    equal(subprocess.run(["mount", "-o", "remount,ro", path], capture_output=True).returncode in (0, 32), True)
-    # Files open for writing keep a file system from becoming read-only; where it did become so, sends fail.
-    a = ann.ask_any("send", room="general", text="x")
-    check(a.type == "ack" or a.code == "storage", a)
-    subprocess.run(["mount", "-o", "remount,rw", path], check=False)
-    ann.ask("send", room="general", text="y")
-
-
 def damage(path):
     """Overwrites every page but the first one."""
     with open(path, "r+b") as f:
@@ -250,24 +236,6 @@ def test_corrupt_file(t):
     code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
     equal(code, 4)
     check("--check-data" in err, err)
-
-
-def test_corrupt_while_running(t):
-    s = disk(t)
-    ann = fill(s, 5)
-    time.sleep(1.5)  # until it is where it is read from
-    with sqlite3.connect(t.path("data/chatd.db")) as db:
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    damage(t.path("data/chatd.db"))
-    bob = s.connect("bob")
-    answers = [ann.ask_any("send", room="general", text="x") for _ in range(3)]
-    check(all(a.type == "ack" or a.code == "storage" for a in answers), answers)
-    joined = bob.ask_any("join", room="somewhere")
-    check(joined.type == "joined" or joined.code == "storage", joined)
-    ann.ask("ping")
-    lines, _ = ann.ask_all("who", room="general")
-    equal(len(lines), 1)
-    s.clean = False
 
 
 def test_no_database(t):
@@ -375,23 +343,50 @@ def test_order_around_leaving(t):
         equal(got, ["msg", "presence"])
 
 
-@seconds(120)
-def test_torture(t):
-    """The short form of tests/torture."""
-    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
-    done = subprocess.run([torture, str(t.build), "8", "--senders", "20", "--listeners", "10", "--seconds", "0.5", "--term",
-                           "--data", t.path(".")], capture_output=True, text=True, timeout=100, check=False)
-    equal(done.returncode, 0, done.stdout + done.stderr)
+def facts(t, name="data"):
+    with sqlite3.connect(t.path(name + "/chatd.db")) as db:
+        return db.execute("SELECT kind, key, CAST(value AS BLOB) FROM facts ORDER BY kind, key").fetchall()
 
 
-@seconds(120)
-def test_torture_with_a_full_disk(t):
-    if os.geteuid() != 0:
-        raise Skip("only root can mount a small file system")
-    torture = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "torture")
-    os.mkdir(t.path("full"))
-    done = subprocess.run([torture, str(t.build), "6", "--senders", "20", "--listeners", "5", "--full", "--data", t.path("full")],
-                          capture_output=True, text=True, timeout=100, check=False)
-    if "needs to mount" in done.stderr:
-        raise Skip("a tmpfs can't be mounted here")
-    equal(done.returncode, 0, done.stdout + done.stderr)
+def test_facts_are_checked_and_copied(t):
+    """Accounts and the like: in a copy that is taken while chatd runs, and seen where they are damaged."""
+    s = disk(t)
+    s.join("general", "ann").say("general", "x")
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        db.execute("INSERT INTO facts VALUES('test', 'one', '{\"a\":1}')")
+    before = facts(t)
+    equal(run_chatd(t, "--data", t.path("data"), "--backup", t.path("copy.db"))[0], 0)
+    equal([os.stat(t.path(f)).st_mode & 0o777 for f in ("copy.db", "data/chatd.db", "data/chatd.db-wal")], [0o600] * 3)
+    os.mkdir(t.path("other"))
+    shutil.move(t.path("copy.db"), t.path("other/chatd.db"))
+    equal(facts(t, "other"), before)
+    code, out, err = run_chatd(t, "--data", t.path("other"), "--check-data")
+    equal((code, err), (0, ""))
+    check(f"1 messages in 1 rooms, {len(before)} facts" in out, out)
+    for value in ('{"a":', "1", "[]", "{}x"):
+        with sqlite3.connect(t.path("other/chatd.db")) as db:
+            db.execute("UPDATE facts SET value = ? WHERE kind = 'test'", (value,))
+        code, out, err = run_chatd(t, "--data", t.path("other"), "--check-data")
+        equal((code, out), (4, ""), value)
+        check('test "one"' in err and "1 faults" in err, err)
+    code, _, err = run_chatd(t, "--data", t.path("nowhere"), "--check-data")
+    equal(code, 4)
+    check("--data DIR" in err, err)
+
+
+def test_a_hole_is_found(t):
+    """--check-data follows a room from its rows into what is not moved there yet."""
+    s = disk(t)
+    ann = fill(s, 5)
+    kill(s)  # so that it is all in the inbox
+    s = disk(t)
+    ann = s.join("general", "ann")
+    equal(ann.say("general", "m6").seq, 6)
+    kill(s)
+    equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        equal(db.execute("SELECT sum(count) FROM messages").fetchone()[0], 5)
+        db.execute("UPDATE messages SET id = id - 1")
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--check-data")
+    equal(code, 4)
+    check("seq 6: messages before it are missing" in err, err)

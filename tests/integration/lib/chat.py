@@ -230,13 +230,13 @@ class Puppet:
         """Plays the beginning up to the first room; gives hello and join."""
         hello = self.take("hello")
         self.say("welcome", re=hello["id"], server="puppet 1", version=1, nick=hello["nick"], session="p-1", resume=resume,
-                 time=1, limits=limits)
+                 time=int(time.time() * 1000), limits=limits)
         join = self.take("join")
         self.say("joined", re=join["id"], room=join["room"], epoch=epoch, seq=seq, members=1, topic="")
         return hello, join
 
-    def msg(self, seq, text, nick="ann", room="general"):
-        return self.say("msg", room=room, seq=seq, nick=nick, time=1, text=text)
+    def msg(self, seq, text, nick="ann", room="general", age_s=0):
+        return self.say("msg", room=room, seq=seq, nick=nick, time=int((time.time() - age_s) * 1000), text=text)
 
     def ack(self, send, seq):
         return self.say("ack", re=send["id"], room=send["room"], seq=seq, time=1)

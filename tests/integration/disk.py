@@ -1,0 +1,213 @@
+"""disk.py: a disk that fails while the server runs, in each way: what may not be kept is refused, everything else goes on, the
+log says what to do, and when the disk is well again it goes on by itself."""
+import os
+import signal
+import subprocess
+import time
+
+from lib import Skip, check, equal, run_chatd, seconds, wait_until
+
+
+class Disk:
+    """The disk of one server: tests/torturing/disk.c."""
+
+    def __init__(self, t, name="data"):
+        self.t, self.data, self.file = t, t.path(name), t.path("disk")
+        self.library = t.build / "tests/torturing/libtest_disk.so"
+        if not self.library.exists():
+            raise Skip("there is no way to break a disk here")
+        self.set(".")
+
+    def set(self, state):
+        with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as f:
+            f.write(state.encode())
+
+    def server(self, **options):
+        asan = os.environ.get("ASAN_OPTIONS", "abort_on_error=0:exitcode=86:detect_leaks=1") + ":verify_asan_link_order=0"
+        return self.t.server(data=self.data, env={"LD_PRELOAD": str(self.library), "CHATD_TEST_DISK": self.file,
+                                                  "ASAN_OPTIONS": asan}, **options)
+
+
+def kill(s):
+    s.clean = False
+    s.signal(signal.SIGKILL)
+    s.wait()
+
+
+def read_all(c, room="general"):
+    lines, _ = c.ask_all("history", room=room, after=0, limit=1000)
+    return [(m.seq, m.nick, m.text) for m in lines]
+
+
+def refuses(ann, bob, s, todo):
+    """Sends and topics fail, all else goes on, and the log says what to do."""
+    before = read_all(bob)
+    for n in range(3):
+        equal(ann.ask_any("send", id=f"no{n}", room="general", text="not kept", key=f"no{n}").code, "storage")
+    ann.refused("topic", "storage", room="general", text="not kept")
+    ann.ask("ping")
+    ann.ask("send", room="@bob", text="between us")
+    equal(bob.expect("msg", room="@ann").text, "between us")
+    equal(read_all(bob), before)
+    carol = s.connect("carol")
+    equal(carol.ask("join", room="general", after=0).seq, len(before))
+    equal(bob.expect("presence", nick="carol").event, "join")
+    equal([m.seq for m in carol.take(len(before))], [m[0] for m in before])
+    equal(carol.ask("join", room="elsewhere").seq, 0)
+    carol.close()
+    equal({m.nick for m in ann.ask_all("who", room="general")[0]} - {"carol"}, {"ann", "bob"})
+    line = s.log.wait(event="storage-failed")
+    check(todo in line["todo"], line)
+    bob.quiet("msg", "gap")
+
+
+def recovers(ann, bob, s):
+    """It goes on by itself: no number is left out, keys of what failed are free, and a kill loses nothing."""
+    kept = len(read_all(bob))
+    again = wait_until(lambda: (a := ann.ask_any("send", room="general", text="kept", key="no0")).type == "ack" and a, "it goes on")
+    equal((again.seq, "repeat" in again), (kept + 1, False))
+    equal(bob.expect("msg", room="general").seq, kept + 1)
+    ann.ask("topic", room="general", text="kept")
+    s.log.wait(event="storage-again")
+    return read_all(bob)
+
+
+def survives(t, s, data, before):
+    kill(s)
+    s = t.server(data=data)
+    bob = s.connect("bob")
+    equal(bob.ask("join", room="general").topic, "kept")
+    equal(read_all(bob), before)
+    bob.close()
+    s.stop()
+    equal(run_chatd(t, "--data", data, "--check-data")[0], 0)
+
+
+@seconds(60)
+def test_writes_are_refused(t):
+    """By a full disk, by one that has become read-only, by one that does not bring it down to the plate."""
+    for state, todo in (("f", "make space"), ("w", "mount that file system for writing"), ("s", "look at the disk")):
+        disk = Disk(t, "data-" + state)
+        s = disk.server()
+        ann, bob = s.join("general", "ann"), s.join("general", "bob")
+        for n in range(5):
+            ann.say("general", f"m{n}")
+        bob.take(5)
+        disk.set(state)
+        refuses(ann, bob, s, todo)
+        disk.set(".")
+        survives(t, s, disk.data, recovers(ann, bob, s))
+
+
+@seconds(60)
+def test_a_directory_that_is_gone(t):
+    """Files that are moved away could still be written to, and all of it would be lost with the process."""
+    s = t.server(data=t.path("data"))
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    for n in range(5):
+        ann.say("general", f"m{n}")
+    bob.take(5)
+    os.rename(t.path("data"), t.path("away"))
+    refuses(ann, bob, s, "put the directory back")
+    os.mkdir(t.path("data"))
+    with open(t.path("data/chatd.db"), "wb"):
+        pass
+    equal(ann.ask_any("send", room="general", text="not kept").code, "storage")
+    os.unlink(t.path("data/chatd.db"))
+    os.rename(t.path("away"), t.path("data"))
+    survives(t, s, t.path("data"), recovers(ann, bob, s))
+
+
+def fill(t, disk, count, size=2000):
+    """A room of so many messages, where they are read from; no server runs any more, and nothing of it is in memory."""
+    s = disk.server()
+    ann = s.join("general", "ann")
+    for _ in range(count // 100):
+        for _ in range(100):
+            ann.send("send", room="general", text="x" * size)
+        ann.take(100, timeout=15.0)
+    ann.close()
+    time.sleep(1.5)  # until all of it is moved to its place
+    s.stop()
+
+
+@seconds(90)
+def test_a_damaged_page(t):
+    """What is damaged is not written to, though there would be room in the log beside it."""
+    disk = Disk(t)
+    fill(t, disk, 100, size=20)
+    s = disk.server()
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    bob.ask_all("history", room="general", after=0, limit=1000)
+    disk.set("g")
+    ann.ask_any("send", room="general", text="it is kept, or refused")
+    wait_until(lambda: s.log.find(event="storage-failed"), "the damage is found")
+    for n in range(3):
+        equal(ann.ask_any("send", room="general", text="not kept", key="no").code, "storage")
+    ann.ask("ping")
+    equal({m.nick for m in ann.ask_all("who", room="general")[0]}, {"ann", "bob"})
+    line = s.log.find(event="storage-failed")[0]
+    check("--check-data" in line["todo"] and "backup" in line["todo"], line)
+    disk.set(".")
+    a = wait_until(lambda: (a := ann.ask_any("send", room="general", text="kept", key="no")).type == "ack" and a, "it goes on")
+    check(a.seq in (101, 102) and "repeat" not in a, a)
+    s.log.wait(event="storage-again")
+    ann.ask("topic", room="general", text="kept")
+    survives(t, s, disk.data, read_all(bob))
+
+
+@seconds(90)
+def test_reads_that_fail_for_a_while(t):
+    """Who is behind waits, and misses nothing; who asks is told; the log has the way down and up again."""
+    disk = Disk(t)
+    fill(t, disk, 4000)
+    s = disk.server(max_out=65536, log_level="debug")
+    ann = s.join("general", "ann")
+    bob = s.connect("bob", rcvbuf=65536)
+    bob.ask("join", room="general", after=0)
+    got = [m.seq for m in bob.take(10)]
+    disk.set("r")
+    ann.refused("history", "storage", room="general", around=3000, limit=10)
+    ann.refused("join", "storage", room="elsewhere")
+    ann.say("general", "live")  # nothing need be read for that
+    line = s.log.wait(event="storage-unread")
+    check("look at the disk" in line["todo"], line)
+    s.log.wait(event="behind", conn=bob.session)
+    while True:
+        try:
+            got += [bob.expect("msg", timeout=2.5).seq]
+        except AssertionError:
+            break
+    check(len(got) < 4000, "nothing was left to read")
+    equal(s.log.find(event="caught-up", conn=bob.session), [])
+    disk.set(".")
+    got += [m.seq for m in bob.take(4001 - len(got), timeout=20.0)]
+    equal(got, list(range(1, 4002)))
+    bob.quiet("gap")
+    s.log.wait(event="caught-up", conn=bob.session)
+    s.log.wait(event="storage-read-again")
+    steps = [e for e in s.log.events(bob.session) if e in ("behind", "feeding", "caught-up")]
+    equal((steps[:2], steps.count("behind"), steps[-1]), (["feeding", "behind"], 1, "caught-up"))
+    check(steps.count("feeding") > 2, steps)
+    ann.say("general", "live again")
+    equal(bob.expect("msg").seq, 4002)
+    ann.ask("join", room="elsewhere")
+
+
+@seconds(90)
+def test_what_is_damaged_is_a_gap(t):
+    """What is damaged and stays so is passed over, and said to be: one is not kept from what comes behind it."""
+    disk = Disk(t)
+    fill(t, disk, 2000)
+    s = disk.server()
+    ann = s.join("general", "ann")
+    for n in range(3):
+        equal(ann.say("general", f"new {n}").seq, 2001 + n)
+    bob = s.connect("bob")
+    disk.set("g")
+    bob.ask("join", room="general", after=100)
+    gap = bob.expect("gap", timeout=15.0)
+    check(gap["from"] >= 101 and gap["to"] >= gap["from"], gap)
+    equal([m.seq for m in bob.take(2003 - gap["to"], timeout=10.0)], list(range(gap["to"] + 1, 2004)))
+    check("--check-data" in s.log.wait(event="storage-unread")["todo"], "the log says what to do")
+    s.log.wait(event="caught-up", conn=bob.session)
