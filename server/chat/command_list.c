@@ -177,7 +177,8 @@ static void list_rooms(struct chat *chat, struct gather *g)
         uint32_t hash = table_hash(known->name, known->name_len);
         const struct room *room = room_find(chat, known->name, known->name_len, hash);
 
-        if (known->name[0] != '@' && chat_home(chat, hash) == chat->reactor && (room == NULL || room->is_loading))
+        if (known->name[0] != '@' && chat_home(chat, hash) == chat->reactor &&
+            (room == NULL || room->is_loading))
             put_room(g, known->name, known->name_len, 0, known->seq, known->topic);
     }
 }

@@ -115,7 +115,9 @@ void command_history(struct session *s, const struct message *m, const struct va
     if (command_is_direct(room)) {
         a = command_new_direct(s, id, room, direct_on_history, on_read);
     } else {
-        a = command_need_member(s, id, room) != NULL ? ask_new(s->conn.reactor, s, id, room_on_history, on_read) : NULL;
+        a = command_need_member(s, id, room) != NULL
+                ? ask_new(s->conn.reactor, s, id, room_on_history, on_read)
+                : NULL;
         if (a != NULL)
             ask_set_room(a, room->text, room->len);
     }

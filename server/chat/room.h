@@ -72,7 +72,7 @@ struct room {
     struct buf ack_lines;
     struct buf said_keys;
     struct room *next_dirty;
-    struct direct *direct; /* NULL: a room; else whose conversation it is */
+    struct direct *direct;        /* NULL: a room; else whose conversation it is */
     TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
     bool is_dirty;
 
@@ -138,7 +138,8 @@ void room_settle_acks(const struct ack *acks, uint32_t count, const struct react
 /* Whether an ask has to wait: for the room to be loaded, for others that wait, or, where it says so, for what was said
  * before it to be kept. Then it is run again by itself. */
 bool room_put_off(struct room *room, struct ask *a, bool needs_kept);
-void room_wait_first(struct room *room, struct ask *a); /* until it is loaded, and before all others that wait */
+void room_wait_first(struct room *room,
+                     struct ask *a); /* until it is loaded, and before all others that wait */
 void room_run_waiting(struct room *room);
 void room_fail_waiting(struct room *room); /* it could not be loaded */
 

@@ -217,7 +217,7 @@ static void test_completion(void **state)
     model_heard_of(r, "annika", 6);
     model_heard_of(r, "Ann", 3);
     model_heard_of(r, "鲍勃", 6);
-    assert_string_equal(offers(&m, "/re"), "/reconnect |");
+    assert_string_equal(offers(&m, "/rec"), "/reconnect |");
     assert_string_equal(offers(&m, "/room"), "/room |/rooms |");
     assert_string_equal(offers(&m, "an"), "Ann: |annika: |");
     assert_string_equal(offers(&m, "hello an"), "Ann |annika |");
