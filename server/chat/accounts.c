@@ -13,6 +13,8 @@
 #define SECRET_FACT "server"
 #define SECRET_KEY  "login-secret"
 
+#define NICKS_AT_ONCE 1000
+
 struct change {
     struct table_link link;
     uint8_t len;
@@ -23,6 +25,7 @@ void accounts_init(struct accounts *a)
 {
     throttle_init(&a->throttle);
     hasher_init(&a->hasher);
+    nick_set_init(&a->nicks);
     pthread_mutex_init(&a->lock, NULL);
 }
 
@@ -36,6 +39,7 @@ void accounts_deinit(struct accounts *a)
     throttle_deinit(&a->throttle);
     hasher_deinit(&a->hasher);
     table_deinit(&a->changing);
+    nick_set_deinit(&a->nicks);
     pthread_mutex_destroy(&a->lock);
     mem_wipe(a->secret, sizeof a->secret);
     scram_server_end();
@@ -85,6 +89,82 @@ static void on_secret_read(struct reactor *r, struct post *p)
     store_put(chat_of(r)->shared->store, f);
 }
 
+/* ---- the nicks of all accounts, a thousand at a time ---- */
+
+static void free_scan(struct store_facts *f)
+{
+    store_facts_deinit(f);
+    free(f);
+}
+
+static void clear_rows(struct store_facts *f)
+{
+    struct buf after = {0};
+
+    buf_put(&after, f->rows[f->count - 1].key.data, f->rows[f->count - 1].key.len);
+    store_facts_deinit(f);
+    f->after = after;
+}
+
+/* Where they can't be read each hello asks for its own, and is told so. */
+static void on_nicks_read(struct reactor *r, struct post *p)
+{
+    struct store_facts *f = (struct store_facts *)(void *)p;
+    struct accounts *a = f->arg;
+    bool is_last = f->count < f->limit;
+    char why[LOG_QUOTED_SIZE];
+
+    if (f->job.failed != NULL) {
+        log_event(LOG_ERROR, "accounts",
+                  "what=nicks why=%s todo=\"see that the data directory can be read, then start again\"",
+                  log_quote_text(f->job.failed, why));
+        free_scan(f);
+        return;
+    }
+    pthread_mutex_lock(&a->lock);
+    for (size_t i = 0; i < f->count; i++)
+        nick_set_add(&a->nicks, f->rows[i].key.data, f->rows[i].key.len);
+    a->has_nicks = is_last;
+    pthread_mutex_unlock(&a->lock);
+    if (is_last) {
+        free_scan(f);
+        return;
+    }
+    clear_rows(f);
+    store_scan(chat_of(r)->shared->store, f);
+}
+
+static void read_nicks(struct accounts *a, struct store *store, struct reactor *first)
+{
+    struct store_facts *f = mem_zalloc(sizeof *f);
+
+    f->job.home = first;
+    f->job.done = on_nicks_read;
+    f->kind = ACCOUNT_FACT;
+    f->limit = NICKS_AT_ONCE;
+    f->arg = a;
+    store_scan(store, f);
+}
+
+enum accounts_answer accounts_ask(struct accounts *a, const char *folded, size_t len)
+{
+    enum accounts_answer answer;
+
+    pthread_mutex_lock(&a->lock);
+    answer = nick_set_has(&a->nicks, folded, len) ? ACCOUNTS_YES
+             : a->has_nicks                       ? ACCOUNTS_NO
+                                                  : ACCOUNTS_UNKNOWN;
+    pthread_mutex_unlock(&a->lock);
+    return answer;
+}
+
+void accounts_tell(struct accounts *a, const char *folded, size_t len)
+{
+    pthread_mutex_lock(&a->lock);
+    nick_set_add(&a->nicks, folded, len);
+    pthread_mutex_unlock(&a->lock);
+}
+
 void accounts_start(struct accounts *a, struct store *store, struct reactor *first)
 {
     struct store_fact *f = mem_zalloc(sizeof *f);
@@ -95,6 +175,7 @@ void accounts_start(struct accounts *a, struct store *store, struct reactor *fir
     f->arg = a;
     buf_puts(&f->key, SECRET_KEY);
     store_get(store, f);
+    read_nicks(a, store, first);
 }
 
 /* ---- reading and changing ---- */

@@ -5,6 +5,7 @@
 
 #include "server/chat/account.h"
 #include "server/chat/hasher.h"
+#include "server/chat/nick_set.h"
 #include "server/chat/store.h"
 #include "server/chat/throttle.h"
 
@@ -19,17 +20,28 @@ struct accounts {
     atomic_bool has_secret;
     pthread_mutex_t lock;
     struct table changing; /* folded nicks */
+    struct nick_set nicks; /* of all accounts, so that no guest's hello waits for a disk, or fails with it */
+    bool has_nicks;        /* they have all been read */
 };
 
 void accounts_init(struct accounts *a);
 
-/* The main thread, before first's thread runs: has the secret read, or made and kept. */
+/* The main thread, before first's thread runs: has the secret read, or made and kept, and the nicks of all accounts read. */
 void accounts_start(struct accounts *a, struct store *store, struct reactor *first);
 bool accounts_settle(struct accounts *a); /* as hasher_settle */
 void accounts_deinit(struct accounts *a);
 
 /* Any reactor's thread: store_get of the account of that nick; f's job.home and job.done are set. */
 void accounts_find(struct store *store, struct store_fact *f, const char *folded, size_t len);
+
+/* Whether there is such an account. Any thread. */
+enum accounts_answer {
+    ACCOUNTS_NO,
+    ACCOUNTS_YES,
+    ACCOUNTS_UNKNOWN /* they are still being read: ask accounts_find */
+};
+enum accounts_answer accounts_ask(struct accounts *a, const char *folded, size_t len);
+void accounts_tell(struct accounts *a, const char *folded, size_t len); /* there is one from now on */
 
 /* One change of an account at a time. Any thread. false: another one is under way. */
 bool accounts_begin_change(struct accounts *a, const char *folded, size_t len);

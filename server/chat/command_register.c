@@ -110,6 +110,7 @@ static void on_kept(struct reactor *r, struct post *p)
     log_event(LOG_INFO, c->is_new ? "register" : "account-change", "conn=%s nick=%s password=%s keys=%u",
               lifecycle_format_id(&c->session->conn.life, conn), log_quote(c->folded, c->folded_len, nick),
               c->account.has_password ? "yes" : "no", c->account.key_count);
+    accounts_tell(accounts_of(c->session), c->folded, c->folded_len);
     if (is_wanted(c)) {
         if (!c->session->nick->is_account)
             promote(c->session, &c->account);

@@ -17,7 +17,7 @@
 #define MAX_RESUME 128
 #define MAX_BYE    512
 
-/* A hello that waits: for the store to say whether the nick is an account's, then perhaps until an older connection has let
+/* A hello that waits: at the start for the store to say whether the nick is an account's, then perhaps until an older connection has let
  * go of it. */
 struct greeting {
     struct store_fact fact; /* first */
@@ -195,22 +195,27 @@ static void take_as_guest(struct greeting *g)
         take_nick(g);
 }
 
+static void ask_for_login(struct greeting *g)
+{
+    struct value id;
+
+    g->session->stays = false;
+    login_require(g->session, id_of(g, &id), nick_text(g->nick), g->nick->len);
+    greeting_end(g);
+}
+
 static void on_account_read(struct reactor *r, struct post *p)
 {
     struct greeting *g = (struct greeting *)(void *)p;
-    struct session *s = g->session;
-    struct value id;
 
     (void)r;
-    if (!conn_can_speak(&s->conn)) {
+    if (!conn_can_speak(&g->session->conn)) {
         greeting_end(g);
     } else if (g->fact.job.failed != NULL) {
         refuse(g, "storage", "could not be looked up on the server's disk: try again later");
         greeting_end(g);
     } else if (g->fact.found) {
-        s->stays = false;
-        login_require(s, id_of(g, &id), nick_text(g->nick), g->nick->len);
-        greeting_end(g);
+        ask_for_login(g);
     } else {
         take_as_guest(g);
     }
@@ -218,9 +223,21 @@ static void on_account_read(struct reactor *r, struct post *p)
 
 static void look_up(struct greeting *g)
 {
+    struct chat_shared *shared = session_chat(g->session)->shared;
+
+    switch (accounts_ask(&shared->accounts, g->nick->text, g->nick->folded_len)) {
+    case ACCOUNTS_NO:
+        take_as_guest(g);
+        return;
+    case ACCOUNTS_YES:
+        ask_for_login(g);
+        return;
+    case ACCOUNTS_UNKNOWN:
+        break;
+    }
     g->fact.job.home = g->from;
     g->fact.job.done = on_account_read;
-    accounts_find(session_chat(g->session)->shared->store, &g->fact, g->nick->text, g->nick->folded_len);
+    accounts_find(shared->store, &g->fact, g->nick->text, g->nick->folded_len);
 }
 
 static struct greeting *greeting_new(struct session *s, struct nick *n, const struct value *id,

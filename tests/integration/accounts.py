@@ -288,6 +288,20 @@ def test_restart_keeps_accounts(t):
     check(b"correct horse" not in kept and ANN["salt"].encode() in kept, "verifiers are kept, no password")
 
 
+def test_many_accounts_are_known_at_the_start(t):
+    """More than are read at a time: none of their nicks is a guest's for a moment."""
+    key = b64(bytes(range(32)))
+    s = disk(t, durability="process")
+    for n in range(1100):
+        make(s, f"n{n}", {"public_key": key})
+    s.stop()
+    s = disk(t)
+    c = s.connect()
+    for n in (0, 1, 500, 999, 1000, 1099):
+        c.refused("hello", "login_required", version=1, nick=f"n{n}")
+    c.hello("n1100")
+
+
 @both
 def test_several_connections(t):
     """Each is in the rooms that it joined; what is said directly reaches all; who names the account once."""

@@ -11,6 +11,7 @@
 #include "common/scram.h"
 #include "server/chat/account.h"
 #include "server/chat/directory.h"
+#include "server/chat/nick_set.h"
 #include "server/chat/scram_server.h"
 #include "server/chat/throttle.h"
 
@@ -239,6 +240,28 @@ static void test_made_up_the_same_each_time(void **state)
     assert_memory_not_equal(a.salt, b.salt, sizeof a.salt);
 }
 
+static void test_a_set_of_nicks(void **state)
+{
+    struct nick_set s;
+    char nick[16];
+    size_t len;
+
+    (void)state;
+    nick_set_init(&s);
+    assert_false(nick_set_has(&s, "ann", 3));
+    for (int i = 0; i < 10000; i++) {
+        len = (size_t)snprintf(nick, sizeof nick, "nick%d", i);
+        nick_set_add(&s, nick, len);
+        nick_set_add(&s, nick, len);
+    }
+    assert_int_equal(s.count, 10000);
+    for (int i = 0; i < 20000; i++) {
+        len = (size_t)snprintf(nick, sizeof nick, "nick%d", i);
+        assert_int_equal(nick_set_has(&s, nick, len), i < 10000);
+    }
+    nick_set_deinit(&s);
+}
+
 /* ---- the throttle ---- */
 
 static struct throttle t;
@@ -424,6 +447,7 @@ int main(void)
         cmocka_unit_test(test_kept_and_read_again),
         cmocka_unit_test(test_lines_that_are_no_account),
         cmocka_unit_test(test_made_up_the_same_each_time),
+        cmocka_unit_test(test_a_set_of_nicks),
         cmocka_unit_test_setup_teardown(test_an_address_waits_longer_each_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_failures_are_forgotten, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_right_password_counts_nothing, set_up, tear_down),
