@@ -168,7 +168,6 @@ def test_reads_that_fail_for_a_while(t):
     got = [m.seq for m in bob.take(10)]
     disk.set("r")
     ann.refused("history", "storage", room="general", around=3000, limit=10)
-    ann.refused("join", "storage", room="elsewhere")
     ann.say("general", "live")  # nothing need be read for that
     line = s.log.wait(event="storage-unread")
     check("look at the disk" in line["todo"], line)

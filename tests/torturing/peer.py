@@ -151,7 +151,9 @@ class Peer:
     def joined(self, line):
         if self.epoch not in (None, line["epoch"]):
             self.faults.append(("lost", f"another epoch: {line}"))
-        self.epoch, self.is_in = line["epoch"], True
+        self.is_in = True
+        if line["seq"] > 0:  # of an empty room nothing is kept: it may begin again
+            self.epoch = line["epoch"]
         for number in self.waiting:
             self.say(number)
         self.flush()
