@@ -217,6 +217,59 @@ static void run_bans(struct line_view *v, char *args)
     moderate(v, MESSAGE_BANS, args);
 }
 
+/* The seq that a command is about: its first word where that is a number, else one's own last message. 0: there is none. */
+static uint64_t take_seq(struct line_view *v, char **args)
+{
+    const struct model_room *r = find_room(v, v->room);
+    size_t digits = strspn(*args, "0123456789");
+    uint64_t seq;
+
+    if (digits == 0 || digits > 15 || ((*args)[digits] != ' ' && (*args)[digits] != '\0')) {
+        seq = r != NULL ? r->own : 0;
+        if (seq == 0)
+            line_notice(v, "!",
+                        "nothing that you said in %s can be changed: name its number, as /search shows it",
+                        v->room);
+        return seq;
+    }
+    seq = strtoull(*args, NULL, 10);
+    next_word(args);
+    return seq;
+}
+
+static void run_edit(struct line_view *v, char *args)
+{
+    uint64_t seq = take_seq(v, &args);
+    struct buf b = {0};
+
+    if (seq == 0)
+        return;
+    if (args[0] == '\0') {
+        line_notice(v, "!", "/edit needs the new text; /remove takes it away");
+        return;
+    }
+    codec_begin(&b, MESSAGE_EDIT);
+    codec_add_text(&b, FIELD_ROOM, v->room);
+    codec_add_uint(&b, FIELD_SEQ, seq);
+    codec_add_text(&b, FIELD_TEXT, args);
+    ask(v, &b);
+}
+
+static void run_remove(struct line_view *v, char *args)
+{
+    uint64_t seq = take_seq(v, &args);
+    struct buf b = {0};
+
+    if (args[0] != '\0') {
+        line_notice(v, "!", "/remove takes the number of a message, or nothing for your last one");
+    } else if (seq > 0) {
+        codec_begin(&b, MESSAGE_REMOVE);
+        codec_add_text(&b, FIELD_ROOM, v->room);
+        codec_add_uint(&b, FIELD_SEQ, seq);
+        ask(v, &b);
+    }
+}
+
 void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit)
 {
     struct buf b = {0};
@@ -303,6 +356,8 @@ static const struct command commands[] = {
     {"/bans", "", "who is banned and who is muted", run_bans, false},
     {"/access", "open|invited|accounts", "who may come into this room", run_access, true},
     {"/role", "NICK ROLE", "make somebody owner, moderator or member", run_role, true},
+    {"/edit", "[SEQ] TEXT", "say your last message anew, or the one of that number", run_edit, true},
+    {"/remove", "[SEQ]", "take it back", run_remove, false},
     {"/nick", "", "who you are", run_nick, false},
     {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
     {"/password", "", "give your account another password", secret_run_password, false},

@@ -161,6 +161,16 @@ static int put_name(struct buf *b, const char *name, size_t len)
     return show_text_width(b->data + from, b->len - from);
 }
 
+/* Which earlier message it changes, and how wide that came out. */
+static int put_about(struct buf *b, const struct show_message *m)
+{
+    size_t from = b->len;
+
+    if (m->about > 0)
+        buf_putf(b, " ✎%llu", (unsigned long long)m->about);
+    return show_text_width(b->data + from, b->len - from);
+}
+
 void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
                       uint64_t now_ms)
 {
@@ -175,10 +185,14 @@ void show_put_message(struct buf *b, const struct show_style *s, const struct sh
     put_style(b, s, color_of(m->nick, m->nick_len));
     at += 2 + put_name(b, m->nick, m->nick_len);
     put_style(b, s, PLAIN);
+    at += put_about(b, m);
     buf_puts(b, ": ");
     if (m->is_old)
         put_style(b, s, DIM);
-    sanitize_put_lines(&text, m->text, m->text_len, "");
+    if (m->is_removal)
+        buf_puts(&text, "(removed)");
+    else
+        sanitize_put_lines(&text, m->text, m->text_len, "");
     show_put_wrapped(b, s, text.data, text.len, at, indent + 2);
     if (m->is_old)
         put_style(b, s, PLAIN);

@@ -20,6 +20,8 @@ struct show_message {
     size_t nick_len, text_len;
     uint64_t time_ms;
     bool is_old; /* of the history */
+    uint64_t about;  /* not 0: it changes that earlier message */
+    bool is_removal; /* and takes it back */
 };
 
 /* "19:02 ann: text", with the day where it is not today. */

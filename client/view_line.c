@@ -196,6 +196,8 @@ static void show_message(struct line_view *v, const struct message *m, const str
         .text_len = text->len,
         .time_ms = get_uint(m, FIELD_TIME),
         .is_old = message_get(m, FIELD_RE) != NULL,
+        .about = get_uint(m, FIELD_EDITS) + get_uint(m, FIELD_REMOVES),
+        .is_removal = get_uint(m, FIELD_REMOVES) > 0,
     };
     if (!is_current(v, room)) {
         s.room = room->text;

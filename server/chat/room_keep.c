@@ -85,6 +85,7 @@ static void turn_free(struct turn *turn)
 {
     chunk_unref(turn->chunk);
     buf_deinit(&turn->write.keys);
+    buf_deinit(&turn->write.changes);
     buf_deinit(&turn->ack_lines);
     free(turn->acks);
     free(turn->topic);
@@ -127,6 +128,7 @@ static void begin_failing(struct room *room)
     room->count = 0;
     buf_clear(&room->lines);
     buf_clear(&room->said_keys);
+    buf_clear(&room->said_changes);
 }
 
 static void end_failing(struct room *room)

@@ -60,6 +60,11 @@ struct store_place {
     uint64_t kept; /* the newest seq */
 };
 
+/* The message seq changes an earlier one: the text that it has instead, or that it is removed. */
+struct store_change {
+    uint64_t seq, of, removes; /* removes: 0 or 1 */
+};
+
 /* Keeps messages, or a topic, or both. The rest of what it points to stays the caller's and in place until it is back. */
 struct store_write {
     struct store_job job;
@@ -69,6 +74,7 @@ struct store_write {
     uint64_t epoch, time_ms;
     struct chunk *chunk; /* or NULL; a write whose first_seq does not follow what is kept fails */
     struct buf keys;     /* of the chunk's messages: keys_pack */
+    struct buf changes;  /* by the chunk's messages: struct store_change, one behind the other */
     const char *topic;   /* NULL: as it was; "": none */
     bool is_first;       /* the store's */
 };
