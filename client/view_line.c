@@ -340,6 +340,10 @@ static void on_message(void *view, const struct message *m)
     const struct value *room = get_string(m, FIELD_ROOM);
     struct line_view *v = view;
 
+    if (search_is_answer(v, m)) {
+        search_take(v, m);
+        return;
+    }
     if (m->type == MESSAGE_END)
         show_end(v, m);
     else if (m->type == MESSAGE_ERROR)
@@ -550,4 +554,5 @@ void view_line_run(struct chat *chat)
     buf_deinit(&v.out);
     buf_deinit(&v.names);
     secret_free(v.first_secret);
+    search_deinit(&v.search);
 }

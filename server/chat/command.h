@@ -23,6 +23,7 @@ command_fn command_edit, command_remove;               /* the same */
 command_fn command_who, command_rooms;                 /* command_list.c */
 command_fn command_moderate;                           /* command_moderate.c: role to bans */
 command_fn command_read;                               /* command_direct.c */
+command_fn command_search;                             /* command_search.c */
 
 /* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL where not. */
 bool command_need_string(struct session *s, const struct message *m, const struct value *id,

@@ -98,6 +98,7 @@ void room_free(struct room *room)
     buf_deinit(&room->ack_lines);
     buf_deinit(&room->said_keys);
     buf_deinit(&room->said_changes);
+    buf_deinit(&room->changes);
     free(room->acks);
     free(room->topic);
     free(room->direct);

@@ -59,6 +59,7 @@ struct room {
     struct presence presence;
     struct history history; /* the newest messages, in memory */
     struct keys keys;
+    struct buf changes; /* where nothing lasts: struct store_change, of what is in history */
     char *topic; /* NULL: none */
     struct rights rights;
     struct moderation moderation;
@@ -148,6 +149,10 @@ void room_keep(struct room *room, struct turn *turn);
  * it is not kept. The line is the callee's to write to. */
 void room_find_line(struct room *room, struct ask *a,
                     void (*found)(struct room *room, struct ask *a, char *line, size_t len));
+
+/* A search, where all is in memory: of the rooms that are at home here. */
+struct search;
+void room_search(struct chat *chat, struct search *s);
 
 /* Makes errors out of acknowledgements, all of which are in lines. */
 void room_fail_acks(struct ack *acks, uint32_t count, struct buf *lines);

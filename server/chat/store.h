@@ -39,6 +39,7 @@ struct store_options {
     const char *dir; /* NULL: memory */
     enum store_durability durability;
     struct store_retention retention;
+    bool search; /* an index of words is kept */
 };
 
 struct store_job {
@@ -150,7 +151,8 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
-    bool lasts; /* a room can be read back from it */
+    bool lasts;    /* a room can be read back from it */
+    bool searches; /* store_options.search */
 };
 
 /* The main thread. NULL with a sentence in err, ended by no full stop. */
@@ -166,6 +168,10 @@ void store_load(struct store *s, struct store_load *l);
 void store_read(struct store *s, struct store_read *r);
 void store_list(struct store *s, struct store_list *l);
 void store_list_deinit(struct store_list *l);
+
+/* What messages kept say: search.h. Only of a store that lasts. */
+struct search;
+void store_search(struct store *s, struct search *search);
 
 /* Any reactor's thread; job.home is that reactor. A put is as durable as messages are when it is done; puts that one
  * reactor hands in are done in that order, and a get that is handed in after a put was done finds it. With data in memory
