@@ -72,6 +72,15 @@ static void measure(struct bot *b, const struct check_message *cm, const struct 
         stats_latency(&b->run->stats, behind ? LATENCY_CATCH_UP : LATENCY_DELIVERY, due, clock_mono_us());
 }
 
+/* An edit or a removal has its place in the order; it is no message that anyone meant to say at some time, and may repeat the
+ * text of one. */
+static void take_change(struct bot *b, const struct check_message *cm)
+{
+    b->run->stats.now.deliveries++;
+    check_message(&b->check, cm);
+    script_heard(b);
+}
+
 static void take_message(struct bot *b, const struct incoming *in)
 {
     const struct value *text = message_get_kind(&in->m, FIELD_TEXT, VALUE_STRING);
@@ -88,6 +97,10 @@ static void take_message(struct bot *b, const struct incoming *in)
     cm.hash = text_hash(text->text, text->len);
     if (in->re != NULL) {
         check_old_message(&b->check, cm.room, cm.room_len, cm.seq, cm.hash);
+        return;
+    }
+    if (message_get(&in->m, FIELD_EDITS) != NULL || message_get(&in->m, FIELD_REMOVES) != NULL) {
+        take_change(b, &cm);
         return;
     }
     cm.mine = is_mine(b, nick);

@@ -305,6 +305,19 @@ static void take_joined(struct client *c, const struct message *m, struct model_
     tell_joined(c, r);
 }
 
+/* Remembers what was said last by oneself: that is what `/edit` and `/remove` are about. */
+static void note_own(const struct client *c, const struct message *m, struct model_room *r, uint64_t seq)
+{
+    uint64_t removed = get_uint(m, FIELD_REMOVES);
+
+    if (!is_text(get_string(m, FIELD_NICK), c->nick))
+        return;
+    if (removed > 0 && removed == r->own)
+        r->own = 0;
+    else if (removed == 0 && message_get(m, FIELD_EDITS) == NULL && seq > r->own)
+        r->own = seq;
+}
+
 /* Whether the view is to see it. */
 static bool take_msg(struct client *c, const struct message *m, struct model_room *r)
 {
@@ -322,6 +335,7 @@ static bool take_msg(struct client *c, const struct message *m, struct model_roo
     if (how == MODEL_HOLE)
         client_tell(c, CLIENT_GAP, "messages %llu to %llu of %s are missing, and the server did not say why",
                     (unsigned long long)hole, (unsigned long long)(seq - 1), r->name);
+    note_own(c, m, r, seq);
     hear_of(r, nick);
     watch_lag(c, m, r);
     client_count(c, r, seq, is_text(nick, c->nick));

@@ -36,8 +36,7 @@ static bool check_room(struct line_view *v, const char *name)
     return false;
 }
 
-/* Gives the request an id of its own, so that what answers it is known, and sends it. */
-static void ask(struct line_view *v, struct buf *b)
+void command_ask(struct line_view *v, struct buf *b)
 {
     char id[32];
 
@@ -135,7 +134,7 @@ static void run_who(struct line_view *v, char *args)
     buf_clear(&v->names);
     codec_begin(&b, MESSAGE_WHO);
     codec_add_text(&b, FIELD_ROOM, name[0] != '\0' ? name : v->room);
-    ask(v, &b);
+    command_ask(v, &b);
 }
 
 static void run_rooms(struct line_view *v, char *args)
@@ -146,7 +145,7 @@ static void run_rooms(struct line_view *v, char *args)
     codec_begin(&b, MESSAGE_ROOMS);
     if (prefix[0] != '\0')
         codec_add_text(&b, FIELD_PREFIX, prefix);
-    ask(v, &b);
+    command_ask(v, &b);
 }
 
 static void run_topic(struct line_view *v, char *args)
@@ -156,7 +155,7 @@ static void run_topic(struct line_view *v, char *args)
     codec_begin(&b, MESSAGE_TOPIC);
     codec_add_text(&b, FIELD_ROOM, v->room);
     codec_add_text(&b, FIELD_TEXT, strcmp(args, "-") == 0 ? "" : args);
-    ask(v, &b);
+    command_ask(v, &b);
 }
 
 /* What owners and moderators do, in the current room. */
@@ -168,7 +167,7 @@ static void moderate(struct line_view *v, enum message_type type, char *args)
     if (why != NULL)
         line_notice(v, "!", "%s", why);
     else
-        ask(v, &b);
+        command_ask(v, &b);
 }
 
 static void run_kick(struct line_view *v, char *args)
@@ -217,6 +216,59 @@ static void run_bans(struct line_view *v, char *args)
     moderate(v, MESSAGE_BANS, args);
 }
 
+/* The seq that a command is about: its first word where that is a number, else one's own last message. 0: there is none. */
+static uint64_t take_seq(struct line_view *v, char **args)
+{
+    const struct model_room *r = find_room(v, v->room);
+    size_t digits = strspn(*args, "0123456789");
+    uint64_t seq;
+
+    if (digits == 0 || digits > 15 || ((*args)[digits] != ' ' && (*args)[digits] != '\0')) {
+        seq = r != NULL ? r->own : 0;
+        if (seq == 0)
+            line_notice(v, "!",
+                        "nothing that you said in %s can be changed: name its number, as /search shows it",
+                        v->room);
+        return seq;
+    }
+    seq = strtoull(*args, NULL, 10);
+    next_word(args);
+    return seq;
+}
+
+static void run_edit(struct line_view *v, char *args)
+{
+    uint64_t seq = take_seq(v, &args);
+    struct buf b = {0};
+
+    if (seq == 0)
+        return;
+    if (args[0] == '\0') {
+        line_notice(v, "!", "/edit needs the new text; /remove takes it away");
+        return;
+    }
+    codec_begin(&b, MESSAGE_EDIT);
+    codec_add_text(&b, FIELD_ROOM, v->room);
+    codec_add_uint(&b, FIELD_SEQ, seq);
+    codec_add_text(&b, FIELD_TEXT, args);
+    command_ask(v, &b);
+}
+
+static void run_remove(struct line_view *v, char *args)
+{
+    uint64_t seq = take_seq(v, &args);
+    struct buf b = {0};
+
+    if (args[0] != '\0') {
+        line_notice(v, "!", "/remove takes the number of a message, or nothing for your last one");
+    } else if (seq > 0) {
+        codec_begin(&b, MESSAGE_REMOVE);
+        codec_add_text(&b, FIELD_ROOM, v->room);
+        codec_add_uint(&b, FIELD_SEQ, seq);
+        command_ask(v, &b);
+    }
+}
+
 void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit)
 {
     struct buf b = {0};
@@ -226,7 +278,18 @@ void command_ask_history(struct line_view *v, const char *room, uint64_t before,
     if (before > 0)
         codec_add_uint(&b, FIELD_BEFORE, before);
     codec_add_uint(&b, FIELD_LIMIT, limit);
-    ask(v, &b);
+    command_ask(v, &b);
+}
+
+static void run_search(struct line_view *v, char *args)
+{
+    search_begin(v, args);
+}
+
+static void run_more(struct line_view *v, char *args)
+{
+    (void)args;
+    search_more(v);
 }
 
 static void run_history(struct line_view *v, char *args)
@@ -303,6 +366,11 @@ static const struct command commands[] = {
     {"/bans", "", "who is banned and who is muted", run_bans, false},
     {"/access", "open|invited|accounts", "who may come into this room", run_access, true},
     {"/role", "NICK ROLE", "make somebody owner, moderator or member", run_role, true},
+    {"/search", "WORDS", "what was said with these words, in your rooms; \"in quotes\": a phrase", run_search,
+     true},
+    {"/more", "", "more of that", run_more, false},
+    {"/edit", "[SEQ] TEXT", "say your last message anew, or the one of that number", run_edit, true},
+    {"/remove", "[SEQ]", "take it back", run_remove, false},
     {"/nick", "", "who you are", run_nick, false},
     {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
     {"/password", "", "give your account another password", secret_run_password, false},

@@ -19,6 +19,13 @@ struct line_view {
     char put_out[UTF8_NICK_MAX + 1];  /* the last one who was put out, of whom it is told that it left, too */
     char *first_secret;               /* typed once, to be typed again; or NULL */
     bool was_account;                 /* when it was typed */
+    struct line_search {
+        unsigned asked;           /* the request whose answer is coming, or came last; 0: none */
+        unsigned empty;           /* answers in a row that had nothing */
+        bool any;                 /* something has been found */
+        struct buf query, next;   /* next: empty where there is no more */
+        struct words_query words; /* of the query */
+    } search;
     bool term_ready, ending_by_hand;
 };
 
@@ -38,6 +45,16 @@ void line_say(struct line_view *v, const char *room, const char *text, size_t le
 
 /* command.c: one line that begins with a slash. */
 void command_run(struct line_view *v, char *line);
+
+/* search.c: `/search` and `/more`, and what comes of them. */
+void search_begin(struct line_view *v, const char *query);
+void search_more(struct line_view *v);
+bool search_is_answer(const struct line_view *v, const struct message *m);
+void search_take(struct line_view *v, const struct message *m); /* a line of the answer */
+void search_deinit(struct line_search *s);
+
+/* Gives the request an id of its own, so that what answers it is known, and sends it. */
+void command_ask(struct line_view *v, struct buf *b);
 
 /* The newest messages of a room that are not yet on the screen: before its seq. */
 void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit);

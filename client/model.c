@@ -84,7 +84,7 @@ void model_detach(struct model *m)
         r->joined = r->starting_over = r->reads_on = false;
         r->target = r->waiting = r->lag_ms = 0;
         if (model_is_direct(r) && !r->wanted) {
-            r->seq = r->read = r->seen = 0;
+            r->seq = r->own = r->read = r->seen = 0;
             r->is_counted = false;
         }
     }
@@ -99,7 +99,7 @@ enum model_join model_joined(struct model_room *r, uint64_t epoch, uint64_t seq,
     r->epoch = epoch;
     r->missed = r->target = 0;
     if (known && !same) {
-        r->seq = r->read = r->seen = 0;
+        r->seq = r->own = r->read = r->seen = 0;
         r->starting_over = true;
         return MODEL_START_OVER;
     }

@@ -25,6 +25,7 @@ struct model_room {
     size_t nick_count;
     uint64_t epoch;  /* 0: not known yet */
     uint64_t seq;    /* of the last message taken */
+    uint64_t own;    /* of the last message of one's own that was seen and can be changed; 0: none */
     uint64_t target; /* catching up until seq is that; 0: not */
     uint64_t missed; /* how many that were, when it began */
     uint64_t lag_ms; /* how old the message was for which the room's standing was asked for; 0: it was not */

@@ -10,8 +10,10 @@
 #define NARROW            24 /* below that many columns wrapping does more harm than good */
 #define ZERO_WIDTH_JOINER 0x200d
 
-#define DIM   "\x1b[2m"
-#define PLAIN "\x1b[0m"
+#define DIM    "\x1b[2m"
+#define MARK   "\x1b[7m"
+#define UNMARK "\x1b[27m"
+#define PLAIN  "\x1b[0m"
 
 /* Readable on dark and on light ground; the last is no color at all where there are none. */
 static const char *const nick_colors[] = {"\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[34m",
@@ -41,11 +43,16 @@ static int point_width(utf8proc_int32_t c, utf8proc_int32_t before)
     return utf8proc_charwidth(c);
 }
 
-/* The code point at text and its bytes; what is no UTF-8 counts byte by byte. */
+/* The code point at text and its bytes; what is no UTF-8 counts byte by byte, a style of ours not at all. */
 static size_t next_point(const char *text, size_t len, utf8proc_int32_t *c)
 {
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, c);
+    const char *end = text[0] == '\x1b' ? memchr(text, 'm', len) : NULL;
 
+    if (end != NULL) {
+        *c = 0;
+        return (size_t)(end + 1 - text);
+    }
     if (n > 0)
         return (size_t)n;
     *c = '?';
@@ -161,24 +168,77 @@ static int put_name(struct buf *b, const char *name, size_t len)
     return show_text_width(b->data + from, b->len - from);
 }
 
+/* Which earlier message it changes, and how wide that came out. */
+static int put_about(struct buf *b, const struct show_message *m)
+{
+    size_t from = b->len;
+
+    if (m->about > 0)
+        buf_putf(b, " ✎%llu", (unsigned long long)m->about);
+    return show_text_width(b->data + from, b->len - from);
+}
+
+/* Where there are no styles, what is marked stands between asterisks. */
+static void put_marked(struct buf *b, const struct show_style *s, const struct show_message *m)
+{
+    struct words w = {0};
+    size_t at = 0, count, done = 0;
+
+    words_split(&w, m->text, m->text_len);
+    for (; words_next(m->marks, &w, &at, &count); at += count) {
+        uint32_t from = w.v[at].from, to = w.v[at + count - 1].to;
+
+        if (from < done)
+            continue;
+        sanitize_put_lines(b, m->text + done, from - done, "");
+        buf_puts(b, s->color ? MARK : "*");
+        sanitize_put_lines(b, m->text + from, to - from, "");
+        buf_puts(b, s->color ? UNMARK : "*");
+        done = to;
+    }
+    sanitize_put_lines(b, m->text + done, m->text_len - done, "");
+    words_deinit(&w);
+}
+
+static void put_text(struct buf *b, const struct show_style *s, const struct show_message *m)
+{
+    if (m->is_removal)
+        buf_puts(b, "(removed)");
+    else if (m->marks != NULL)
+        put_marked(b, s, m);
+    else
+        sanitize_put_lines(b, m->text, m->text_len, "");
+}
+
+/* "[general] ", or "[general #42] ": how wide. */
+static int put_room(struct buf *b, const struct show_message *m)
+{
+    size_t from = b->len;
+
+    buf_puts(b, "[");
+    sanitize_put(b, m->room, m->room_len);
+    if (m->seq > 0)
+        buf_putf(b, " #%llu", (unsigned long long)m->seq);
+    buf_puts(b, "] ");
+    return show_text_width(b->data + from, b->len - from);
+}
+
 void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
                       uint64_t now_ms)
 {
     int indent = put_time(b, s, m->time_ms, now_ms), at = indent;
     struct buf text = {0};
 
-    if (m->room != NULL) {
-        buf_puts(b, "[");
-        at += 3 + put_name(b, m->room, m->room_len);
-        buf_puts(b, "] ");
-    }
+    if (m->room != NULL)
+        at += put_room(b, m);
     put_style(b, s, color_of(m->nick, m->nick_len));
     at += 2 + put_name(b, m->nick, m->nick_len);
     put_style(b, s, PLAIN);
+    at += put_about(b, m);
     buf_puts(b, ": ");
     if (m->is_old)
         put_style(b, s, DIM);
-    sanitize_put_lines(&text, m->text, m->text_len, "");
+    put_text(&text, s, m);
     show_put_wrapped(b, s, text.data, text.len, at, indent + 2);
     if (m->is_old)
         put_style(b, s, PLAIN);

@@ -5,6 +5,7 @@
 #define CLIENT_SHOW_H
 
 #include "client/client.h"
+#include "common/words.h"
 
 #include <stdbool.h>
 
@@ -19,7 +20,11 @@ struct show_message {
     const char *nick, *text;
     size_t nick_len, text_len;
     uint64_t time_ms;
-    bool is_old; /* of the history */
+    bool is_old;                     /* of the history */
+    uint64_t about;                  /* not 0: it changes that earlier message */
+    bool is_removal;                 /* and takes it back */
+    uint64_t seq;                    /* not 0: it is shown, with the room */
+    const struct words_query *marks; /* what is marked in the text; or NULL */
 };
 
 /* "19:02 ann: text", with the day where it is not today. */

@@ -196,6 +196,8 @@ static void show_message(struct line_view *v, const struct message *m, const str
         .text_len = text->len,
         .time_ms = get_uint(m, FIELD_TIME),
         .is_old = message_get(m, FIELD_RE) != NULL,
+        .about = get_uint(m, FIELD_EDITS) + get_uint(m, FIELD_REMOVES),
+        .is_removal = get_uint(m, FIELD_REMOVES) > 0,
     };
     if (!is_current(v, room)) {
         s.room = room->text;
@@ -338,6 +340,10 @@ static void on_message(void *view, const struct message *m)
     const struct value *room = get_string(m, FIELD_ROOM);
     struct line_view *v = view;
 
+    if (search_is_answer(v, m)) {
+        search_take(v, m);
+        return;
+    }
     if (m->type == MESSAGE_END)
         show_end(v, m);
     else if (m->type == MESSAGE_ERROR)
@@ -548,4 +554,5 @@ void view_line_run(struct chat *chat)
     buf_deinit(&v.out);
     buf_deinit(&v.names);
     secret_free(v.first_secret);
+    search_deinit(&v.search);
 }

@@ -113,10 +113,9 @@ void codec_end(struct buf *b)
     buf_put_literal(b, "}\n");
 }
 
-void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
-                   size_t nick_len, uint64_t time_ms, const char *text, size_t text_len)
+static void put_msg_head(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
+                         size_t nick_len, uint64_t time_ms)
 {
-    buf_reserve(b, room_len + nick_len + text_len + 128);
     buf_put_literal(b, MSG_HEAD);
     codec_put_string(b, room, room_len);
     buf_put_literal(b, ",\"seq\":");
@@ -125,9 +124,30 @@ void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t se
     codec_put_string(b, nick, nick_len);
     buf_put_literal(b, ",\"time\":");
     buf_put_uint(b, time_ms);
+}
+
+static void put_msg_text(struct buf *b, const char *text, size_t text_len)
+{
     buf_put_literal(b, ",\"text\":");
     codec_put_string(b, text, text_len);
     codec_end(b);
+}
+
+void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
+                   size_t nick_len, uint64_t time_ms, const char *text, size_t text_len)
+{
+    buf_reserve(b, room_len + nick_len + text_len + 128);
+    put_msg_head(b, room, room_len, seq, nick, nick_len, time_ms);
+    put_msg_text(b, text, text_len);
+}
+
+void codec_put_msg_about(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
+                         size_t nick_len, uint64_t time_ms, enum message_field about, uint64_t of,
+                         const char *text, size_t text_len)
+{
+    put_msg_head(b, room, room_len, seq, nick, nick_len, time_ms);
+    codec_add_uint(b, about, of);
+    put_msg_text(b, text, text_len);
 }
 
 void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len,

@@ -36,6 +36,11 @@ void codec_end(struct buf *b);
 void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
                    size_t nick_len, uint64_t time_ms, const char *text, size_t text_len);
 
+/* The same for a message about an earlier one: about is FIELD_EDITS or FIELD_REMOVES, of that seq. */
+void codec_put_msg_about(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
+                         size_t nick_len, uint64_t time_ms, enum message_field about, uint64_t of,
+                         const char *text, size_t text_len);
+
 /* Copies a line that codec_put_msg wrote (with its LF), with "re" put in where re is not NULL, and under another room's
  * name where room is not NULL. */
 void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len,

@@ -36,6 +36,7 @@ enum config_ask {
 /* What config_reload says beside 0: good, but some of it waits for a restart. */
 #define CONFIG_RESTART 1
 
+enum config_search { CONFIG_SEARCH_ON, CONFIG_SEARCH_OFF };
 enum config_durability { CONFIG_DURABILITY_POWER, CONFIG_DURABILITY_PROCESS };
 enum config_plain { CONFIG_PLAIN_LOOPBACK, CONFIG_PLAIN_ANY, CONFIG_PLAIN_OFF };
 
@@ -80,6 +81,7 @@ struct config {
 
     char *data;                           /* a directory, never "auto" any more; NULL: memory */
     uint32_t durability;                  /* enum config_durability */
+    uint32_t search;                      /* enum config_search */
     uint32_t keep_seconds, keep_messages; /* of a room, on disk; 0: all */
     uint64_t keep_bytes;
     char *backup;          /* where a copy of what is kept is to go; NULL: serve */

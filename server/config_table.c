@@ -8,6 +8,7 @@
 
 static const char *const plain_words[] = {"loopback", "any", "off", NULL};
 static const char *const durability_words[] = {"power", "process", NULL};
+static const char *const search_words[] = {"on", "off", NULL};
 static const char *const trace_words[] = {"calls", "messages", NULL};
 static const char *const level_words[] = {"error", "warn", "info", "debug", NULL};
 
@@ -60,6 +61,8 @@ const struct config_option config_options[] = {
      "/var/lib/chatd for root and ~/.local/state/chatd for others, or where STATE_DIRECTORY or XDG_STATE_HOME say"},
     WORD("durability", durability, CONFIG_G_SERVER, 0, "WHAT", "power", durability_words,
          "what an acknowledged message outlives: a loss of power, or only the end of the process"),
+    WORD("search", search, CONFIG_G_SERVER, 0, "WHETHER", "on", search_words,
+         "whether messages can be searched; on disk an index of their words is kept for that"),
     {"keep-seconds", CONFIG_T_SECONDS, CONFIG_G_SERVER, 0, AT(keep_seconds), "SECONDS", "0", NULL, NULL, 0,
      4000000000, "age up to which messages are kept on disk; 0 keeps all, and a room's newest always stay"},
     COUNT("keep-messages", keep_messages, CONFIG_G_SERVER, 0, "0", 0, 4000000000,

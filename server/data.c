@@ -91,6 +91,7 @@ struct store *data_open_store(const struct config *c)
     struct store_options options = {
         .dir = c->data,
         .durability = c->durability == CONFIG_DURABILITY_POWER ? STORE_POWER : STORE_PROCESS,
+        .search = c->search == CONFIG_SEARCH_ON,
         .retention = {.seconds = c->keep_seconds, .messages = c->keep_messages, .bytes = c->keep_bytes},
     };
     char err[STORE_ERROR_SIZE];

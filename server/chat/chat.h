@@ -36,6 +36,7 @@ struct chat_shared {
     struct directory directory;
     struct accounts accounts;
     atomic_uint rooms;
+    atomic_uint searches; /* under way */
     atomic_uint_fast64_t history_bytes; /* kept of all rooms */
 };
 

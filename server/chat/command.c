@@ -26,6 +26,8 @@ static const struct command {
     {MESSAGE_MUTE, NEEDS_HELLO, command_moderate},     {MESSAGE_UNMUTE, NEEDS_HELLO, command_moderate},
     {MESSAGE_BANS, NEEDS_HELLO, command_moderate},     {MESSAGE_AUTH, 0, command_auth},
     {MESSAGE_REGISTER, NEEDS_HELLO, command_register}, {MESSAGE_READ, NEEDS_HELLO, command_read},
+    {MESSAGE_EDIT, NEEDS_HELLO, command_edit},         {MESSAGE_REMOVE, NEEDS_HELLO, command_remove},
+    {MESSAGE_SEARCH, NEEDS_HELLO, command_search},
 };
 
 /* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */

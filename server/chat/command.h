@@ -19,9 +19,11 @@ command_fn command_auth;                               /* command_auth.c */
 command_fn command_register;                           /* command_register.c */
 command_fn command_join, command_leave, command_topic; /* command_room.c */
 command_fn command_send, command_history;              /* command_message.c */
+command_fn command_edit, command_remove;               /* the same */
 command_fn command_who, command_rooms;                 /* command_list.c */
 command_fn command_moderate;                           /* command_moderate.c: role to bans */
 command_fn command_read;                               /* command_direct.c */
+command_fn command_search;                             /* command_search.c */
 
 /* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL where not. */
 bool command_need_string(struct session *s, const struct message *m, const struct value *id,

@@ -1,4 +1,4 @@
-/* command_message.c: send, history. See command.h. */
+/* command_message.c: send, edit and remove, history. See command.h. */
 #include "server/chat/command.h"
 #include "server/chat/direct.h"
 #include "server/chat/fanout.h"
@@ -76,6 +76,62 @@ void command_send(struct session *s, const struct message *m, const struct value
     member = command_need_member(s, id, room);
     if (member != NULL)
         send_to_room(s, member->audience, id, key, text);
+}
+
+/* Its session is held once for the ask and once for the acknowledgement, which comes when the event is kept. */
+static void on_edited(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct session *s = a->session;
+    bool is_said = a->result == ASK_OK;
+
+    (void)r;
+    session_go_on(s);
+    ask_deliver(a);
+    ask_free(a);
+    if (!is_said)
+        session_unhold(s);
+}
+
+static void change(struct session *s, const struct message *m, const struct value *id, bool removes)
+{
+    static const struct value nothing = {.text = "", .kind = VALUE_STRING};
+    const struct value *room, *seq, *text = &nothing, *key;
+    struct member *member;
+    struct ask *a;
+
+    if (!command_need_room(s, m, id, &room) ||
+        !command_need_uint(s, m, id, FIELD_SEQ, 1, PROTOCOL_MAX_NUMBER, &seq) ||
+        (!removes && !command_need_string(s, m, id, FIELD_TEXT, 1, PROTOCOL_MAX_TEXT, &text)) ||
+        !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
+        return;
+    if (command_is_direct(room)) {
+        session_error_field(s, id, "bad_request", "room", 0,
+                            "what was said directly to somebody stays as it was said");
+        return;
+    }
+    member = command_need_member(s, id, room);
+    if (member == NULL)
+        return;
+    a = ask_new(s->conn.reactor, s, id, room_on_edit, on_edited);
+    ask_set_room(a, room->text, room->len);
+    ask_set_nick(a, s);
+    put_message(a, key, text);
+    a->after = seq->number;
+    a->removes = removes;
+    session_hold(s);
+    session_wait(s); /* what comes behind it is said behind it */
+    ask_send(a, member->audience->home);
+}
+
+void command_edit(struct session *s, const struct message *m, const struct value *id)
+{
+    change(s, m, id, false);
+}
+
+void command_remove(struct session *s, const struct message *m, const struct value *id)
+{
+    change(s, m, id, true);
 }
 
 static bool choose_read(struct session *s, const struct message *m, const struct value *id,

@@ -97,6 +97,8 @@ void room_free(struct room *room)
     buf_deinit(&room->lines);
     buf_deinit(&room->ack_lines);
     buf_deinit(&room->said_keys);
+    buf_deinit(&room->said_changes);
+    buf_deinit(&room->changes);
     free(room->acks);
     free(room->topic);
     free(room->direct);
@@ -217,7 +219,8 @@ void room_flush(struct room *room)
     if (room->count > 0) {
         turn->chunk = turn->write.chunk = take_lines(room);
         turn->write.keys = room->said_keys;
-        room->said_keys = (struct buf){0};
+        turn->write.changes = room->said_changes;
+        room->said_keys = room->said_changes = (struct buf){0};
     }
     room_keep(room, turn);
 }
@@ -426,12 +429,6 @@ static struct ack *new_ack(struct room *room, struct session *s, struct reactor 
     return &room->acks[room->ack_count++];
 }
 
-struct said {
-    const char *room; /* as the one who says it knows it */
-    const char *nick, *folded, *id, *key, *text;
-    size_t room_len, nick_len, folded_len, id_len, key_len, text_len;
-};
-
 static void put_ack(struct room *room, struct session *s, struct reactor *from, const struct said *said,
                     uint64_t seq, uint64_t time_ms, bool repeat)
 {
@@ -484,7 +481,16 @@ static void refuse(struct room *room, struct session *s, struct reactor *from, c
     room_fail_acks(&room->acks[room->ack_count - 1], 1, &room->ack_lines);
 }
 
-static void append(struct room *room, struct session *s, struct reactor *from, const struct said *said)
+static void put_change(struct room *room, const struct said *said, uint64_t now)
+{
+    struct store_change change = {room->seq, said->of, said->about == FIELD_REMOVES};
+
+    codec_put_msg_about(&room->lines, room->name, room->name_len, room->seq, said->nick, said->nick_len, now,
+                        said->about, said->of, said->text, said->text_len);
+    buf_put(&room->said_changes, &change, sizeof change);
+}
+
+void room_say(struct room *room, struct session *s, struct reactor *from, const struct said *said)
 {
     const struct key *old = NULL;
     uint64_t now = room_time(room);
@@ -503,8 +509,12 @@ static void append(struct room *room, struct session *s, struct reactor *from, c
         return;
     if (room->count++ == 0)
         room->first_seq = room->seq + 1;
-    codec_put_msg(&room->lines, room->name, room->name_len, ++room->seq, said->nick, said->nick_len, now,
-                  said->text, said->text_len);
+    room->seq++;
+    if (said->about == 0)
+        codec_put_msg(&room->lines, room->name, room->name_len, room->seq, said->nick, said->nick_len, now,
+                      said->text, said->text_len);
+    else
+        put_change(room, said, now);
     if (said->key_len > 0)
         add_key(room, said, now);
     put_ack(room, s, from, said, room->seq, now, false);
@@ -530,7 +540,7 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
     if (key != NULL)
         said.key = key->text, said.key_len = key->len;
     session_hold(s);
-    append(room, s, s->conn.reactor, &said);
+    room_say(room, s, s->conn.reactor, &said);
 }
 
 void room_take_send(struct room *room, struct ask *a)
@@ -549,7 +559,7 @@ void room_take_send(struct room *room, struct ask *a)
                         .text = a->text.data,
                         .text_len = a->text.len};
 
-    append(room, a->session, a->from, &said);
+    room_say(room, a->session, a->from, &said);
     a->session = NULL; /* held on, until the acknowledgement is back */
     ask_return(a, room->chat->reactor);
 }

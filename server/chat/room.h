@@ -59,6 +59,7 @@ struct room {
     struct presence presence;
     struct history history; /* the newest messages, in memory */
     struct keys keys;
+    struct buf changes; /* where nothing lasts: struct store_change, of what is in history */
     char *topic; /* NULL: none */
     struct rights rights;
     struct moderation moderation;
@@ -70,7 +71,7 @@ struct room {
     struct ack *acks;
     uint32_t ack_count, ack_cap;
     struct buf ack_lines;
-    struct buf said_keys;
+    struct buf said_keys, said_changes;
     struct room *next_dirty;
     struct direct *direct;        /* NULL: a room; else whose conversation it is */
     TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
@@ -97,11 +98,24 @@ void room_on_history(struct reactor *r, struct post *ask);
 void room_on_topic(struct reactor *r, struct post *ask);
 void room_on_mark(struct reactor *r, struct post *ask);    /* read: see marks.h */
 void room_on_promote(struct reactor *r, struct post *ask); /* a member who was a guest is an account now */
+void room_on_edit(struct reactor *r, struct post *ask); /* and remove; the asker's session is held twice */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
 /* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told; NULL: it is put
  * out. */
 struct ask *room_new_leave(struct session *s, struct audience *a, const struct value *id, const char *event);
+
+/* What somebody says. about: 0, or FIELD_EDITS or FIELD_REMOVES, of an earlier message. */
+struct said {
+    const char *room; /* as the one who says it knows it */
+    const char *nick, *folded, *id, *key, *text;
+    size_t room_len, nick_len, folded_len, id_len, key_len, text_len;
+    enum message_field about;
+    uint64_t of;
+};
+
+/* It is in this turn, and s, which is held, gets its acknowledgement when it is kept. */
+void room_say(struct room *room, struct session *s, struct reactor *from, const struct said *said);
 
 /* The short way for a send to a room that is at home on the session's own reactor; the session is held until it is
  * acknowledged. */
@@ -130,6 +144,15 @@ void room_flush_all(struct chat *chat); /* at the end of a turn */
 /* Gives the store a turn with the acknowledgements that are due; what else is in it is the caller's to set. */
 struct turn *room_new_turn(struct room *room);
 void room_keep(struct room *room, struct turn *turn);
+
+/* Finds the message a->after for an ask and then calls found on the home's thread, at once or when it is read: line is NULL where
+ * it is not kept. The line is the callee's to write to. */
+void room_find_line(struct room *room, struct ask *a,
+                    void (*found)(struct room *room, struct ask *a, char *line, size_t len));
+
+/* A search, where all is in memory: of the rooms that are at home here. */
+struct search;
+void room_search(struct chat *chat, struct search *s);
 
 /* Makes errors out of acknowledgements, all of which are in lines. */
 void room_fail_acks(struct ack *acks, uint32_t count, struct buf *lines);

@@ -85,6 +85,7 @@ static void turn_free(struct turn *turn)
 {
     chunk_unref(turn->chunk);
     buf_deinit(&turn->write.keys);
+    buf_deinit(&turn->write.changes);
     buf_deinit(&turn->ack_lines);
     free(turn->acks);
     free(turn->topic);
@@ -127,6 +128,7 @@ static void begin_failing(struct room *room)
     room->count = 0;
     buf_clear(&room->lines);
     buf_clear(&room->said_keys);
+    buf_clear(&room->said_changes);
 }
 
 static void end_failing(struct room *room)
@@ -193,6 +195,25 @@ static void remember(struct room *room, struct chunk *chunk)
     forget_keys(room);
 }
 
+/* For searches: those by messages that are no longer in memory go. */
+static void remember_changes(struct room *room, const struct buf *changes)
+{
+    uint64_t oldest = history_oldest(&room->history, room->kept + 1);
+    struct store_change change;
+    size_t gone = 0;
+
+    for (; gone < room->changes.len; gone += sizeof change) {
+        memcpy(&change, room->changes.data + gone, sizeof change);
+        if (change.seq >= oldest)
+            break;
+    }
+    if (gone > 0) {
+        memmove(room->changes.data, room->changes.data + gone, room->changes.len - gone);
+        room->changes.len -= gone;
+    }
+    buf_put(&room->changes, changes->data, changes->len);
+}
+
 static void finish_turn(struct room *room, struct turn *turn)
 {
     bool failed = turn->write.job.failed != NULL || (turn->chunk == NULL && room->is_failing);
@@ -206,6 +227,8 @@ static void finish_turn(struct room *room, struct turn *turn)
     }
     if (turn->write.chunk != NULL)
         remember(room, turn->chunk);
+    if (turn->write.changes.len > 0 && !room_lasts(room))
+        remember_changes(room, &turn->write.changes);
     if (turn->topic != NULL) {
         free(room->topic);
         room->topic = turn->topic[0] != '\0' ? mem_strdup(turn->topic) : NULL;

@@ -33,12 +33,13 @@ struct reading {
     struct room *room;
     struct ask *ask;
     uint64_t newest; /* for a history answer: what was kept when it was asked for */
-    bool goes_on;    /* the answer goes on with what is in memory */
+    void (*found)(struct room *room, struct ask *a, char *line, size_t len); /* for room_find_line */
+    bool goes_on; /* the answer goes on with what is in memory */
 };
 
-/* From the store, up to last or up to what is in memory. */
-static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t last, uint64_t most_bytes,
-                      post_fn *done)
+/* From the store, up to last or up to what is in memory. What it gives comes back in a later turn. */
+static struct reading *read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t last,
+                                 uint64_t most_bytes, post_fn *done)
 {
     uint64_t recent = history_oldest(&room->history, room->kept + 1);
     struct reading *reading = mem_zalloc(sizeof *reading);
@@ -55,6 +56,7 @@ static void read_kept(struct room *room, struct ask *a, uint64_t after, uint64_t
     reading->read.job.done = done;
     room->reads++;
     store_read(room->chat->shared->store, &reading->read);
+    return reading;
 }
 
 static void reading_free(struct reading *reading)
@@ -356,5 +358,50 @@ void room_on_mark(struct reactor *r, struct post *p)
         ask_return(a, r);
     } else if (!room_put_off(room, a, true)) {
         marks_go_on(room, a);
+    }
+}
+
+/* ---- one message ---- */
+
+static void give_line(struct room *room, struct ask *a, const char *data, size_t len,
+                      void (*found)(struct room *room, struct ask *a, char *line, size_t len))
+{
+    struct buf line = {0};
+
+    buf_put(&line, data, len - 1); /* without its LF */
+    found(room, a, line.data, line.len);
+    buf_deinit(&line);
+}
+
+static void on_line_read(struct reactor *r, struct post *p)
+{
+    struct reading *reading = (struct reading *)p;
+    const struct chunk *chunk = reading->read.chunk;
+    struct room *room = reading->room;
+    struct ask *a = reading->ask;
+
+    if (reading->read.job.failed != NULL) {
+        ask_fail(a, "storage", 0, "the server could not read its disk: try again later");
+        ask_return(a, r);
+    } else if (chunk == NULL || chunk->first_seq != a->after) { /* it was let go of meanwhile */
+        reading->found(room, a, NULL, 0);
+    } else {
+        give_line(room, a, chunk->data, chunk->len, reading->found);
+    }
+    reading_free(reading);
+}
+
+void room_find_line(struct room *room, struct ask *a,
+                    void (*found)(struct room *room, struct ask *a, char *line, size_t len))
+{
+    struct slice slice;
+
+    if (a->after < history_oldest(&room->history, room->kept + 1)) {
+        read_kept(room, a, a->after - 1, a->after, 1, on_line_read)->found = found;
+    } else if (history_read(&room->history, a->after - 1, 1, 1, &slice, 1) == 0) {
+        found(room, a, NULL, 0);
+    } else {
+        give_line(room, a, slice.chunk->data + slice.at, slice.len, found);
+        slice_unref(&slice);
     }
 }

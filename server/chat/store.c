@@ -1,6 +1,8 @@
 /* store.c: see store.h. Which kind it is, and what is the same in both. */
 #include "server/chat/store.h"
 
+#include "server/chat/search.h"
+
 #include "common/mem.h"
 #include "server/chat/store_memory.h"
 #include "server/chat/store_sqlite.h"
@@ -9,7 +11,11 @@
 
 struct store *store_open(const struct store_options *options, char err[STORE_ERROR_SIZE])
 {
-    return options->dir != NULL ? store_sqlite_open(options, err) : store_memory_open();
+    struct store *s = options->dir != NULL ? store_sqlite_open(options, err) : store_memory_open();
+
+    if (s != NULL)
+        s->searches = options->search;
+    return s;
 }
 
 bool store_settle(struct store *s)
@@ -54,6 +60,12 @@ void store_list_deinit(struct store_list *l)
     free(l->rooms);
     l->rooms = NULL;
     l->count = l->cap = 0;
+}
+
+void store_search(struct store *s, struct search *search)
+{
+    search->job.run = store_sqlite_search;
+    s->ops->ask(s, &search->job);
 }
 
 void store_put(struct store *s, struct store_fact *f)

@@ -39,6 +39,7 @@ struct store_options {
     const char *dir; /* NULL: memory */
     enum store_durability durability;
     struct store_retention retention;
+    bool search; /* an index of words is kept */
 };
 
 struct store_job {
@@ -60,6 +61,11 @@ struct store_place {
     uint64_t kept; /* the newest seq */
 };
 
+/* The message seq changes an earlier one: the text that it has instead, or that it is removed. */
+struct store_change {
+    uint64_t seq, of, removes; /* removes: 0 or 1 */
+};
+
 /* Keeps messages, or a topic, or both. The rest of what it points to stays the caller's and in place until it is back. */
 struct store_write {
     struct store_job job;
@@ -69,6 +75,7 @@ struct store_write {
     uint64_t epoch, time_ms;
     struct chunk *chunk; /* or NULL; a write whose first_seq does not follow what is kept fails */
     struct buf keys;     /* of the chunk's messages: keys_pack */
+    struct buf changes;  /* by the chunk's messages: struct store_change, one behind the other */
     const char *topic;   /* NULL: as it was; "": none */
     bool is_first;       /* the store's */
 };
@@ -144,7 +151,8 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
-    bool lasts; /* a room can be read back from it */
+    bool lasts;    /* a room can be read back from it */
+    bool searches; /* store_options.search */
 };
 
 /* The main thread. NULL with a sentence in err, ended by no full stop. */
@@ -160,6 +168,10 @@ void store_load(struct store *s, struct store_load *l);
 void store_read(struct store *s, struct store_read *r);
 void store_list(struct store *s, struct store_list *l);
 void store_list_deinit(struct store_list *l);
+
+/* What messages kept say: search.h. Only of a store that lasts. */
+struct search;
+void store_search(struct store *s, struct search *search);
 
 /* Any reactor's thread; job.home is that reactor. A put is as durable as messages are when it is done; puts that one
  * reactor hands in are done in that order, and a get that is handed in after a put was done finds it. With data in memory

@@ -12,11 +12,12 @@
 #include <unistd.h>
 
 #define FAULTS_TOLD  20
+#define SAMPLE       5000 /* messages that are looked up in the index of words, about */
 #define BACKUP_PAGES 1024 /* copied at a time; between two pieces others may write */
 
 struct look {
     uint64_t room, next_seq; /* where the row before it has ended */
-    uint64_t rooms, messages, facts, faults;
+    uint64_t rooms, messages, facts, faults, unindexed;
     sqlite3_stmt *newest; /* of a room, where it belongs; while the inbox is looked at */
 };
 
@@ -195,6 +196,83 @@ static int look_at_file(sqlite3 *db, struct look *look)
     return ret == SQLITE_DONE ? 0 : -1;
 }
 
+/* Whether a message that is in the range which is indexed is found under each of its terms. */
+static bool is_indexed(sqlite3_stmt *find, sqlite3_int64 key, char *line, size_t len, struct words *words)
+{
+    const struct value *text;
+    struct buf terms = {0};
+    struct message m;
+    const char *where;
+    bool found = true;
+
+    if (codec_decode(line, len, &m, &where) != CODEC_OK ||
+        (text = message_get_kind(&m, FIELD_TEXT, VALUE_STRING)) == NULL)
+        return true; /* told already */
+    words_split(words, text->text, text->len);
+    words_put_terms(&terms, words);
+    for (size_t at = 0; found && at < terms.len;) {
+        char *end = memchr(terms.data + at, ' ', terms.len - at);
+        struct buf match = {0};
+
+        buf_putf(&match, "\"%.*s\"", (int)(end - terms.data - (ptrdiff_t)at), terms.data + at);
+        sqlite3_bind_text(find, 1, match.data, (int)match.len, SQLITE_STATIC);
+        sqlite3_bind_int64(find, 2, key);
+        found = sqlite3_step(find) == SQLITE_ROW;
+        sqlite3_reset(find);
+        buf_deinit(&match);
+        at = (size_t)(end + 1 - terms.data);
+    }
+    buf_deinit(&terms);
+    return found;
+}
+
+/* The first message of each row of the sample, where it is indexed. */
+static int look_up_sample(struct look *look, sqlite3_stmt *rows, sqlite3_stmt *find)
+{
+    struct words words = {0};
+    int ret;
+
+    while ((ret = sqlite3_step(rows)) == SQLITE_ROW) {
+        sqlite3_int64 key = sqlite3_column_int64(rows, 0);
+        const char *data = sqlite3_column_blob(rows, 1);
+        const char *end = data != NULL ? memchr(data, '\n', (size_t)sqlite3_column_bytes(rows, 1)) : NULL;
+        struct buf line = {0};
+
+        if (end == NULL)
+            continue;
+        buf_put(&line, data, (size_t)(end - data));
+        if (!is_indexed(find, key, line.data, line.len, &words))
+            look->unindexed++;
+        buf_deinit(&line);
+    }
+    words_deinit(&words);
+    return ret == SQLITE_DONE ? 0 : -1;
+}
+
+/* A sample of what the index says that it has. */
+static int look_at_index(sqlite3 *db, struct look *look)
+{
+    sqlite3_stmt *rows = NULL, *find = NULL;
+    int ret = -1;
+
+    if (sqlite3_table_column_metadata(db, NULL, "indexed", NULL, NULL, NULL, NULL, NULL, NULL) != SQLITE_OK)
+        return 0; /* of an older chatd */
+
+    if (sqlite3_prepare_v2(
+            db,
+            "SELECT m.id, m.lines FROM indexed i JOIN messages m ON m.id BETWEEN i.room << 40 | i.low AND"
+            " i.room << 40 | i.high WHERE m.id % ? = 0",
+            -1, &rows, NULL) == SQLITE_OK &&
+        sqlite3_prepare_v2(db, "SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?", -1, &find, NULL) ==
+            SQLITE_OK) {
+        sqlite3_bind_int64(rows, 1, look->messages > SAMPLE ? (sqlite3_int64)(look->messages / SAMPLE) : 1);
+        ret = look_up_sample(look, rows, find);
+    }
+    sqlite3_finalize(rows);
+    sqlite3_finalize(find);
+    return ret;
+}
+
 bool store_check(const char *dir)
 {
     struct look look = {0};
@@ -208,9 +286,16 @@ bool store_check(const char *dir)
         return false;
     }
     if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK || look_at_file(db, &look) != 0 ||
-        look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0 || look_at_facts(db, &look) != 0) {
+        look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0 || look_at_facts(db, &look) != 0 ||
+        look_at_index(db, &look) != 0) {
         store_db_explain(db, path.data, err);
         fprintf(stderr, "chatd: %s\n", err);
+    } else if (look.unindexed > 0 && look.faults == 0) {
+        fprintf(
+            stderr,
+            "chatd: %s: all messages are there, but searches don't find all; to have the index made anew, stop chatd, then:\n"
+            "sqlite3 %s \"INSERT INTO words(words) VALUES('delete-all'); DELETE FROM indexed\"\n",
+            path.data, path.data);
     } else if (look.faults > 0) {
         fprintf(stderr, "chatd: %s: %llu faults; put a backup in its place\n", path.data,
                 (unsigned long long)look.faults);

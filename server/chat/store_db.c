@@ -11,7 +11,8 @@
  * messages: a row is some messages of a room in order, as the lines that were delivered. id: STORE_KEY of the first message;
  * count: messages in it; time: of the last one; total: bytes that the room had written with it, so that the size of a
  * range is a difference. keys: keys_pack, under the id of the messages. inbox: what is not moved there yet (store_inbox.c).
- * facts: JSON in the eyes of those who keep it. */
+ * facts: JSON in the eyes of those who keep it. words: the terms of messages (common/words.h), under STORE_KEY; indexed: from which
+ * seq to which one those of a room are in there. changes: by which seq a message, its STORE_KEY, was changed last, or removed. */
 static const char *const steps[] = {
     "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, topic TEXT);"
     "CREATE TABLE messages(id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL,"
@@ -19,6 +20,10 @@ static const char *const steps[] = {
     "CREATE TABLE keys(id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
     "CREATE TABLE inbox(id INTEGER PRIMARY KEY, parts BLOB NOT NULL);",
     STORE_SQL_FACTS_TABLE,
+    "CREATE VIRTUAL TABLE words USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii');"
+    "INSERT INTO words(words, rank) VALUES('automerge', 8);" /* fewer merges: a step of the writer's stays short */
+    "CREATE TABLE indexed(room INTEGER PRIMARY KEY, low INTEGER NOT NULL, high INTEGER NOT NULL);"
+    "CREATE TABLE changes(id INTEGER PRIMARY KEY, by INTEGER NOT NULL, removed INTEGER NOT NULL);",
 };
 
 #define VERSION ((int)(sizeof steps / sizeof *steps))

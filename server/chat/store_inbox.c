@@ -15,7 +15,7 @@
 
 struct place {
     struct store_part head;
-    const char *lines, *keys;
+    const char *lines, *keys, *changes;
 };
 
 struct places {
@@ -26,11 +26,18 @@ struct places {
 void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one)
 {
     const struct chunk *c = one->chunk;
-    struct store_part head = {room, c->first_seq, one->time_ms, c->count, c->len, (uint32_t)one->keys.len, 0};
+    struct store_part head = {room,
+                              c->first_seq,
+                              one->time_ms,
+                              c->count,
+                              c->len,
+                              (uint32_t)one->keys.len,
+                              (uint32_t)one->changes.len};
 
     buf_put(b, &head, sizeof head);
     buf_put(b, c->data, c->len);
     buf_put(b, one->keys.data, one->keys.len);
+    buf_put(b, one->changes.data, one->changes.len);
 }
 
 /* Adds what a row of the inbox has; -1 where it is not what was put there. */
@@ -45,11 +52,12 @@ static int take_parts(struct places *parts, uint64_t room, const char *at, size_
             return -1;
         memcpy(&part.head, at, sizeof part.head);
         at += sizeof part.head;
-        if ((uint64_t)(end - at) < (uint64_t)part.head.len + part.head.keys_len)
+        if ((uint64_t)(end - at) < (uint64_t)part.head.len + part.head.keys_len + part.head.changes_len)
             return -1;
         part.lines = at;
         part.keys = at + part.head.len;
-        at = part.keys + part.head.keys_len;
+        part.changes = part.keys + part.head.keys_len;
+        at = part.changes + part.head.changes_len;
         if (room != 0 && part.head.room != room)
             continue;
         if (parts->count == parts->cap) {
@@ -142,6 +150,22 @@ static long put_some(struct store_writer *w, const struct place *parts, size_t c
     return ret;
 }
 
+static int put_changes(struct store_writer *w, const struct place *part)
+{
+    sqlite3_stmt *sql = w->sql[SQL_PUT_CHANGE];
+    struct store_change change;
+
+    for (uint32_t at = 0; at + sizeof change <= part->head.changes_len; at += sizeof change) {
+        memcpy(&change, part->changes + at, sizeof change);
+        sqlite3_bind_int64(sql, 1, STORE_KEY(part->head.room, change.of));
+        sqlite3_bind_int64(sql, 2, (sqlite3_int64)change.seq);
+        sqlite3_bind_int64(sql, 3, (sqlite3_int64)change.removes);
+        if (store_db_run(sql) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int put_parts(struct store_writer *w, const struct places *parts)
 {
     uint64_t room = 0, total = 0;
@@ -152,10 +176,14 @@ static int put_parts(struct store_writer *w, const struct places *parts)
             room = parts->v[i].head.room;
             if (total_of(w, room, &total) != 0)
                 return -1;
+            store_index_note(w, room);
         }
         n = put_some(w, &parts->v[i], parts->count - i, &total);
         if (n < 0)
             return -1;
+        for (long k = 0; k < n; k++)
+            if (put_changes(w, &parts->v[i + (size_t)k]) != 0)
+                return -1;
     }
     return 0;
 }

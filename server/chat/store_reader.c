@@ -25,6 +25,12 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_LIST] =
         "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
         " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+    [SQL_FIND_INDEXED] = "SELECT low, high FROM indexed WHERE room = ?",
+    [SQL_FIND_WORD] =
+        "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?",
+    [SQL_FIND_ROW] =
+        "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
+    [SQL_FIND_CHANGE] = "SELECT by, removed FROM changes WHERE id = ?",
     [SQL_FACT] = STORE_SQL_FACT,
     [SQL_FACTS] = STORE_SQL_FACTS,
 };

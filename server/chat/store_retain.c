@@ -5,9 +5,12 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define PAUSE_US   1000000 /* between two looks */
-#define ROOMS_MOST 200     /* looked at each time */
-#define ROWS_MOST  2000    /* let go of each time, of one room */
+#define PAUSE_US 1000000 /* between two looks */
+#define LOOK_US                                                                                              \
+    20000 /* of one look: taking messages out of the index of words takes as long as putting them in */
+#define SOON_US    100000 /* when a look was not enough */
+#define ROOMS_MOST 200    /* looked at each time */
+#define ROWS_MOST  2000   /* let go of each time, of one room */
 
 struct bounds {
     sqlite3_int64 low, high; /* keys that the room can have */
@@ -76,10 +79,16 @@ static sqlite3_int64 find_end(struct store_writer *w, const struct bounds *b, ui
 
 static int drop(struct store_writer *w, const struct bounds *b, sqlite3_int64 end)
 {
-    for (enum store_writer_sql which = SQL_DROP; which <= SQL_DROP_KEYS; which++) {
-        sqlite3_bind_int64(w->sql[which], 1, b->low);
-        sqlite3_bind_int64(w->sql[which], 2, end);
-        if (store_db_run(w->sql[which]) != 0)
+    static const enum store_writer_sql tables[] = {SQL_DROP, SQL_DROP_KEYS, SQL_DROP_CHANGES};
+
+    if (store_index_forget(w, b->low, &end) != 0)
+        return -1;
+    for (int i = 0; i < 3; i++) {
+        sqlite3_stmt *sql = w->sql[tables[i]];
+
+        sqlite3_bind_int64(sql, 1, b->low);
+        sqlite3_bind_int64(sql, 2, end);
+        if (store_db_run(sql) != 0)
             return -1;
     }
     return 0;
@@ -91,7 +100,7 @@ static int retain_some(struct store_writer *w, uint64_t now_ms)
     sqlite3_int64 room, end;
     struct bounds b;
 
-    for (int i = 0; i < ROOMS_MOST; i++) {
+    for (int i = 0; i < ROOMS_MOST && clock_mono_us() < w->look_until_us; i++) {
         if (!next_room(w, &room)) {
             w->swept_room = 0;
             return 0;
@@ -115,9 +124,13 @@ void store_retain(struct store_writer *w)
         now - w->swept_us < PAUSE_US || w->is_failing)
         return;
     w->swept_us = now;
+    w->look_until_us = now + LOOK_US;
     if (store_db_run(w->sql[SQL_BEGIN]) == 0 && retain_some(w, clock_wall_us() / 1000) == 0 &&
-        store_db_run(w->sql[SQL_COMMIT]) == 0)
+        store_db_run(w->sql[SQL_COMMIT]) == 0) {
+        if (clock_mono_us() >= w->look_until_us)
+            w->swept_us = now - PAUSE_US + SOON_US;
         return;
+    }
     log_event(LOG_WARN, "storage-retain", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
     if (!sqlite3_get_autocommit(w->db))
         store_db_run(w->sql[SQL_ROLLBACK]);

@@ -1,6 +1,9 @@
 /* store_sqlite.c: the threads of the store on disk and the queues in front of them. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
+#include "server/chat/search.h"
+
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/net/reactor.h"
@@ -16,7 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IDLE_SECONDS 1 /* after which the writer tidies up */
+#define IDLE_MS 1000 /* after which the writer tidies up */
+#define PAUSE_MS                                                                                             \
+    5 /* between two steps of the index: as long as one takes, so that a core is not all its own */
 
 struct queue {
     pthread_mutex_t lock;
@@ -28,7 +33,7 @@ struct queue {
 
 struct reader {
     struct store_reader reader; /* first: what its jobs get */
-    struct disk *disk;
+    struct queue *queue;
     pthread_t thread;
 };
 
@@ -36,9 +41,10 @@ struct disk {
     struct store store; /* first */
     char *path;
     int lock_fd;
-    struct queue writes, asks;
+    struct queue writes, asks, searches;
     struct store_writer writer;
-    struct reader readers[STORE_READERS];
+    struct reader
+        readers[STORE_READERS + 1]; /* the last one is for searches: nothing else waits behind them */
     pthread_t write_thread;
 };
 
@@ -99,28 +105,33 @@ static bool queue_settle(struct queue *q)
     return any;
 }
 
-static void wait_more(struct queue *q, unsigned seconds)
+static void wait_more(struct queue *q, unsigned ms)
 {
     struct timespec until;
 
-    if (seconds == 0) {
+    if (ms == 0) {
         pthread_cond_wait(&q->more, &q->lock);
         return;
     }
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
     pthread_cond_timedwait(&q->more, &q->lock, &until);
 }
 
-/* All jobs, or the oldest one; NULL at the end, or after so many seconds without any (0: however long). At work on them
+/* All jobs, or the oldest one; NULL at the end, or after so many ms without any (0: however long). At work on them
  * until queue_done. */
-static struct store_job *queue_take(struct queue *q, bool all, unsigned seconds, bool *ended)
+static struct store_job *queue_take(struct queue *q, bool all, unsigned ms, bool *ended)
 {
     struct store_job *job;
 
     pthread_mutex_lock(&q->lock);
     if (q->oldest == NULL && !q->ended)
-        wait_more(q, seconds);
+        wait_more(q, ms);
     job = q->oldest;
     if (job != NULL) {
         q->working++;
@@ -164,22 +175,34 @@ static void give_back(struct store_job *job)
     }
 }
 
+static void work_on_index(struct disk *d, bool ended, bool is_busy)
+{
+    if (atomic_exchange(&d->readers[STORE_READERS].reader.found_damage, false))
+        store_index_remake(&d->writer);
+    if (!ended && store_index_may_step(&d->writer, is_busy))
+        store_index_step(&d->writer);
+}
+
 static void *write_on(void *arg)
 {
     struct disk *d = arg;
+    uint64_t wrote_us = 0;
     bool ended = false;
 
     while (!ended) {
-        struct store_job *jobs = queue_take(&d->writes, true, IDLE_SECONDS, &ended);
+        bool is_due = store_index_may_step(&d->writer, false);
+        struct store_job *jobs = queue_take(&d->writes, true, is_due ? PAUSE_MS : IDLE_MS, &ended);
 
         if (jobs != NULL) {
             store_writer_put(&d->writer, jobs);
             give_back(jobs);
-        } else {
+            wrote_us = clock_mono_us();
+        } else if (clock_mono_us() - wrote_us >= IDLE_MS * 1000) {
             store_writer_tidy(&d->writer);
         }
         store_writer_carry(&d->writer, queue_is_empty(&d->writes));
         store_retain(&d->writer);
+        work_on_index(d, ended, jobs != NULL);
         if (jobs != NULL)
             queue_done(&d->writes);
     }
@@ -192,13 +215,13 @@ static void *read_on(void *arg)
     bool ended = false;
 
     while (!ended) {
-        struct store_job *job = queue_take(&r->disk->asks, false, 0, &ended);
+        struct store_job *job = queue_take(r->queue, false, 0, &ended);
 
         if (job == NULL)
             continue;
         store_reader_run(&r->reader, job);
         give_back(job);
-        queue_done(&r->disk->asks);
+        queue_done(r->queue);
     }
     return NULL;
 }
@@ -210,24 +233,27 @@ static void disk_write(struct store *s, struct store_job *job)
 
 static void disk_ask(struct store *s, struct store_job *job)
 {
-    queue_put(&((struct disk *)s)->asks, job);
+    struct disk *d = (struct disk *)s;
+
+    queue_put(job->run == store_sqlite_search ? &d->searches : &d->asks, job);
 }
 
 static bool disk_settle(struct store *s)
 {
     struct disk *d = (struct disk *)s;
-    bool wrote = queue_settle(&d->writes);
+    bool wrote = queue_settle(&d->writes), searched = queue_settle(&d->searches);
 
-    return queue_settle(&d->asks) || wrote;
+    return queue_settle(&d->asks) || wrote || searched;
 }
 
 static void disk_free(struct disk *d)
 {
     store_writer_close(&d->writer);
-    for (int i = 0; i < STORE_READERS; i++)
+    for (int i = 0; i <= STORE_READERS; i++)
         store_reader_close(&d->readers[i].reader);
     queue_deinit(&d->writes);
     queue_deinit(&d->asks);
+    queue_deinit(&d->searches);
     if (d->lock_fd >= 0)
         close(d->lock_fd);
     free(d->path);
@@ -240,8 +266,9 @@ static void disk_close(struct store *s)
 
     queue_end(&d->writes);
     queue_end(&d->asks);
+    queue_end(&d->searches);
     pthread_join(d->write_thread, NULL);
-    for (int i = 0; i < STORE_READERS; i++)
+    for (int i = 0; i <= STORE_READERS; i++)
         pthread_join(d->readers[i].thread, NULL);
     disk_free(d);
 }
@@ -299,7 +326,7 @@ static bool open_all(struct disk *d, const struct store_options *options, char e
 {
     if (!lock_dir(d, options->dir, err) || !store_writer_open(&d->writer, d->path, options, err))
         return false;
-    for (int i = 0; i < STORE_READERS; i++)
+    for (int i = 0; i <= STORE_READERS; i++)
         if (!store_reader_open(&d->readers[i].reader, d->path, err))
             return false;
     return true;
@@ -314,8 +341,8 @@ static int start_threads(struct disk *d)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     ret = pthread_create(&d->write_thread, NULL, write_on, d);
-    for (int i = 0; i < STORE_READERS && ret == 0; i++) {
-        d->readers[i].disk = d;
+    for (int i = 0; i <= STORE_READERS && ret == 0; i++) {
+        d->readers[i].queue = i < STORE_READERS ? &d->asks : &d->searches;
         ret = pthread_create(&d->readers[i].thread, NULL, read_on, &d->readers[i]);
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -334,6 +361,7 @@ struct store *store_sqlite_open(const struct store_options *options, char err[ST
     d->store.lasts = true;
     queue_init(&d->writes);
     queue_init(&d->asks);
+    queue_init(&d->searches);
     if (!open_all(d, options, err)) {
         disk_free(d);
         return NULL;

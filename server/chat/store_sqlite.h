@@ -6,10 +6,12 @@
 #ifndef CHAT_STORE_SQLITE_H
 #define CHAT_STORE_SQLITE_H
 
+#include "common/words.h"
 #include "server/chat/store.h"
 
 #include <sqlite3.h>
 #include <sys/types.h>
+#include <stdatomic.h>
 
 #define STORE_FILE    "chatd.db"
 #define STORE_READERS 2
@@ -55,12 +57,17 @@ enum store_reader_sql {
     SQL_LIST,
     SQL_FACT,
     SQL_FACTS,
+    SQL_FIND_INDEXED,
+    SQL_FIND_WORD,
+    SQL_FIND_ROW,
+    SQL_FIND_CHANGE,
     SQL_READER_COUNT
 };
 
 struct store_reader {
     sqlite3 *db;
     uint64_t failed_jobs, log_again_us;
+    atomic_bool found_damage; /* in the index of words */
     sqlite3_stmt *sql[SQL_READER_COUNT];
 };
 
@@ -83,7 +90,30 @@ enum store_writer_sql {
     SQL_DROP_KEYS,
     SQL_PUT_FACT,
     SQL_DROP_FACT,
+    SQL_INDEXED,
+    SQL_PUT_INDEXED,
+    SQL_PUT_WORDS,
+    SQL_DROP_WORDS,
+    SQL_ROWS,
+    SQL_ROWS_BACK,
+    SQL_PUT_CHANGE,
+    SQL_DROP_CHANGES,
     SQL_WRITER_COUNT
+};
+
+#define INDEX_ROOMS 64
+
+/* How far the index of words has come (store_index.c). */
+struct store_index {
+    bool is_on;
+    bool is_swept; /* all rooms have been looked at since the start; then those below are all there are */
+    sqlite3_int64 room;         /* the last one looked at */
+    uint64_t news[INDEX_ROOMS]; /* rooms of which something was moved to its place */
+    size_t news_count;
+    uint64_t stepped_us, again_us;
+    sqlite3_int64 last; /* the key put in last, in this step */
+    struct words words;
+    struct buf terms, lines;
 };
 
 struct store_writer {
@@ -99,8 +129,10 @@ struct store_writer {
     bool is_failing;
     uint64_t failed_jobs, log_again_us, try_again_us;
     struct store_retention retention;
-    uint64_t swept_us;
+    uint64_t swept_us, look_until_us;
     sqlite3_int64 swept_room; /* the last one looked at */
+    bool is_powerful;         /* STORE_POWER */
+    struct store_index index;
 };
 
 struct store *store_sqlite_open(const struct store_options *options, char err[STORE_ERROR_SIZE]);
@@ -148,10 +180,10 @@ int store_writer_tidy(struct store_writer *w);
 void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one);
 int store_inbox_move(struct store_writer *w);
 
-/* What a room said in one turn, as it lies in the inbox: in front of its lines and its keys. */
+/* What a room said in one turn, as it lies in the inbox: in front of its lines, its keys and its changes, one behind the other. */
 struct store_part {
     uint64_t room, first_seq, time_ms;
-    uint32_t count, len, keys_len, unused;
+    uint32_t count, len, keys_len, changes_len;
 };
 
 /* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1 where it can't be
@@ -166,6 +198,19 @@ void store_retain(struct store_writer *w);
 
 /* Makes the file, if it is not there, for this user alone: passwords' verifiers are kept in it. Its WAL gets the same mode. */
 void store_make_private(const char *path);
+
+/* The index of words, by the writer between commits: whether there is something to do, and now (busy: there is also something to
+ * write); some milliseconds' worth of it. */
+bool store_index_is_due(const struct store_writer *w);
+bool store_index_may_step(struct store_writer *w, bool is_busy);
+void store_index_step(struct store_writer *w);
+void store_index_remake(struct store_writer *w); /* it is damaged: all that it has can be had from the messages */
+void store_index_note(struct store_writer *w, uint64_t room); /* messages of it have come to their place */
+
+/* Inside a transaction: takes messages with keys from low to *end out of the index, or as many as there is time for up to
+ * look_until_us; *end is then lower. 0 or -1. */
+int store_index_forget(struct store_writer *w, sqlite3_int64 low, sqlite3_int64 *end);
+void store_index_deinit(struct store_index *index);
 
 /* Opens the file, makes or brings up its schema. NULL with a sentence in err. */
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE]);

@@ -38,6 +38,15 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_DROP_KEYS] = "DELETE FROM keys WHERE id BETWEEN ? AND ?",
     [SQL_PUT_FACT] = STORE_SQL_PUT_FACT,
     [SQL_DROP_FACT] = STORE_SQL_DROP_FACT,
+    [SQL_INDEXED] = "SELECT low, high FROM indexed WHERE room = ?",
+    [SQL_PUT_INDEXED] = "INSERT OR REPLACE INTO indexed(room, low, high) VALUES(?, ?, ?)",
+    [SQL_PUT_WORDS] = "INSERT INTO words(rowid, terms) VALUES(?, ?)",
+    [SQL_DROP_WORDS] = "INSERT INTO words(words, rowid, terms) VALUES('delete', ?, ?)",
+    [SQL_ROWS] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
+    [SQL_ROWS_BACK] = "SELECT id, count FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC",
+    [SQL_PUT_CHANGE] = "INSERT INTO changes(id, by, removed) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET"
+                       " by = excluded.by, removed = excluded.removed WHERE removed = 0",
+    [SQL_DROP_CHANGES] = "DELETE FROM changes WHERE id BETWEEN ?1 AND ?2 AND by <= (?2 & 0xffffffffff)",
 };
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
@@ -73,7 +82,10 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
 {
     char pragmas[160];
 
-    *w = (struct store_writer){.path = path, .retention = options->retention};
+    *w = (struct store_writer){.path = path,
+                               .retention = options->retention,
+                               .is_powerful = options->durability == STORE_POWER,
+                               .index.is_on = options->search};
     store_make_private(path);
     w->db = store_db_open(path, true, err);
     if (w->db == NULL)
@@ -91,6 +103,7 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
 void store_writer_close(struct store_writer *w)
 {
     buf_deinit(&w->batch);
+    store_index_deinit(&w->index);
     for (int i = 0; i < SQL_WRITER_COUNT; i++)
         sqlite3_finalize(w->sql[i]);
     sqlite3_close(w->db);

@@ -1,0 +1,91 @@
+/* room_edit.c: editing and removing what one has said: an event of its own that refers to the message, in the room's one
+ * order. The home's thread. See room.h.
+ *
+ * Whose the message is, is read from its line, in memory or in the store; only what asks waits for that, other sends go
+ * on. */
+#include "protocol/codec.h"
+#include "server/chat/room.h"
+
+#include <string.h>
+
+static void say(struct room *room, struct ask *a)
+{
+    struct said said = {.room = room->name,
+                        .room_len = room->name_len,
+                        .nick = a->nick,
+                        .nick_len = a->nick_len,
+                        .folded = a->folded,
+                        .folded_len = a->folded_len,
+                        .id = a->id,
+                        .id_len = a->id_len,
+                        .key = a->key,
+                        .key_len = a->key_len,
+                        .text = a->text.data,
+                        .text_len = a->text.len,
+                        .about = a->removes ? FIELD_REMOVES : FIELD_EDITS,
+                        .of = a->after};
+
+    room_say(room, a->session, a->from, &said);
+    ask_return(a, room->chat->reactor);
+}
+
+static void refuse(struct room *room, struct ask *a, const char *code, const char *text)
+{
+    ask_fail(a, code, 0, text);
+    ask_return(a, room->chat->reactor);
+}
+
+static void refuse_missing(struct room *room, struct ask *a)
+{
+    refuse(room, a, "no_such_message", "there is no message of that seq, or it is no longer kept");
+}
+
+/* The same folded nick, had by the same one ever since. */
+static bool is_own(const struct ask *a, const struct message *m)
+{
+    const struct value *nick = message_get_kind(m, FIELD_NICK, VALUE_STRING);
+    const struct value *time = message_get_kind(m, FIELD_TIME, VALUE_UINT);
+    char folded[UTF8_FOLD_MAX];
+    size_t len;
+
+    if (nick == NULL || time == NULL || nick->len > UTF8_NICK_MAX)
+        return false;
+    len = utf8_fold_nick(nick->text, nick->len, folded);
+    return len == a->folded_len && memcmp(folded, a->folded, len) == 0 && a->since_ms <= time->number;
+}
+
+static void on_found(struct room *room, struct ask *a, char *line, size_t len)
+{
+    struct message m;
+    const char *where;
+
+    if (line == NULL || codec_decode(line, len, &m, &where) != CODEC_OK)
+        refuse_missing(room, a);
+    else if (message_get(&m, FIELD_EDITS) != NULL || message_get(&m, FIELD_REMOVES) != NULL)
+        refuse(room, a, "no_such_message",
+               "that is an edit or a removal itself: name the message that it is about");
+    else if (!is_own(a, &m))
+        refuse(room, a, "not_yours", "only the one who said it may change it");
+    else
+        say(room, a);
+}
+
+void room_on_edit(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct room *room = room_find(chat_of(r), a->room, a->room_len, table_hash(a->room, a->room_len));
+
+    if (room == NULL) {
+        ask_fail(a, "not_member", 0, "you are not in that room");
+        ask_return(a, r);
+    } else if (a->key_len > 0 &&
+               keys_find(&room->keys, a->folded, a->folded_len, a->key, a->key_len) != NULL) {
+        say(room, a); /* its first acknowledgement again, whatever has become of the message since */
+    } else if (a->after > room->kept && a->after <= room->seq && room_put_off(room, a, true)) {
+        return;
+    } else if (a->after > room->kept || a->after < room_oldest(room)) {
+        refuse_missing(room, a);
+    } else {
+        room_find_line(room, a, on_found);
+    }
+}
