@@ -1,9 +1,11 @@
 """captures.py: what chat-trace makes of captures: its own, tshark's view of the same, foreign ones, broken ones."""
 import json
+import os
 import re
 import shutil
 import struct
 import subprocess
+import sys
 
 from lib import Skip, check, equal, seconds
 from lib.trace import ACK, FIN, SYN, chat_trace, connections, read_capture, record
@@ -69,6 +71,48 @@ def test_half_close_is_told(t):
     check("GRACEFUL" in said and "The client closed first" in said and "bytes came after its FIN" in said, said[-600:])
     for call in ("shutdown(WR)", "accept()", "connect()"):
         check(call in said, f"{call} is not there:\n{said[:3000]}")
+
+
+STRANGERS = r"""
+import socket
+for i in range(200):
+    with socket.create_server(("127.0.0.1", 0)) as l, socket.create_connection(l.getsockname()) as c:
+        l.accept()[0].close()
+"""
+OWN = r"""
+import socket, sys
+def port(s):
+    print(s.getsockname()[1], flush=True)
+for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    for i in range(5):
+        with socket.create_server((host, 0), family=family) as l, socket.create_connection(l.getsockname()[:2]) as c:
+            port(c)
+            l.accept()[0].close()
+        with socket.socket(family) as s:
+            s.bind((host, 0))
+            port(s)
+            s.connect_ex((host, 1))
+"""
+
+
+@seconds(60)
+def test_strangers_are_left_out(t):
+    """As root: of a command whose connections last microseconds none is missing, and none of the others' is there."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    with subprocess.Popen([sys.executable, "-c", STRANGERS * 5]) as stranger:
+        done = chat_trace(t, "record", "--quiet", "-o", t.path("out"), "--", sys.executable, "-c", OWN)
+        stranger.wait()
+    if "captured" in done.stderr or "network of its own" in done.stderr:
+        raise Skip(done.stderr)
+    wanted = sorted(map(int, done.stdout.split()))
+    said = chat_trace(t, "show", "--list", t.path("out")).stdout
+    got = sorted(int(re.search(r"(\d+) > ", line)[1]) for line in said.splitlines())
+    check(set(got) <= set(wanted), f"others' connections were kept: {said}")
+    if "too short" not in done.stderr:
+        equal(got, wanted, said)
+        resets = [line for line in said.splitlines() if "REFUSED" in line]
+        equal(len(resets), 10, f"an RST is missing: {said}")
 
 
 # ---- foreign captures ----
