@@ -48,7 +48,7 @@ static void ask_and_end(struct lab *l, struct lab_app *chatd, struct lab_app *ch
     for (int i = 1; i <= 5; i++)
         buf_putf(&all, "{\"type\":\"history\",\"room\":\"general\",\"limit\":100,\"id\":\"h%d\"}\n", i);
     buf_put(&all, "", 1);
-    app_signal(chatd, SIGSTOP);
+    app_stop(l, chatd);
     app_feed(l, chat, all.data);
     app_end_input(chat);
     lab_expect(l,

@@ -135,6 +135,7 @@ void app_end_input(struct lab_app *app);
 struct buf;
 bool app_await(struct lab_app *app, const char *text, struct buf *got, unsigned ms);
 void app_signal(struct lab_app *app, int which);
+void app_stop(struct lab *l, struct lab_app *app); /* SIGSTOP, and waits until it has stopped */
 int app_wait(struct lab *l, struct lab_app *app, unsigned ms); /* its exit code */
 bool app_logged(const struct lab_app *app, const char *text);  /* whether a line of its log has that in it */
 bool app_await_log(const struct lab_app *app, const char *text, unsigned ms);

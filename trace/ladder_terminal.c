@@ -298,7 +298,11 @@ static void put_head(const struct sheet *s)
     put_spaces(s, middle);
     put_cell(s, "segment", s->wire - middle, INK_BOLD);
     fputc(' ', s->to);
-    put_cell(s, !s->o->one_sided ? "state" : s->length == LADDER_SHORT ? "SRV" : "SERVER", s->state, INK_BOLD);
+    put_cell(s,
+             !s->o->one_sided            ? "state"
+             : s->length == LADDER_SHORT ? "SRV"
+                                         : "SERVER",
+             s->state, INK_BOLD);
     if (!s->o->one_sided) {
         fputc(' ', s->to);
         put_cell(s, s->length == LADDER_SHORT ? "SERVER" : "SERVER call", s->call[MODEL_SERVER], INK_BOLD);

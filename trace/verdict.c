@@ -71,11 +71,11 @@ static bool gave_up(const struct model_conn *c, int *waiting)
 
     for (size_t i = 0; i < c->count; i++)
         if (c->events[i].kind == MODEL_CALL && c->events[i].call.err == ETIMEDOUT) {
-            *waiting = c->events[i].call.side;
+            *waiting = (int)c->events[i].call.side;
             return true;
         }
     if (note != NULL)
-        *waiting = note->note.side;
+        *waiting = (int)note->note.side;
     return note != NULL;
 }
 
@@ -120,15 +120,15 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
         return;
     first = b == NULL || (a != NULL && a < b) ? a : b;
     second = first == a ? b : a;
-    v->first = first->segment.from;
+    v->first = (int)first->segment.from;
     v->bytes_after_fin = bytes_after(c, first, model_other(first->segment.from));
     if (second == NULL)
         return;
     v->half_closed_ns = second->time_ns - first->time_ns;
     v->simultaneous = !acks(&second->segment, first);
     if (c->has_capture) /* two FINs, and their acknowledgements as far as they are segments of their own */
-        v->segments = 2U + (k->fin_ack[v->first] != NULL && !same(k->fin_ack[v->first], second)) +
-                      (k->fin_ack[model_other((enum model_side)v->first)] != NULL);
+        v->segments = 2 + (k->fin_ack[v->first] != NULL && !same(k->fin_ack[v->first], second) ? 1U : 0U) +
+                      (k->fin_ack[model_other((enum model_side)v->first)] != NULL ? 1U : 0U);
     if (v->simultaneous && v->bytes_after_fin == 0)
         v->first = -1;
 }
@@ -157,8 +157,10 @@ static void count_repeats(const struct model_conn *c, struct verdict *v)
     for (size_t i = 0; i < c->count; i++) {
         if (c->events[i].kind != MODEL_SEGMENT)
             continue;
-        v->retransmissions += c->events[i].segment.retransmission && !c->events[i].segment.keepalive;
-        v->probes += c->events[i].segment.keepalive;
+        if (c->events[i].segment.keepalive)
+            v->probes++;
+        else if (c->events[i].segment.retransmission)
+            v->retransmissions++;
     }
 }
 
@@ -190,7 +192,7 @@ static enum verdict_how how_it_ended(const struct model_conn *c, const struct ma
 
     v->lost_side = who_fell_silent(c, k);
     if (timed_out && v->lost_side < 0)
-        v->lost_side = model_other((enum model_side)waiting);
+        v->lost_side = (int)model_other((enum model_side)waiting);
     if (k->syn != NULL && k->syn_ack == NULL && k->rst == NULL)
         return VERDICT_UNANSWERED;
     if (k->rst != NULL && !timed_out)
@@ -217,7 +219,7 @@ const struct verdict *verdict_of(struct model_conn *c)
     look_at_fins(c, &k, v);
     count_repeats(c, v);
     if (k.rst != NULL) {
-        v->rst_by = k.rst->segment.from;
+        v->rst_by = (int)k.rst->segment.from;
         v->why = why_reset(c, &k, v);
     }
     v->how = how_it_ended(c, &k, v);

@@ -119,6 +119,12 @@ def test_bad_files_are_named(t):
         done = subprocess.run([str(t.build / "chat-trace"), "show", str(path)], capture_output=True, text=True, timeout=20)
         equal(done.returncode, 0, done.stderr)
         check(word in done.stderr and "connect" in done.stdout, done.stderr)
+    pathlib.Path(t.path("young.sqlog")).touch()  # a program has made it, and had nothing to write yet
+    done = subprocess.run([str(t.build / "chat-trace"), "show", t.path("young.sqlog"), str(log)], capture_output=True, text=True,
+                          timeout=20)
+    equal(done.returncode, 0, done.stderr)
+    check("young.sqlog: it is empty" in done.stderr and "connect" in done.stdout, done.stderr)
+    run(t, "show", t.path("young.sqlog"))
     for name, data in (("text", b"hello\n"), ("empty", b""), ("noise", bytes(range(256)) * 20)):
         path = pathlib.Path(t.path(name))
         path.write_bytes(data)
