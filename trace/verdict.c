@@ -133,8 +133,8 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
         v->first = -1;
 }
 
-/* A socket that resets its connection acknowledges in the same segment. One without ACK answers a segment
- * for which there is no socket any more (RFC 9293, section 3.10.7.1). */
+/* A socket that resets its connection acknowledges in the same segment, also behind its FIN. An RST without ACK answers a
+ * segment for which there is no socket, or none that anyone would read from (RFC 9293, sections 3.10.7.1 and 3.6). */
 static enum verdict_rst_why why_reset(const struct model_conn *c, const struct marks *k, struct verdict *v)
 {
     const struct model_event *sent = find_note(c, "reset", "sent");
@@ -142,13 +142,15 @@ static enum verdict_rst_why why_reset(const struct model_conn *c, const struct m
 
     if (k->syn_ack == NULL && k->syn != NULL && by == MODEL_SERVER)
         return VERDICT_RST_NO_LISTENER;
+    if (!(k->rst->segment.flags & MODEL_ACK))
+        return VERDICT_RST_LATE;
     v->unread = unread_at_close(c, by);
     if (v->unread > 0)
         return VERDICT_RST_UNREAD;
-    if (sent != NULL && sent->note.side == by)
+    if (sent != NULL && sent->note.side == by) {
+        v->reason = sent->note.text[4] == ' ' && sent->note.text[5] != '\0' ? sent->note.text + 5 : NULL;
         return VERDICT_RST_ON_PURPOSE;
-    if ((k->fin[by] != NULL && k->fin[by] < k->rst) || !(k->rst->segment.flags & MODEL_ACK))
-        return VERDICT_RST_LATE;
+    }
     return VERDICT_RST_UNKNOWN;
 }
 
@@ -195,7 +197,8 @@ static enum verdict_how how_it_ended(const struct model_conn *c, const struct ma
         v->lost_side = (int)model_other((enum model_side)waiting);
     if (k->syn != NULL && k->syn_ack == NULL && k->rst == NULL)
         return VERDICT_UNANSWERED;
-    if (k->rst != NULL && !timed_out)
+    if (k->rst != NULL &&
+        (!timed_out || v->why == VERDICT_RST_ON_PURPOSE)) /* who is cut has not fallen silent */
         return v->why == VERDICT_RST_NO_LISTENER ? VERDICT_REFUSED : VERDICT_ABORTED;
     if (timed_out || v->lost_side >= 0)
         return VERDICT_TIMED_OUT;
