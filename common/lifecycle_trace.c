@@ -45,7 +45,8 @@ void lifecycle_trace_closing(const struct lifecycle *l, int fd, struct lifecycle
     *last = (struct lifecycle_last){0};
     if (!trace_is_on() || l->id == 0)
         return;
-    if (l->ended_first != LIFECYCLE_PEER) /* else there is nothing to ask for afterwards */
+    /* Whose FIN was first, not whose close_notify: else there is nothing to ask for afterwards. */
+    if (l->self_ended ? !l->passive : l->ended_first != LIFECYCLE_PEER)
         tcp_get_local(fd, &last->local);
     if (!l->peer_ended && ioctl(fd, FIONREAD, &last->unread) != 0)
         last->unread = 0;
@@ -73,7 +74,8 @@ void lifecycle_trace_closed(struct lifecycle *l, const struct lifecycle_last *la
 
     if (!trace_is_on() || l->id == 0)
         return;
-    snprintf(more, sizeof more, "unread=%d", last->unread);
+    if (last->unread > 0)
+        snprintf(more, sizeof more, "unread=%d", last->unread);
     trace_call(l->id, "close", ret, before->state != TCP_STATE_UNKNOWN ? before : NULL,
                last->unread > 0 ? more : NULL);
     if (abort || last->unread > 0)

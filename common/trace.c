@@ -43,20 +43,33 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
                             "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
                             "8081828384858687888990919293949596979899";
 
+static unsigned digits_of(uint64_t n)
+{
+    unsigned d = 1;
+
+    for (; n >= 10000; n /= 10000)
+        d += 4;
+    return d + (n >= 10) + (n >= 100) + (n >= 1000);
+}
+
 static char *put_uint(char *at, uint64_t n)
 {
-    char digits[20];
-    size_t i = sizeof digits;
+    unsigned d;
+    char *end;
 
     if (n < 10) {
         *at = (char)('0' + n);
         return at + 1;
     }
-    for (; n >= 10; n /= 100)
-        memcpy(digits + (i -= 2), pairs + n % 100 * 2, 2);
-    if (n > 0)
-        digits[--i] = (char)('0' + n);
-    return put_bytes(at, digits + i, sizeof digits - i);
+    d = digits_of(n);
+    end = at + d;
+    for (; n >= 100; n /= 100)
+        memcpy(at + (d -= 2), pairs + n % 100 * 2, 2);
+    if (d == 2)
+        memcpy(at, pairs + n * 2, 2);
+    else
+        *at = (char)('0' + n);
+    return end;
 }
 
 static char *put_hex(char *at, uint64_t n)
@@ -70,9 +83,9 @@ static char *put_hex(char *at, uint64_t n)
     return at;
 }
 
-static char *put_word(char *at, const char *word)
+static inline char *put_word(char *at, const char *word)
 {
-    return put_bytes(at, word, strlen(word));
+    return stpcpy(at, word);
 }
 
 /* A text as a JSON string, without its quotes, cut at TEXT_MAX bytes and at whole characters. */
@@ -119,16 +132,19 @@ static char *put_addr(char *at, const struct tcp_addr *a)
     return put_uint(at, a->port);
 }
 
+/* What is usually 0 is left out where it is. */
+#define PUT_UNLESS_0(at, name, n) ((n) != 0 ? put_uint(PUT(at, ",\"" name "\":"), n) : (at))
+
 static char *put_facts(char *at, const struct tcp_facts *f)
 {
     if (f == NULL)
         return at;
     at = put_uint(PUT(at, ",\"info\":{\"rtt\":"), f->rtt_us);
     at = put_uint(PUT(at, ",\"rto\":"), f->rto_us);
-    at = put_uint(PUT(at, ",\"unacked\":"), f->unacked);
-    at = put_uint(PUT(at, ",\"unsent\":"), f->unsent);
-    at = put_uint(PUT(at, ",\"backoff\":"), f->retransmits);
-    at = put_uint(PUT(at, ",\"retransmitted\":"), f->total_retrans);
+    at = PUT_UNLESS_0(at, "unacked", f->unacked);
+    at = PUT_UNLESS_0(at, "unsent", f->unsent);
+    at = PUT_UNLESS_0(at, "backoff", f->retransmits);
+    at = PUT_UNLESS_0(at, "retransmitted", f->total_retrans);
     at = put_uint(PUT(at, ",\"acked\":"), f->bytes_acked);
     at = put_uint(PUT(at, ",\"received\":"), f->bytes_received);
     at = put_uint(PUT(at, ",\"cwnd\":"), f->cwnd);
