@@ -144,13 +144,13 @@ static enum verdict_rst_why why_reset(const struct model_conn *c, const struct m
         return VERDICT_RST_NO_LISTENER;
     if (!(k->rst->segment.flags & MODEL_ACK))
         return VERDICT_RST_LATE;
+    if (sent != NULL && sent->note.side == by && strncmp(sent->note.text, "sent unread=", 12) != 0) {
+        v->reason = sent->note.text[4] == ' ' && sent->note.text[5] != '\0' ? sent->note.text + 5 : NULL;
+        return VERDICT_RST_ON_PURPOSE; /* whatever else was unread */
+    }
     v->unread = unread_at_close(c, by);
     if (v->unread > 0)
         return VERDICT_RST_UNREAD;
-    if (sent != NULL && sent->note.side == by) {
-        v->reason = sent->note.text[4] == ' ' && sent->note.text[5] != '\0' ? sent->note.text + 5 : NULL;
-        return VERDICT_RST_ON_PURPOSE;
-    }
     return VERDICT_RST_UNKNOWN;
 }
 

@@ -139,6 +139,21 @@ static void test_unread_bytes_make_a_reset(void **state)
     says(v, "The server sent RST, because 27 bytes were unread when it closed.");
 }
 
+/* Cut for a reason of the program's: that is why, though more was unread, and nobody fell silent. */
+static void test_a_cut_is_a_cut(void **state)
+{
+    struct made *x = *state;
+
+    trace_open_up(x->m, x->c);
+    trace_seg(x->m, x->c, 1000000, MODEL_SERVER, R | A, 1, 28, 0);
+    trace_did(x->m, x->c, 1000010, MODEL_SERVER, "close", 0, 0, "unread=27");
+    model_add_note(x->m, x->c,
+                   &(struct model_note){TRACE_START + 1000020000, MODEL_SERVER, "reset", "sent stalled"});
+    model_add_note(x->m, x->c,
+                   &(struct model_note){TRACE_START + 1000030000, MODEL_SERVER, "closed", "timeout stalled"});
+    says(judge(x->m), "ABORTED. The server sent RST on purpose (SO_LINGER with 0): stalled.");
+}
+
 static void test_a_late_reset(void **state)
 {
     struct made *x = *state;
@@ -339,6 +354,7 @@ int main(void)
         WITH_MODEL(test_three_segments),
         WITH_MODEL(test_both_at_once),
         WITH_MODEL(test_unread_bytes_make_a_reset),
+        WITH_MODEL(test_a_cut_is_a_cut),
         WITH_MODEL(test_a_late_reset),
         WITH_MODEL(test_refused),
         WITH_MODEL(test_unanswered),
