@@ -168,8 +168,8 @@ static const char *fit_segment(const struct sheet *s, const struct model_segment
         snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
         if (ladder_width(out) <= columns)
             return out;
-        ack = g->len > 0 ? strstr(text, " ack=")
-                         : NULL; /* what a segment of data acknowledges is less than what it is */
+        /* What it acknowledges is less than what it is; and half a number would be another one. */
+        ack = length == LADDER_SHORT ? strstr(text, " a") : g->len > 0 ? strstr(text, " ack=") : NULL;
         if (ack != NULL)
             *ack = '\0';
         snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
