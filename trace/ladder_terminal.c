@@ -180,6 +180,8 @@ static const char *fit_segment(const struct sheet *s, const struct model_segment
         snprintf(out, LADDER_TEXT, "↻%.200s", text);
     else
         snprintf(out, LADDER_TEXT, "%.200s", text);
+    if (ladder_width(out) > columns) /* flags alone */
+        out[strcspn(out, " ")] = '\0';
     out[ladder_fit(out, columns)] = '\0';
     return out;
 }
