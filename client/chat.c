@@ -101,6 +101,7 @@ static int open_trace(const struct options *o)
 static int run(struct chat *chat)
 {
     const struct options *o = &chat->options;
+    bool is_terminal = !o->json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     char err[TLS_ERROR_SIZE], why[SECRET_ERROR_SIZE];
     int ret;
 
@@ -115,12 +116,16 @@ static int run(struct chat *chat)
     chat->base = new_base();
     if (chat->base == NULL)
         return complain(EXIT_NOT_CONNECTED, "libevent", "no event loop could be made");
+    if (o->ladder && !is_terminal)
+        chat->live =
+            live_new(chat->base, &(struct live_options){.follow = true, .color = o->color == OPTIONS_YES});
     if (o->json)
         view_json_run(chat);
-    else if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+    else if (is_terminal)
         view_line_run(chat);
     else
         view_pipe_run(chat);
+    live_free(chat->live);
     event_base_free(chat->base);
     return chat->exit_code;
 }

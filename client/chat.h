@@ -3,6 +3,7 @@
 #define CLIENT_CHAT_H
 
 #include "client/client.h"
+#include "client/live.h"
 #include "client/options.h"
 
 #include <event2/event.h>
@@ -13,6 +14,7 @@ struct chat {
     SSL_CTX *tls;   /* NULL: plain */
     char *password; /* that a file gave, or NULL */
     struct client client;
+    struct live *live; /* the connection's ladder; NULL: nobody looks at it */
     int exit_code;
 };
 

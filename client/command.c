@@ -3,6 +3,7 @@
 
 #include "client/moderate.h"
 #include "client/sanitize.h"
+#include "client/term.h"
 #include "common/utf8.h"
 #include "protocol/codec.h"
 
@@ -314,9 +315,25 @@ static void run_nick(struct line_view *v, char *args)
 
 static void run_tcp(struct line_view *v, char *args)
 {
-    (void)args;
-    show_put_connection(&v->out, &v->style, &v->chat->client);
-    line_flush(v);
+    const char *what = next_word(&args), *why = NULL;
+
+    if (strcmp(what, "live") == 0) {
+        why = live_follow(v->chat->live, true);
+        if (why == NULL)
+            line_notice(v, "·", "what happens on the connection is drawn from now on; /tcp off ends that");
+    } else if (strcmp(what, "off") == 0) {
+        live_follow(v->chat->live, false);
+        line_notice(v, "·", "the connection is not drawn any more");
+    } else if (what[0] == '\0' || strcmp(what, "all") == 0) {
+        v->style.width = term_width();
+        show_put_connection(&v->out, &v->style, &v->chat->client);
+        line_flush(v);
+        why = live_show(v->chat->live, what[0] != '\0');
+    } else {
+        why = "/tcp takes all, live or off, or nothing";
+    }
+    if (why != NULL)
+        line_notice(v, "!", "%s", why);
 }
 
 static void run_shutdown(struct line_view *v, char *args)
@@ -375,7 +392,8 @@ static const struct command commands[] = {
     {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
     {"/password", "", "give your account another password", secret_run_password, false},
     {"/key", "", "let this machine into your account by its key", secret_run_key, false},
-    {"/tcp", "", "the connection, as the kernel sees it", run_tcp, false},
+    {"/tcp", "[all | live | off]", "the connection: state and ladder; live: each step as it comes", run_tcp,
+     false},
     {"/shutdown", "", "end your side of the connection: you only listen then", run_shutdown, false},
     {"/reconnect", "", "connect anew", run_reconnect, false},
     {"/quit", "", "say good bye and leave", run_quit, false},

@@ -54,6 +54,8 @@ static const char help[] =
     "  -v, --verbose          show each step of the connection's life\n"
     "      --log FILE         append the lifecycle log to FILE\n"
     "      --trace FILE       write an event log of the connection to FILE, for chat-trace\n"
+    "      --ladder           draw the connection as it goes: calls, TCP states and segments, as /tcp live\n"
+    "                         does; with its input from a pipe or a file on standard error\n"
     "      --color WHEN       auto (default), always or never; NO_COLOR is respected\n"
     "      --help, --version\n"
     "\n"
@@ -201,6 +203,7 @@ enum {
     OPTION_PASSWORD_FILE,
     OPTION_LOG,
     OPTION_TRACE,
+    OPTION_LADDER,
     OPTION_ON_EOF,
     OPTION_NO_RECONNECT,
     OPTION_COLOR,
@@ -221,6 +224,7 @@ static const struct option long_options[] = {
     {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {"log", required_argument, NULL, OPTION_LOG},
     {"trace", required_argument, NULL, OPTION_TRACE},
+    {"ladder", no_argument, NULL, OPTION_LADDER},
     {"on-eof", required_argument, NULL, OPTION_ON_EOF},
     {"no-reconnect", no_argument, NULL, OPTION_NO_RECONNECT},
     {"color", required_argument, NULL, OPTION_COLOR},
@@ -268,6 +272,9 @@ static enum options_result take_flag(struct options *o, int option)
         break;
     case OPTION_TRACE:
         o->trace = optarg;
+        break;
+    case OPTION_LADDER:
+        o->ladder = true;
         break;
     case OPTION_VERSION:
         puts("chat " CHAT_VERSION);

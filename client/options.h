@@ -21,7 +21,7 @@ struct options {
     enum options_choice tls, color;
     uint16_t port;
     bool nick_given, rooms_given, is_loopback;
-    bool json, verbose, stay, reconnect;
+    bool json, verbose, stay, reconnect, ladder;
 };
 
 enum options_result {

@@ -514,6 +514,8 @@ static void on_over(void *view, int exit_code, const char *why)
 {
     struct line_view *v = view;
 
+    live_free(v->chat->live); /* its last rungs go above the line still */
+    v->chat->live = NULL;
     term_deinit();
     /* A person has seen what failed; the code is for what ends the program. */
     chat_over(v->chat, exit_code == EXIT_FAILED ? EXIT_CLEAN : exit_code, why);
@@ -527,6 +529,14 @@ static bool want_color(const struct options *o)
         return o->color == OPTIONS_YES;
     return (no == NULL || no[0] == '\0') && isatty(STDOUT_FILENO) && kind != NULL &&
            strcmp(kind, "dumb") != 0;
+}
+
+static void print_rungs(void *arg, const char *text, size_t len)
+{
+    struct line_view *v = arg;
+
+    buf_put(&v->out, text, len);
+    line_flush(v);
 }
 
 void view_line_run(struct chat *chat)
@@ -546,6 +556,11 @@ void view_line_run(struct chat *chat)
     snprintf(v.room, sizeof v.room, "%s", chat->options.rooms[0]);
     v.tick = event_new(chat->base, -1, EV_PERSIST, on_tick, &v);
     event_add(v.tick, &second);
+    chat->live = live_new(chat->base, &(struct live_options){.color = v.style.color,
+                                                             .follow = chat->options.ladder,
+                                                             .print = print_rungs,
+                                                             .width = term_width,
+                                                             .arg = &v});
     chat_init_client(chat, &callbacks, &v, true, false);
     chat->client.config.tells_read = true;
     chat_run(chat);

@@ -45,7 +45,8 @@ void lifecycle_trace_closing(const struct lifecycle *l, int fd, struct lifecycle
     *last = (struct lifecycle_last){0};
     if (!trace_is_on() || l->id == 0)
         return;
-    if (l->ended_first != LIFECYCLE_PEER) /* else there is nothing to ask for afterwards */
+    /* Whose FIN was first, not whose close_notify: else there is nothing to ask for afterwards. */
+    if (l->self_ended ? !l->passive : l->ended_first != LIFECYCLE_PEER)
         tcp_get_local(fd, &last->local);
     if (!l->peer_ended && ioctl(fd, FIONREAD, &last->unread) != 0)
         last->unread = 0;
@@ -67,16 +68,18 @@ void lifecycle_trace_closed(struct lifecycle *l, const struct lifecycle_last *la
                             const char *reason, const char *how, const struct tcp_facts *before)
 {
     static const char *const ends[] = {"none", "self", "peer"};
+    bool waits_for_end = l->self_ended && !l->peer_ended; /* in vain: `reason` is why we ended then */
     bool over = l->was_reset || abort || l->timed_out || last->unread > 0;
     char more[64];
 
     if (!trace_is_on() || l->id == 0)
         return;
-    snprintf(more, sizeof more, "unread=%d", last->unread);
+    if (last->unread > 0)
+        snprintf(more, sizeof more, "unread=%d", last->unread);
     trace_call(l->id, "close", ret, before->state != TCP_STATE_UNKNOWN ? before : NULL,
                last->unread > 0 ? more : NULL);
     if (abort || last->unread > 0)
-        trace_reset(l->id, true, abort ? reason : more);
+        trace_reset(l->id, true, !abort ? more : waits_for_end ? "linger" : reason);
     if (!over && l->established && last->local.family != 0)
         ask_what_is_left(l, last);
     trace_closed(l->id, ends[l->ended_first], how, reason, l->bytes_in, l->bytes_out);

@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define REPLY_SIZE 16384
+#define AT_ONCE     16
+#define NOTICE_SIZE 2048 /* of one socket that was freed; it has some 450 bytes */
+#define REPLY_SIZE  16384
 
 static int open_diag(int flags)
 {
@@ -164,21 +166,35 @@ int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *p
     return parse(h, s) ? 1 : 0;
 }
 
+static void take_destroyed(const char *reply, size_t left,
+                           void (*fn)(const struct sockdiag_socket *s, void *arg), void *arg)
+{
+    struct sockdiag_socket s;
+
+    for (const struct nlmsghdr *h = (const void *)reply; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
+        if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY && parse(h, &s)) {
+            if (s.facts.source != NULL)
+                s.facts.source = "destroy";
+            fn(&s, arg);
+        }
+}
+
+/* Each is a message of its own: several are taken by one call. */
 void sockdiag_read_destroyed(int fd, void (*fn)(const struct sockdiag_socket *s, void *arg), void *arg)
 {
-    _Alignas(struct nlmsghdr) char reply[REPLY_SIZE];
-    struct sockdiag_socket s;
-    ssize_t n;
+    _Alignas(struct nlmsghdr) char replies[AT_ONCE][NOTICE_SIZE];
+    struct mmsghdr messages[AT_ONCE] = {0};
+    struct iovec parts[AT_ONCE];
+    int n;
 
-    while ((n = recv(fd, reply, sizeof reply, MSG_DONTWAIT)) > 0) {
-        const struct nlmsghdr *h = (const void *)reply;
-        size_t left = (size_t)n;
-
-        for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
-            if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY && parse(h, &s)) {
-                if (s.facts.source != NULL)
-                    s.facts.source = "destroy";
-                fn(&s, arg);
-            }
+    for (int i = 0; i < AT_ONCE; i++) {
+        parts[i] = (struct iovec){.iov_base = replies[i], .iov_len = NOTICE_SIZE};
+        messages[i].msg_hdr.msg_iov = &parts[i];
+        messages[i].msg_hdr.msg_iovlen = 1;
     }
+    do {
+        n = recvmmsg(fd, messages, AT_ONCE, MSG_DONTWAIT, NULL);
+        for (int i = 0; i < n; i++)
+            take_destroyed(replies[i], messages[i].msg_len, fn, arg);
+    } while (n == AT_ONCE);
 }

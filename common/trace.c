@@ -1,44 +1,25 @@
 /* trace.c: see trace.h. Records are put together by hand: printf would cost more than the calls that are
- * recorded. */
+ * recorded. Each trace_… makes a struct trace_event; one place puts it into words. */
 #include "common/trace.h"
 
-#include "common/clock.h"
-#include "common/log.h"
 #include "common/mem.h"
+#include "common/trace_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
-#define BUFFER_SIZE (128U << 10)
-#define RECORD_MAX  4096 /* no record is longer */
-#define FLUSH_AT    (BUFFER_SIZE - RECORD_MAX)
-#define FLUSH_NS    100000000ULL
-#define FILE_BYTES  (256ULL << 20)
-#define FILES_KEPT  4 /* of one thread */
-#define TEXT_MAX    512
-
-struct writer {
-    int fd;
-    unsigned thread, number; /* of its files, from 1 */
-    size_t len;
-    uint64_t epoch_ns, flushed_ns, written, dropped;
-    char buffer[BUFFER_SIZE];
-};
+#define TEXT_MAX 512
 
 enum trace_level trace_level;
 bool trace_wants_facts;
-static struct trace_options options;
-static char *dir, *file, *prefix;
-static size_t prefix_len;
-static atomic_uint threads;
-static _Thread_local struct writer *mine;
+static bool has_files;
+static trace_listener *listener;
+static void *listener_arg;
+static char head[64]; /* what stands between a record's name and its connection's number */
+static size_t head_len;
 
 static uint64_t now_ns(void)
 {
@@ -52,27 +33,59 @@ static uint64_t now_ns(void)
 
 #define PUT(at, text) put_bytes(at, "" text, sizeof(text) - 1)
 
-static char *put_bytes(char *at, const char *from, size_t len)
+static inline char *put_bytes(char *at, const char *from, size_t len)
 {
     memcpy(at, from, len);
     return at + len;
 }
 
-static char *put_uint(char *at, uint64_t n)
-{
-    char digits[20];
-    size_t i = sizeof digits;
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                            "8081828384858687888990919293949596979899";
 
-    do {
-        digits[--i] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    return put_bytes(at, digits + i, sizeof digits - i);
+static unsigned digits_of(uint64_t n)
+{
+    unsigned d = 1;
+
+    for (; n >= 10000; n /= 10000)
+        d += 4;
+    return d + (n >= 10) + (n >= 100) + (n >= 1000);
 }
 
-static char *put_word(char *at, const char *word)
+static char *put_uint(char *at, uint64_t n)
 {
-    return put_bytes(at, word, strlen(word));
+    unsigned d;
+    char *end;
+
+    if (n < 10) {
+        *at = (char)('0' + n);
+        return at + 1;
+    }
+    d = digits_of(n);
+    end = at + d;
+    for (; n >= 100; n /= 100)
+        memcpy(at + (d -= 2), pairs + n % 100 * 2, 2);
+    if (d == 2)
+        memcpy(at, pairs + n * 2, 2);
+    else
+        *at = (char)('0' + n);
+    return end;
+}
+
+static char *put_hex(char *at, uint64_t n)
+{
+    int shift = 60;
+
+    while (shift > 0 && n >> shift == 0)
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        *at++ = "0123456789abcdef"[n >> shift & 15];
+    return at;
+}
+
+static inline char *put_word(char *at, const char *word)
+{
+    return stpcpy(at, word);
 }
 
 /* A text as a JSON string, without its quotes, cut at TEXT_MAX bytes and at whole characters. */
@@ -99,266 +112,54 @@ static char *put_time(char *at, uint64_t ns)
     uint32_t rest = (uint32_t)(ns % 1000000);
 
     at = put_uint(at, ns / 1000000);
-    *at = '.';
-    for (int i = 6; i > 0; i--) {
-        at[i] = (char)('0' + rest % 10);
-        rest /= 10;
-    }
-    return at + 7;
+    *at++ = '.';
+    memcpy(at, pairs + rest / 10000 * 2, 2);
+    memcpy(at + 2, pairs + rest / 100 % 100 * 2, 2);
+    memcpy(at + 4, pairs + rest % 100 * 2, 2);
+    return at + 6;
 }
+
+static char *put_addr(char *at, const struct tcp_addr *a)
+{
+    char text[TCP_ADDR_TEXT];
+
+    if (a->family != AF_INET)
+        return put_word(at, tcp_addr_format(a, text));
+    for (int i = 0; i < 4; i++) {
+        at = put_uint(at, a->ip[i]);
+        *at++ = i < 3 ? '.' : ':';
+    }
+    return put_uint(at, a->port);
+}
+
+/* What is usually 0 is left out where it is. */
+#define PUT_UNLESS_0(at, name, n) ((n) != 0 ? put_uint(PUT(at, ",\"" name "\":"), n) : (at))
 
 static char *put_facts(char *at, const struct tcp_facts *f)
 {
-    at = PUT(at, ",\"info\":{\"rtt\":");
-    at = put_uint(at, f->rtt_us);
-    at = PUT(at, ",\"rto\":");
-    at = put_uint(at, f->rto_us);
-    at = PUT(at, ",\"unacked\":");
-    at = put_uint(at, f->unacked);
-    at = PUT(at, ",\"unsent\":");
-    at = put_uint(at, f->unsent);
-    at = PUT(at, ",\"backoff\":");
-    at = put_uint(at, f->retransmits);
-    at = PUT(at, ",\"retransmitted\":");
-    at = put_uint(at, f->total_retrans);
-    at = PUT(at, ",\"acked\":");
-    at = put_uint(at, f->bytes_acked);
-    at = PUT(at, ",\"received\":");
-    at = put_uint(at, f->bytes_received);
-    at = PUT(at, ",\"cwnd\":");
-    at = put_uint(at, f->cwnd);
-    at = PUT(at, ",\"snd_wnd\":");
-    at = put_uint(at, f->snd_wnd);
+    if (f == NULL)
+        return at;
+    at = put_uint(PUT(at, ",\"info\":{\"rtt\":"), f->rtt_us);
+    at = put_uint(PUT(at, ",\"rto\":"), f->rto_us);
+    at = PUT_UNLESS_0(at, "unacked", f->unacked);
+    at = PUT_UNLESS_0(at, "unsent", f->unsent);
+    at = PUT_UNLESS_0(at, "backoff", f->retransmits);
+    at = PUT_UNLESS_0(at, "retransmitted", f->total_retrans);
+    at = put_uint(PUT(at, ",\"acked\":"), f->bytes_acked);
+    at = put_uint(PUT(at, ",\"received\":"), f->bytes_received);
+    at = put_uint(PUT(at, ",\"cwnd\":"), f->cwnd);
+    at = put_uint(PUT(at, ",\"snd_wnd\":"), f->snd_wnd);
     *at++ = '}';
     return at;
 }
 
-/* ---- files ---- */
-
-static void write_all(struct writer *w)
+static char *put_connection(char *at, const struct trace_event *e)
 {
-    size_t done = 0;
-
-    while (done < w->len) {
-        ssize_t n = write(w->fd, w->buffer + done, w->len - done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            if (w->dropped++ == 0)
-                log_event(LOG_ERROR, "trace-lost", "why=\"%s\" todo=\"make room where the trace is written\"",
-                          strerror(errno));
-            break;
-        }
-        done += (size_t)n;
-    }
-    w->written += w->len;
-    w->len = 0;
-}
-
-static void name_of(const struct writer *w, unsigned number, char *path, size_t size)
-{
-    if (file != NULL)
-        snprintf(path, size, "%s", file);
-    else
-        snprintf(path, size, "%s/%s-%s-%ld-%u-%u.sqlog", dir, options.side, prefix, (long)getpid(), w->thread,
-                 number);
-}
-
-static void read_boot_id(char id[40])
-{
-    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-    if (f == NULL || fgets(id, 40, f) == NULL)
-        snprintf(id, 40, "unknown");
-    id[strcspn(id, "\n")] = '\0';
-    if (f != NULL)
-        fclose(f);
-}
-
-static void put_header(struct writer *w)
-{
-    char stamp[CLOCK_STAMP_SIZE], boot[40];
-
-    w->epoch_ns = now_ns() / 1000000000U * 1000000000U;
-    clock_format(w->epoch_ns / 1000, stamp);
-    read_boot_id(boot);
-    w->len += (size_t)snprintf(
-        w->buffer + w->len, RECORD_MAX,
-        "\x1e{\"file_schema\":\"urn:ietf:params:qlog:file:sequential\",\"serialization_format\":"
-        "\"application/qlog+json-seq\",\"title\":\"%s\",\"trace\":{\"common_fields\":{\"time_format\":"
-        "\"relative_to_epoch\",\"reference_time\":{\"clock_type\":\"system\",\"epoch\":\"%s\"},"
-        "\"host\":\"%s\","
-        "\"system_info\":{\"process_id\":%ld}},\"vantage_point\":{\"name\":\"%s\",\"type\":\"%s\"},"
-        "\"event_schemas\":[\"" TRACE_SCHEMA("app") "\",\"" TRACE_SCHEMA("tcp") "\",\"" TRACE_SCHEMA(
-            "tls") "\",\"" TRACE_SCHEMA("chat") "\"]}}\n",
-        options.program, stamp, boot, (long)getpid(), options.program, options.side);
-}
-
-static int open_file(struct writer *w)
-{
-    char path[4096];
-
-    name_of(w, ++w->number, path, sizeof path);
-    w->fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | (file != NULL ? O_TRUNC : O_EXCL), 0640);
-    if (w->fd < 0)
-        return -errno;
-    w->written = 0;
-    put_header(w);
-    return 0;
-}
-
-/* The next file, and the oldest one goes. When it can't be opened, the old one is gone on with. */
-static void next_file(struct writer *w)
-{
-    char path[4096];
-    int old = w->fd;
-
-    if (open_file(w) < 0) {
-        w->fd = old;
-        w->written = 0;
-        return;
-    }
-    close(old);
-    if (w->number > FILES_KEPT) {
-        name_of(w, w->number - FILES_KEPT, path, sizeof path);
-        unlink(path);
-    }
-}
-
-static void flush(struct writer *w, uint64_t now)
-{
-    write_all(w);
-    w->flushed_ns = now;
-    if (file == NULL && w->written > options.file_bytes)
-        next_file(w);
-}
-
-static struct writer *new_writer(void)
-{
-    struct writer *w = mem_alloc(sizeof *w);
-
-    w->thread = atomic_fetch_add(&threads, 1) + 1;
-    w->number = 0;
-    w->len = 0;
-    w->dropped = w->flushed_ns = 0;
-    if (open_file(w) < 0) {
-        log_event(LOG_ERROR, "trace-lost", "why=\"%s\"", strerror(errno));
-        w->fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    }
-    mine = w;
-    return w;
-}
-
-/* Where the next record goes, its time, name and connection written already; finish_record ends it. */
-static char *start_record(struct writer **out, const char *name, size_t name_len, uint64_t id, uint64_t now)
-{
-    struct writer *w = mine != NULL ? mine : new_writer();
-    char *at = w->buffer + w->len;
-
-    *out = w;
-    at = PUT(at, "\x1e{\"time\":");
-    at = put_time(at, now > w->epoch_ns ? now - w->epoch_ns : 0);
-    at = PUT(at, ",\"name\":\"");
-    at = put_bytes(at, name, name_len);
-    if (id != 0) {
-        at = PUT(at, "\",\"group_id\":\"");
-        at = put_bytes(at, prefix, prefix_len);
-        *at++ = '-';
-        at = put_uint(at, id);
-    }
-    return PUT(at, "\",\"data\":{");
-}
-
-#define START(w, name, id, now) start_record(w, "" name, sizeof(name) - 1, id, now)
-
-static void finish_record(struct writer *w, char *at, uint64_t now)
-{
-    at = PUT(at, "}}\n");
-    w->len = (size_t)(at - w->buffer);
-    if (w->len > FLUSH_AT || file != NULL)
-        flush(w, now);
-}
-
-/* ---- what is called ---- */
-
-static int can_write_to(const struct trace_options *o)
-{
-    int fd;
-
-    if (o->dir != NULL)
-        return mkdir(o->dir, 0750) == 0 || (errno == EEXIST && access(o->dir, W_OK | X_OK) == 0) ? 0 : -errno;
-    fd = open(o->file, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return -errno;
-    close(fd);
-    return 0;
-}
-
-int trace_open(const struct trace_options *o)
-{
-    int ret = can_write_to(o);
-
-    if (ret < 0)
-        return ret;
-    options = *o;
-    if (options.file_bytes == 0)
-        options.file_bytes = FILE_BYTES;
-    dir = o->dir != NULL ? mem_strdup(o->dir) : NULL;
-    file = o->file != NULL ? mem_strdup(o->file) : NULL;
-    prefix = mem_strdup(o->prefix);
-    prefix_len = strlen(prefix);
-    trace_level = o->level;
-    trace_wants_facts = o->facts;
-    return 0;
-}
-
-const char *trace_default_dir(void)
-{
-    const char *name = getenv("CHAT_TRACE");
-
-    return name != NULL && name[0] != '\0' ? name : NULL;
-}
-
-void trace_flush(void)
-{
-    if (mine != NULL && mine->len > 0)
-        flush(mine, now_ns());
-}
-
-bool trace_is_due(void)
-{
-    return mine != NULL && mine->len > 0;
-}
-
-void trace_close_thread(void)
-{
-    if (mine == NULL)
-        return;
-    trace_flush();
-    close(mine->fd);
-    free(mine);
-    mine = NULL;
-}
-
-void trace_connection(uint64_t id, const struct trace_ends *ends)
-{
-    char local[TCP_ADDR_TEXT], peer[TCP_ADDR_TEXT];
-    uint64_t now = now_ns();
-    struct writer *w;
-    char *at = START(&w, "tcp:connection", id, now);
-
-    at = PUT(at, "\"local\":\"");
-    at = put_word(at, tcp_addr_format(&ends->local, local));
-    at = PUT(at, "\",\"peer\":\"");
-    at = put_word(at, tcp_addr_format(&ends->peer, peer));
-    at = PUT(at, "\",\"cookie\":\"");
-    at += sprintf(at, "%llx\"", (unsigned long long)ends->cookie);
-    if (ends->has_isn) {
-        at = PUT(at, ",\"client_isn\":");
-        at = put_uint(at, ends->isn);
-    }
-    finish_record(w, at, now);
+    at = put_addr(PUT(at, "\"local\":\""), &e->ends->local);
+    at = put_addr(PUT(at, "\",\"peer\":\""), &e->ends->peer);
+    at = put_hex(PUT(at, "\",\"cookie\":\""), e->ends->cookie);
+    *at++ = '"';
+    return e->ends->has_isn ? put_uint(PUT(at, ",\"client_isn\":"), e->ends->isn) : at;
 }
 
 static const char *errno_name(long err)
@@ -372,126 +173,208 @@ static const char *errno_name(long err)
 #endif
 }
 
-static char *put_result(char *at, long ret)
-{
-    if (ret >= 0) {
-        at = PUT(at, ",\"ret\":");
-        return put_uint(at, (uint64_t)ret);
-    }
-    at = PUT(at, ",\"ret\":-1,\"errno\":\"");
-    at = put_word(at, errno_name(-ret));
-    *at++ = '"';
-    return at;
-}
-
 static char *put_more(char *at, const char *more)
 {
     if (more == NULL)
         return at;
-    at = PUT(at, ",\"detail\":\"");
-    at = put_text(at, more);
+    at = put_text(PUT(at, ",\"detail\":\""), more);
     *at++ = '"';
     return at;
 }
 
+static char *put_call(char *at, const struct trace_event *e)
+{
+    at = put_word(PUT(at, "\"call\":\""), e->name);
+    if (e->ret >= 0) {
+        at = put_uint(PUT(at, "\",\"ret\":"), (uint64_t)e->ret);
+    } else {
+        at = put_word(PUT(at, "\",\"ret\":-1,\"errno\":\""), errno_name(-e->ret));
+        *at++ = '"';
+    }
+    return put_facts(put_more(at, e->more), e->facts);
+}
+
+static char *put_state(char *at, const struct trace_event *e)
+{
+    if (e->from != TCP_STATE_UNKNOWN) {
+        at = put_word(PUT(at, "\"old\":\""), tcp_state_name(e->from));
+        at = PUT(at, "\",");
+    }
+    at = put_word(PUT(at, "\"new\":\""), tcp_state_name(e->to));
+    at = put_word(PUT(at, "\",\"source\":\""), e->source);
+    *at++ = '"';
+    if (e->id == 0) {
+        at = put_hex(PUT(at, ",\"cookie\":\""), e->cookie);
+        *at++ = '"';
+    }
+    return put_facts(at, e->facts);
+}
+
+static char *put_reset(char *at, const struct trace_event *e)
+{
+    at = e->is_ours ? PUT(at, "\"direction\":\"sent\",\"why\":\"")
+                    : PUT(at, "\"direction\":\"received\",\"why\":\"");
+    at = put_text(at, e->more);
+    *at++ = '"';
+    return at;
+}
+
+static char *put_tls(char *at, const struct trace_event *e)
+{
+    return put_more(e->ret < 0 ? PUT(at, "\"ok\":false") : PUT(at, "\"ok\":true"), e->more);
+}
+
+static char *put_closed(char *at, const struct trace_event *e)
+{
+    at = put_word(PUT(at, "\"ended_first\":\""), e->ended_first);
+    at = put_word(PUT(at, "\",\"how\":\""), e->name);
+    at = put_text(PUT(at, "\",\"reason\":\""), e->more);
+    at = put_uint(PUT(at, "\",\"bytes_in\":"), e->bytes_in);
+    return put_uint(PUT(at, ",\"bytes_out\":"), e->bytes_out);
+}
+
+static char *put_message(char *at, const struct trace_event *e)
+{
+    at = e->is_ours ? PUT(at, "\"direction\":\"sent\",\"type\":\"")
+                    : PUT(at, "\"direction\":\"received\",\"type\":\"");
+    at = put_bytes(at, e->name, e->name_len);
+    return put_uint(PUT(at, "\",\"length\":"), e->bytes_in);
+}
+
+/* Index: enum trace_kind. */
+static const struct {
+    const char *name;
+    char *(*put)(char *at, const struct trace_event *e);
+} forms[] = {
+    {"tcp:connection", put_connection}, {"app:call", put_call}, {"tcp:state_updated", put_state},
+    {"tcp:reset", put_reset},           {"tls:", put_tls},      {"app:closed", put_closed},
+    {"chat:message", put_message},
+};
+
+static void write_record(const struct trace_event *e)
+{
+    struct trace_writer *w = trace_mine != NULL ? trace_mine : trace_file_open();
+    char *at = w->buffer + w->len;
+
+    at = put_time(PUT(at, "\x1e{\"time\":"), e->time_ns > w->epoch_ns ? e->time_ns - w->epoch_ns : 0);
+    at = put_word(PUT(at, ",\"name\":\""), forms[e->kind].name);
+    if (e->kind == TRACE_TLS)
+        at = put_word(at, e->name);
+    if (e->id != 0)
+        at = put_uint(put_bytes(at, head, head_len), e->id);
+    at = forms[e->kind].put(PUT(at, "\",\"data\":{"), e);
+    at = PUT(at, "}}\n");
+    w->len = (size_t)(at - w->buffer);
+    if (w->len > TRACE_FLUSH_AT || w->is_unbuffered)
+        trace_file_flush(w, e->time_ns);
+}
+
+static void record(struct trace_event *e)
+{
+    e->time_ns = now_ns();
+    if (listener != NULL)
+        listener(e, listener_arg);
+    if (has_files)
+        write_record(e);
+}
+
+/* ---- what is called ---- */
+
+int trace_open(const struct trace_options *o)
+{
+    int ret = trace_file_begin(o);
+
+    if (ret < 0)
+        return ret;
+    head_len = (size_t)snprintf(head, sizeof head, "\",\"group_id\":\"%.32s-", o->prefix);
+    trace_level = o->level;
+    trace_wants_facts = o->facts;
+    has_files = true;
+    return 0;
+}
+
+void trace_listen(trace_listener *fn, void *arg)
+{
+    listener = fn;
+    listener_arg = arg;
+    if (fn == NULL)
+        return;
+    trace_wants_facts = true;
+    if (trace_level == TRACE_OFF)
+        trace_level = TRACE_CALLS;
+}
+
+const char *trace_default_dir(void)
+{
+    const char *name = getenv("CHAT_TRACE");
+
+    return name != NULL && name[0] != '\0' ? name : NULL;
+}
+
+void trace_flush(void)
+{
+    if (trace_is_due())
+        trace_file_flush(trace_mine, now_ns());
+}
+
+bool trace_is_due(void)
+{
+    return trace_mine != NULL && trace_mine->len > 0;
+}
+
+void trace_close_thread(void)
+{
+    if (trace_mine == NULL)
+        return;
+    trace_flush();
+    trace_file_close(trace_mine);
+    trace_mine = NULL;
+}
+
+void trace_connection(uint64_t id, const struct trace_ends *ends)
+{
+    record(&(struct trace_event){.kind = TRACE_CONNECTION, .id = id, .ends = ends});
+}
+
 void trace_call(uint64_t id, const char *call, long ret, const struct tcp_facts *facts, const char *more)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    char *at = START(&w, "app:call", id, now);
-
-    at = PUT(at, "\"call\":\"");
-    at = put_word(at, call);
-    *at++ = '"';
-    at = put_result(at, ret);
-    at = put_more(at, more);
-    if (facts != NULL)
-        at = put_facts(at, facts);
-    finish_record(w, at, now);
+    record(&(struct trace_event){
+        .kind = TRACE_CALL, .id = id, .name = call, .ret = ret, .facts = facts, .more = more});
 }
 
 void trace_state(uint64_t id, enum tcp_state from, enum tcp_state to, const char *source,
                  const struct tcp_facts *facts)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    char *at = START(&w, "tcp:state_updated", id, now);
-
-    if (from != TCP_STATE_UNKNOWN) {
-        at = PUT(at, "\"old\":\"");
-        at = put_word(at, tcp_state_name(from));
-        at = PUT(at, "\",");
-    }
-    at = PUT(at, "\"new\":\"");
-    at = put_word(at, tcp_state_name(to));
-    at = PUT(at, "\",\"source\":\"");
-    at = put_word(at, source);
-    *at++ = '"';
-    if (facts != NULL)
-        at = put_facts(at, facts);
-    finish_record(w, at, now);
+    record(&(struct trace_event){
+        .kind = TRACE_STATE, .id = id, .from = from, .to = to, .source = source, .facts = facts});
 }
 
 void trace_socket_state(uint64_t cookie, enum tcp_state to, const char *source, const struct tcp_facts *facts)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    char *at = START(&w, "tcp:state_updated", 0, now);
-
-    at = PUT(at, "\"new\":\"");
-    at = put_word(at, tcp_state_name(to));
-    at = PUT(at, "\",\"source\":\"");
-    at = put_word(at, source);
-    at += sprintf(at, "\",\"cookie\":\"%llx\"", (unsigned long long)cookie);
-    if (facts != NULL)
-        at = put_facts(at, facts);
-    finish_record(w, at, now);
+    record(&(struct trace_event){
+        .kind = TRACE_STATE, .cookie = cookie, .to = to, .source = source, .facts = facts});
 }
 
 void trace_reset(uint64_t id, bool is_ours, const char *why)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    char *at = START(&w, "tcp:reset", id, now);
-
-    at = is_ours ? PUT(at, "\"direction\":\"sent\",\"why\":\"")
-                 : PUT(at, "\"direction\":\"received\",\"why\":\"");
-    at = put_text(at, why);
-    *at++ = '"';
-    finish_record(w, at, now);
+    record(&(struct trace_event){.kind = TRACE_RESET, .id = id, .is_ours = is_ours, .more = why});
 }
 
 void trace_tls(uint64_t id, const char *event, long ret, const char *more)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    char name[64];
-    char *at = start_record(&w, name, (size_t)snprintf(name, sizeof name, "tls:%s", event), id, now);
-
-    at = PUT(at, "\"ok\":");
-    at = ret < 0 ? PUT(at, "false") : PUT(at, "true");
-    at = put_more(at, more);
-    finish_record(w, at, now);
+    record(&(struct trace_event){.kind = TRACE_TLS, .id = id, .name = event, .ret = ret, .more = more});
 }
 
 void trace_closed(uint64_t id, const char *ended_first, const char *how, const char *reason,
                   uint64_t bytes_in, uint64_t bytes_out)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    char *at = START(&w, "app:closed", id, now);
-
-    at = PUT(at, "\"ended_first\":\"");
-    at = put_word(at, ended_first);
-    at = PUT(at, "\",\"how\":\"");
-    at = put_word(at, how);
-    at = PUT(at, "\",\"reason\":\"");
-    at = put_text(at, reason);
-    at = PUT(at, "\",\"bytes_in\":");
-    at = put_uint(at, bytes_in);
-    at = PUT(at, ",\"bytes_out\":");
-    at = put_uint(at, bytes_out);
-    finish_record(w, at, now);
+    record(&(struct trace_event){.kind = TRACE_CLOSED,
+                                 .id = id,
+                                 .ended_first = ended_first,
+                                 .name = how,
+                                 .more = reason,
+                                 .bytes_in = bytes_in,
+                                 .bytes_out = bytes_out});
 }
 
 /* The value of the first "type" in the line, where it is a plain word; "unknown" else. */
@@ -514,16 +397,8 @@ static size_t find_type(const char *line, size_t len, const char **word)
 
 void trace_message(uint64_t id, bool is_incoming, const char *line, size_t len)
 {
-    uint64_t now = now_ns();
-    struct writer *w;
-    const char *type;
-    size_t type_len = find_type(line, len, &type);
-    char *at = START(&w, "chat:message", id, now);
+    struct trace_event e = {.kind = TRACE_MESSAGE, .id = id, .is_ours = !is_incoming, .bytes_in = len};
 
-    at = is_incoming ? PUT(at, "\"direction\":\"received\",\"type\":\"")
-                     : PUT(at, "\"direction\":\"sent\",\"type\":\"");
-    at = put_bytes(at, type, type_len);
-    at = PUT(at, "\",\"length\":");
-    at = put_uint(at, len);
-    finish_record(w, at, now);
+    e.name_len = find_type(line, len, &e.name);
+    record(&e);
 }

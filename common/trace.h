@@ -39,14 +39,6 @@ struct trace_options {
     enum trace_level level;
 };
 
-/* Before other threads start. 0, or -errno when the directory or file cannot be written to. */
-int trace_open(const struct trace_options *o);
-const char *
-trace_default_dir(void);       /* the environment's CHAT_TRACE, as chat-trace record sets it; NULL: none */
-void trace_close_thread(void); /* writes what the calling thread has and closes its file */
-void trace_flush(void);        /* the calling thread's */
-bool trace_is_due(void);       /* whether the calling thread has events that are not written yet */
-
 /* Who a connection is; isn is the client's initial sequence number where has_isn. */
 struct trace_ends {
     struct tcp_addr local, peer;
@@ -54,6 +46,44 @@ struct trace_ends {
     uint32_t isn;
     bool has_isn;
 };
+
+/* Before other threads start. 0, or -errno when the directory or file cannot be written to. */
+int trace_open(const struct trace_options *o);
+
+/* What happens, as it is told to a listener; what does not belong to the kind is zero. Texts live as long as the call, but
+ * `name` of a call or of TLS, `source` and `ended_first`, which are static. */
+enum trace_kind {
+    TRACE_CONNECTION, /* ends */
+    TRACE_CALL,       /* name, ret, facts or NULL, more or NULL */
+    TRACE_STATE,      /* from, to, source, facts or NULL; cookie where id is 0 */
+    TRACE_RESET,      /* is_ours, more */
+    TRACE_TLS,        /* name, ret, more or NULL */
+    TRACE_CLOSED,     /* ended_first, name: how, more: why, bytes_in, bytes_out */
+    TRACE_MESSAGE,    /* name and name_len: its type; bytes_in: its length; is_ours */
+};
+
+struct trace_event {
+    enum trace_kind kind;
+    enum tcp_state from, to;
+    bool is_ours;
+    uint64_t id, time_ns, cookie, bytes_in, bytes_out; /* id: the connection's. time_ns: since 1970 */
+    const char *name, *more, *source, *ended_first;
+    size_t name_len;
+    const struct tcp_facts *facts;
+    const struct trace_ends *ends;
+    long ret; /* negative: -errno */
+};
+
+/* Turns tracing on for one who listens on the spot, with a file (trace_open) or without; on the thread where it happened.
+ * After trace_open, before other threads start. */
+typedef void trace_listener(const struct trace_event *e, void *arg);
+void trace_listen(trace_listener *fn, void *arg);
+
+const char *
+trace_default_dir(void);       /* the environment's CHAT_TRACE, as chat-trace record sets it; NULL: none */
+void trace_close_thread(void); /* writes what the calling thread has and closes its file */
+void trace_flush(void);        /* the calling thread's */
+bool trace_is_due(void);       /* whether the calling thread has events that are not written yet */
 
 void trace_connection(uint64_t id, const struct trace_ends *ends);
 

@@ -75,7 +75,7 @@ def record(fields, others=False):
     return check_record
 
 
-INFO = record({name: uint(64) for name in ("rtt", "rto", "unacked", "unsent", "backoff", "retransmitted", "acked", "received",
+INFO = record({name: uint(64) for name in ("rtt", "rto", "unacked?", "unsent?", "backoff?", "retransmitted?", "acked", "received",
                                            "cwnd", "snd_wnd")})
 TLS = record({"ok": boolean, "detail?": text})
 EVENTS = {

@@ -1,8 +1,7 @@
 /* capture.h: live capture: a thread that writes an interface's TCP packets into a pcap file as they come.
  *
  * Built with libpcap or without (meson option `capture`): capture_is_built says which. Needs CAP_NET_RAW in the network
- * that it captures, as root has everywhere and anyone in a namespace of his own (netns.h). Packets have nanoseconds and
- * come at once, not in batches. */
+ * that it captures, as root has everywhere and anyone in a namespace of his own (netns.h). Packets have nanoseconds. */
 #ifndef TRACE_CAPTURE_H
 #define TRACE_CAPTURE_H
 

@@ -15,12 +15,15 @@
 #include <unistd.h>
 
 #define RING_BYTES (48 << 20)
+#define HEADS_MAX  4096 /* a snaplen for heads alone */
+#define BLOCK_MS   20   /* packets come in blocks at most that late */
 
 struct capture {
     pcap_t *pcap;
     FILE *out;
     pthread_t thread;
     int stop; /* eventfd */
+    bool comes_in_blocks;
 };
 
 bool capture_is_built(void)
@@ -42,7 +45,11 @@ static int activate(pcap_t *p, int snaplen, char err[CAPTURE_ERROR_SIZE])
     int result;
 
     pcap_set_snaplen(p, snaplen);
-    pcap_set_immediate_mode(p, 1);
+    /* At once means a place in the ring of snaplen bytes for each packet: of whole ones 180 would fill it. */
+    if (snaplen <= HEADS_MAX)
+        pcap_set_immediate_mode(p, 1);
+    else
+        pcap_set_timeout(p, BLOCK_MS);
     pcap_set_buffer_size(p, RING_BYTES);
     pcap_set_tstamp_precision(p, PCAP_TSTAMP_PRECISION_NANO);
     result = pcap_activate(p);
@@ -109,6 +116,7 @@ struct capture *capture_start(const char *interface, const char *path, int snapl
     char why[PCAP_ERRBUF_SIZE] = "";
     struct capture *c = mem_zalloc(sizeof *c);
 
+    c->comes_in_blocks = snaplen > HEADS_MAX;
     c->stop = eventfd(0, EFD_CLOEXEC);
     c->pcap = pcap_create(interface, why);
     if (c->pcap == NULL) {
@@ -129,6 +137,8 @@ uint64_t capture_stop(struct capture *c)
 
     if (c == NULL)
         return 0;
+    if (c->comes_in_blocks) /* the last one is not full */
+        poll(NULL, 0, 3 * BLOCK_MS);
     while (write(c->stop, &one, sizeof one) < 0 && errno == EINTR)
         ;
     pthread_join(c->thread, NULL);

@@ -252,6 +252,8 @@ void infer_reset(struct model *m, struct model_conn *c)
 
 /* ---- states from segments ---- */
 
+#define ASKED_NS 1000000 /* a state's time is a little later than the moment at which the kernel was asked */
+
 struct end_state {
     enum tcp_state state;
     uint32_t fin_ack; /* what acknowledges our FIN; 0: none sent */
@@ -324,7 +326,20 @@ static enum tcp_state after_receiving(struct end_state *e, const struct model_se
     }
 }
 
-/* Whether a SYN or FIN went again before anything acknowledged it: then this one did not arrive. */
+static bool is_answered(const struct model_conn *c, size_t syn)
+{
+    for (size_t i = syn + 1; i < c->count; i++) {
+        const struct model_segment *s = &c->events[i].segment;
+
+        if (c->events[i].kind == MODEL_SEGMENT && s->from != c->events[syn].segment.from &&
+            (s->flags & MODEL_SYN))
+            return true;
+    }
+    return false;
+}
+
+/* Whether a SYN or FIN went again before anything acknowledged it: then this one did not arrive. A SYN that no SYN,ACK
+ * followed made no connection at the other end, whether it was lost or refused. */
 static bool was_lost(const struct model_conn *c, size_t at)
 {
     const struct model_segment *s = &c->events[at].segment;
@@ -332,6 +347,8 @@ static bool was_lost(const struct model_conn *c, size_t at)
 
     if (!(s->flags & (MODEL_SYN | MODEL_FIN)))
         return false;
+    if ((s->flags & MODEL_SYN) && !(s->flags & MODEL_ACK) && !is_answered(c, at))
+        return true;
     for (size_t i = at + 1; i < c->count; i++) {
         const struct model_segment *later = &c->events[i].segment;
 
@@ -343,6 +360,53 @@ static bool was_lost(const struct model_conn *c, size_t at)
             return true;
     }
     return false;
+}
+
+/* How far along its life a connection is. */
+static int rank_of(enum tcp_state state)
+{
+    switch (state) {
+    case TCP_STATE_SYN_SENT:
+    case TCP_STATE_SYN_RECEIVED:
+        return 1;
+    case TCP_STATE_ESTABLISHED:
+        return 2;
+    case TCP_STATE_FIN_WAIT_1:
+    case TCP_STATE_CLOSE_WAIT:
+        return 3;
+    case TCP_STATE_FIN_WAIT_2:
+    case TCP_STATE_CLOSING:
+    case TCP_STATE_LAST_ACK:
+        return 4;
+    case TCP_STATE_TIME_WAIT:
+        return 5;
+    case TCP_STATE_CLOSED:
+        return 6;
+    default:
+        return 0;
+    }
+}
+
+/* Whether the kernel itself said later that the end was not that far: then the segment behind this was captured, or must
+ * have been sent, and did not arrive (a filter dropped it, a way lost it). */
+static bool was_denied(const struct model_conn *c, size_t at, enum model_side side, enum tcp_state to)
+{
+    for (size_t i = at + 1; i < c->count; i++) {
+        const struct model_event *e = &c->events[i];
+
+        if (e->kind == MODEL_STATE && e->state.side == side && e->state.source != MODEL_INFERRED &&
+            e->time_ns > c->events[at].time_ns + ASKED_NS && e->state.state != TCP_STATE_UNKNOWN &&
+            rank_of(e->state.state) < rank_of(to))
+            return true;
+    }
+    return false;
+}
+
+/* What the kernel says counts, where it is ahead of what was inferred. */
+static void hear(struct end_state *e, enum tcp_state told)
+{
+    if (rank_of(told) > rank_of(e->state))
+        e->state = told;
 }
 
 static void change(struct model *m, struct model_conn *c, enum model_side side, struct end_state *e,
@@ -365,13 +429,18 @@ void infer_states(struct model *m, struct model_conn *c)
         int64_t at = c->events[i].time_ns + 1;
         enum model_side to = model_other(s.from);
         struct end_state after;
+        enum tcp_state state;
 
+        if (c->events[i].kind == MODEL_STATE)
+            hear(&ends[c->events[i].state.side], c->events[i].state.state);
         if (c->events[i].kind != MODEL_SEGMENT || s.keepalive)
             continue;
         change(m, c, s.from, &ends[s.from], after_sending(&ends[s.from], &s), at);
         if (was_lost(c, i))
             continue;
         after = ends[to];
-        change(m, c, to, &ends[to], after_receiving(&after, &s), at);
+        state = after_receiving(&after, &s);
+        if (!was_denied(c, i, to, state))
+            change(m, c, to, &ends[to], state, at);
     }
 }

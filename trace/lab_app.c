@@ -181,6 +181,17 @@ void app_signal(struct lab_app *app, int which)
     kill(app->pid, which);
 }
 
+void app_stop(struct lab *l, struct lab_app *app)
+{
+    int status = 0;
+
+    kill(app->pid, SIGSTOP);
+    while (waitpid(app->pid, &status, WUNTRACED) < 0 && errno == EINTR)
+        ;
+    if (!WIFSTOPPED(status))
+        lab_give_up(l, "process %d has ended, where it should have stopped", (int)app->pid);
+}
+
 int app_wait(struct lab *l, struct lab_app *app, unsigned ms)
 {
     int status = 0;

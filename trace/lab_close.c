@@ -1,5 +1,6 @@
 /* lab_close.c: labs of how a connection ends in order: each side for itself, in three segments or in four, or both at once. */
 #include "common/buf.h"
+#include "common/clock.h"
 #include "trace/lab_kinds.h"
 
 #include <errno.h>
@@ -38,8 +39,8 @@ static void say_lines(struct lab *l, struct lab_app *chat, struct buf *got)
     buf_deinit(&all);
 }
 
-/* Five times the question for all of them, then the end of our side. chatd is held meanwhile, as if it were busy, so that
- * it is there before the first answer. */
+/* Five times the question for all of them, then the end of our side. chatd is held until its kernel has that and ours
+ * knows: so the half-closed span is there, and seen, before the first answer, however busy the machine is. */
 static void ask_and_end(struct lab *l, struct lab_app *chatd, struct lab_app *chat, struct lab_conn *c)
 {
     struct buf all = {0};
@@ -47,11 +48,13 @@ static void ask_and_end(struct lab *l, struct lab_app *chatd, struct lab_app *ch
     for (int i = 1; i <= 5; i++)
         buf_putf(&all, "{\"type\":\"history\",\"room\":\"general\",\"limit\":100,\"id\":\"h%d\"}\n", i);
     buf_put(&all, "", 1);
-    app_signal(chatd, SIGSTOP);
+    app_stop(l, chatd);
     app_feed(l, chat, all.data);
     app_end_input(chat);
-    state_await(c, MODEL_CLIENT, TCP_STATE_FIN_WAIT_2, 2000);
-    lab_sleep(5);
+    lab_expect(l,
+               state_await(c, MODEL_SERVER, TCP_STATE_CLOSE_WAIT, 10000) &&
+                   state_await(c, MODEL_CLIENT, TCP_STATE_FIN_WAIT_2, 10000),
+               "before the first answer the client's end was in FIN_WAIT_2, the server's in CLOSE_WAIT");
     app_signal(chatd, SIGCONT);
     buf_deinit(&all);
 }
@@ -81,11 +84,7 @@ static void check_half_close(struct lab *l, const struct lab_conn *c)
     if (!l->has_wire)
         return;
     lab_expect(l, bytes > 0, "%llu bytes came after the client's FIN", (unsigned long long)bytes);
-    lab_expect(l,
-               wire_count(c, MODEL_CLIENT, MODEL_RST, MODEL_RST) +
-                       wire_count(c, MODEL_SERVER, MODEL_RST, MODEL_RST) ==
-                   0,
-               "no RST");
+    lab_expect(l, wire_resets(c) == 0, "no RST");
 }
 
 static void run_half_close(struct lab *l)
@@ -131,6 +130,8 @@ const struct lab_kind lab_half_close = {
 };
 
 /* ---- three-or-four ---- */
+
+#define TURNS 5 /* of each kind at most */
 
 /* Segments from the first FIN on. */
 static unsigned teardown_length(const struct lab_conn *c)
@@ -179,19 +180,41 @@ static struct lab_conn *open_warm(struct lab *l, const char *label)
     return c;
 }
 
-static void end_in_turn(struct lab_conn *c, bool quick_ack, unsigned wait_ms)
+/* How long the server took for what it did at once, in ms: on a busy machine the kernel's ACK may be due before. */
+static double end_in_turn(struct lab_conn *c, bool quick_ack, unsigned wait_ms)
 {
+    uint64_t began = clock_mono_us();
+    double took;
+
     end_shutdown(&c->client);
     end_await(&c->server, POLLIN | POLLRDHUP, 1000);
     end_read(&c->server);
     if (quick_ack)
         end_quick_ack(&c->server);
+    took = (double)(clock_mono_us() - began) / 1e3;
     if (wait_ms > 0)
         lab_sleep(wait_ms);
     end_close(&c->server);
+    if (wait_ms == 0)
+        took = (double)(clock_mono_us() - began) / 1e3;
     end_await(&c->client, POLLIN | POLLRDHUP, 1000);
     end_read(&c->client);
     end_close(&c->client);
+    return took;
+}
+
+/* Once more where this machine was too busy for "at once". */
+static struct lab_conn *open_and_end(struct lab *l, const char *label, bool quick_ack, unsigned wait_ms,
+                                     double at_once_ms)
+{
+    struct lab_conn *c;
+
+    for (unsigned attempt = 1;; attempt++) {
+        c = open_warm(l, label);
+        if (end_in_turn(c, quick_ack, wait_ms) < at_once_ms || attempt == TURNS)
+            return c;
+        c->label = "an attempt in which this machine was too busy for \"at once\"";
+    }
 }
 
 static void run_three_or_four(struct lab *l)
@@ -199,12 +222,10 @@ static void run_three_or_four(struct lab *l)
     struct lab_conn *at_once, *later, *quick;
 
     lab_listen(l, 8);
-    at_once = open_warm(l, "the server closes as soon as it sees the end");
-    end_in_turn(at_once, false, 0);
-    later = open_warm(l, "the server closes 150 ms later");
-    end_in_turn(later, false, 150);
-    quick = open_warm(l, "the server closes 150 ms later, and acknowledges at once (TCP_QUICKACK)");
-    end_in_turn(quick, true, 150);
+    at_once = open_and_end(l, "the server closes as soon as it sees the end", false, 0, 20);
+    later = open_and_end(l, "the server closes 150 ms later", false, 150, 100);
+    quick = open_and_end(l, "the server closes 150 ms later, and acknowledges at once (TCP_QUICKACK)", true,
+                         150, 10);
     lab_look(l);
     lab_expect(l, teardown_length(at_once) == 3, "closing at once: %u segments, FIN; FIN,ACK; ACK",
                teardown_length(at_once));
@@ -344,7 +365,7 @@ static void run_orphan(struct lab *l)
     end_await(&c->server, POLLIN | POLLRDHUP, 1000);
     end_read(&c->server);
     end_quick_ack(&c->server);
-    lab_expect(l, state_await(c, MODEL_CLIENT, TCP_STATE_FIN_WAIT_2, 500),
+    lab_expect(l, state_await(c, MODEL_CLIENT, TCP_STATE_FIN_WAIT_2, 1500),
                "the client's end is in FIN_WAIT_2, and nobody's");
     lab_expect(l, state_await(c, MODEL_CLIENT, TCP_STATE_CLOSED, 5000), "then the kernel gave it up");
     lab_expect(l, state_now(c, MODEL_SERVER, NULL) == TCP_STATE_CLOSE_WAIT,

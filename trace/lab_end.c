@@ -234,12 +234,18 @@ static long did_close(struct lab_end *e, const char *call, long result, const ch
     return result;
 }
 
+static int unread_at(const struct lab_end *e)
+{
+    int n = 0;
+
+    return ioctl(e->fd, FIONREAD, &n) == 0 ? n : 0;
+}
+
 long end_close(struct lab_end *e)
 {
     char unread[32];
-    int n = 0;
+    int n = unread_at(e);
 
-    ioctl(e->fd, FIONREAD, &n);
     snprintf(unread, sizeof unread, "unread=%d", n);
     return did_close(e, "close", tcp_close(e->fd), n > 0 ? unread : NULL);
 }
@@ -268,6 +274,26 @@ bool end_await(struct lab_end *e, short events, unsigned ms)
     }
     record(e, text, 0, NULL, true);
     return true;
+}
+
+int end_await_unread(struct lab_end *e, int bytes, unsigned ms)
+{
+    end_await(e, POLLIN, ms);
+    for (unsigned waited = 0; waited < ms && unread_at(e) < bytes; waited++)
+        lab_sleep(1);
+    return unread_at(e);
+}
+
+bool end_await_acked(const struct lab_end *e, unsigned ms)
+{
+    struct tcp_facts facts;
+
+    for (unsigned waited = 0; tcp_get_facts(e->fd, &facts) == 0 && waited < ms; waited++) {
+        if (facts.unacked == 0 && facts.unsent == 0)
+            return true;
+        lab_sleep(1);
+    }
+    return false;
 }
 
 void end_quick_ack(struct lab_end *e)

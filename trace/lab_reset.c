@@ -2,25 +2,18 @@
 #include "trace/lab_kinds.h"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 
 /* ---- rst-unread ---- */
 
 static void run_rst_unread(struct lab *l)
 {
     struct lab_conn *c;
-    struct tcp_facts facts;
-    int unread = 0;
     long got;
 
     lab_listen(l, 8);
     c = lab_open(l, "the server closes with 27 bytes unread");
     end_write(&c->client, 27);
-    end_await(&c->server, POLLIN, 1000);
-    lab_sleep(60); /* until the ACK has gone, too */
-    tcp_get_facts(c->client.fd, &facts);
-    ioctl(c->server.fd, FIONREAD, &unread);
-    lab_expect(l, unread == 27 && facts.unacked == 0,
+    lab_expect(l, end_await_unread(&c->server, 27, 1000) == 27 && end_await_acked(&c->client, 1000),
                "the server's kernel has acknowledged 27 bytes that nobody has read");
     end_close(&c->server);
     end_await(&c->client, POLLIN | POLLRDHUP, 1000);
@@ -73,11 +66,7 @@ static void run_lingering_close(struct lab *l)
     lab_look(l);
     if (!l->has_wire)
         return;
-    lab_expect(l,
-               wire_count(c, MODEL_SERVER, MODEL_RST, MODEL_RST) +
-                       wire_count(c, MODEL_CLIENT, MODEL_RST, MODEL_RST) ==
-                   0,
-               "there was no RST");
+    lab_expect(l, wire_resets(c) == 0, "there was no RST");
     lab_expect(l,
                wire_count(c, MODEL_SERVER, MODEL_FIN, MODEL_FIN) == 1 &&
                    wire_count(c, MODEL_CLIENT, MODEL_FIN, MODEL_FIN) == 1,

@@ -98,6 +98,10 @@ void end_did(struct lab_end *e, const char *call, long result, const char *detai
 
 /* Waits for what poll() can tell, and records it; false after ms. */
 bool end_await(struct lab_end *e, short events, unsigned ms);
+
+/* Wait until so many bytes are there to read, and how many there are then; until all that was written is acknowledged. */
+int end_await_unread(struct lab_end *e, int bytes, unsigned ms);
+bool end_await_acked(const struct lab_end *e, unsigned ms);
 void end_quick_ack(struct lab_end *e);
 void end_set(struct lab_end *e, int level, int option, int value);
 void end_note(struct lab_end *e, const char *text);
@@ -131,6 +135,7 @@ void app_end_input(struct lab_app *app);
 struct buf;
 bool app_await(struct lab_app *app, const char *text, struct buf *got, unsigned ms);
 void app_signal(struct lab_app *app, int which);
+void app_stop(struct lab *l, struct lab_app *app); /* SIGSTOP, and waits until it has stopped */
 int app_wait(struct lab *l, struct lab_app *app, unsigned ms); /* its exit code */
 bool app_logged(const struct lab_app *app, const char *text);  /* whether a line of its log has that in it */
 bool app_await_log(const struct lab_app *app, const char *text, unsigned ms);
@@ -149,6 +154,7 @@ void lab_say(struct lab *l, const char *format, ...)
 unsigned wire_count(const struct lab_conn *c, enum model_side from, uint8_t mask, uint8_t value);
 const struct model_segment *wire_find(const struct lab_conn *c, enum model_side from, uint8_t mask,
                                       uint8_t value, unsigned nth);
+unsigned wire_resets(const struct lab_conn *c);                                   /* RSTs of either side */
 double wire_ms(const struct model_segment *from, const struct model_segment *to); /* NULLs give 0 */
 
 /* Whether the kernel itself has said that this end was in that state; for how long: until it said another; -1: never. */
@@ -157,6 +163,8 @@ double state_ms(const struct lab_conn *c, enum model_side side, enum tcp_state s
 
 /* Now, by inet_diag. TCP_STATE_CLOSED where there is none. s: or NULL. */
 enum tcp_state state_now(struct lab_conn *c, enum model_side side, struct diag_socket *s);
+
+/* Waits for it; what the kernel says meanwhile counts as seen (state_was), however busy the machine is. */
 bool state_await(struct lab_conn *c, enum model_side side, enum tcp_state state, unsigned ms);
 
 #endif

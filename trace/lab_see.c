@@ -1,5 +1,5 @@
 /* lab_see.c: what a lab has seen: of the wire, of the kernel's states, and what was expected of both. See lab_run.h. */
-#include "common/buf.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "trace/lab_run.h"
 #include "trace/pcap_flow.h"
@@ -196,6 +196,12 @@ unsigned wire_count(const struct lab_conn *c, enum model_side from, uint8_t mask
     return n;
 }
 
+unsigned wire_resets(const struct lab_conn *c)
+{
+    return wire_count(c, MODEL_CLIENT, MODEL_RST, MODEL_RST) +
+           wire_count(c, MODEL_SERVER, MODEL_RST, MODEL_RST);
+}
+
 double wire_ms(const struct model_segment *from, const struct model_segment *to)
 {
     return from != NULL && to != NULL ? (double)(to->time_ns - from->time_ns) / 1e6 : 0;
@@ -252,10 +258,17 @@ enum tcp_state state_now(struct lab_conn *c, enum model_side side, struct diag_s
     return s->state;
 }
 
+/* What it waits for is evidence, too: so it is asked for where changes are kept, not beside that. */
 bool state_await(struct lab_conn *c, enum model_side side, enum tcp_state state, unsigned ms)
 {
-    for (unsigned waited = 0; state_now(c, side, NULL) != state; waited++) {
-        if (waited >= ms)
+    const struct tcp_addr *local = side == MODEL_CLIENT ? &c->client_addr : &c->server_addr;
+    const struct tcp_addr *peer = side == MODEL_CLIENT ? &c->server_addr : &c->client_addr;
+    struct lab *l = c->client.lab;
+    uint64_t deadline = clock_mono_us() + ms * 1000ULL;
+
+    while ((l->watch != NULL && !l->has_looked ? watch_ask(l->watch, local, peer)
+                                               : state_now(c, side, NULL)) != state) {
+        if (clock_mono_us() >= deadline)
             return false;
         lab_sleep(1);
     }

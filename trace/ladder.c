@@ -183,15 +183,17 @@ static void put_segment(struct builder *b, const struct model_event *e)
 /* From the first FIN to the second one's acknowledgement, or to the end where that never came. */
 static void mark_half_closed(struct builder *b)
 {
+    bool is_over = b->acked[0] && b->acked[1];
     struct ladder *l = b->l;
     size_t first = l->count, last = l->count;
 
     for (size_t i = 0; i < l->count; i++) {
         if (l->rows[i].mark > 0 && first == l->count)
             first = i;
-        if (l->rows[i].mark > 0)
+        if (l->rows[i].mark > 0 && is_over)
             last = i;
-        if (l->rows[i].segment != NULL && (l->rows[i].segment->segment.flags & MODEL_RST) && first < l->count)
+        if (l->rows[i].segment != NULL && (l->rows[i].segment->segment.flags & MODEL_RST) &&
+            first < l->count && last == l->count)
             last = i;
         l->rows[i].half_closed = false;
     }

@@ -62,7 +62,16 @@ size_t ladder_fit(const char *text, size_t columns);
 struct ladder_options {
     unsigned width; /* columns, from 60 */
     bool ascii, color, evidence;
+    bool one_sided; /* only the client's calls are known: the server's column goes */
 };
+
+/* In parts, for a ladder that is drawn as it comes: title and columns; rows [first, end); the sentence; what the marks
+ * mean. */
+void ladder_write_head(FILE *to, const struct ladder *l, const struct ladder_options *o);
+void ladder_write_rows(FILE *to, const struct ladder *l, const struct ladder_options *o, size_t first,
+                       size_t end);
+void ladder_write_verdict(FILE *to, const struct ladder *l, const struct ladder_options *o);
+void ladder_write_legend(FILE *to, const struct ladder *l, const struct ladder_options *o);
 
 void ladder_write_terminal(FILE *to, const struct ladder *l, const struct ladder_options *o);
 void ladder_write_svg(FILE *to, const struct ladder *l);

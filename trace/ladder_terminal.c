@@ -17,7 +17,7 @@ struct sheet {
     FILE *to;
     const struct ladder *ladder;
     const struct ladder_options *o;
-    size_t time, call, state, wire;
+    size_t width, time, state, wire, call[MODEL_SIDES]; /* columns */
     enum ladder_length length;
 };
 
@@ -34,20 +34,30 @@ static const struct strokes *strokes_of(const struct sheet *s)
     return s->o->ascii ? &plain : &unicode;
 }
 
-static void lay_out(struct sheet *s)
+/* What is not the calls' is the wire's. */
+static void share(struct sheet *s, size_t rest, size_t sides)
 {
-    size_t w = s->o->width, rest;
+    size_t call = rest * (sides == 1 ? 34 : 26) / 100;
 
-    s->length = w < 76 ? LADDER_SHORT : w < 112 ? LADDER_MEDIUM : LADDER_FULL;
-    s->time = w < 80 ? 7 : 9;
-    s->state = w < 76 ? 5 : w < 112 ? 11 : 13;
-    rest = w - s->time - 1 - 2 * (s->state + 1);
-    s->call = rest * 26 / 100;
-    s->wire = rest - 2 * (s->call + 1);
+    s->wire = rest - sides * (call + 1);
     if (s->wire > WIRE_MAX) {
-        s->call += (s->wire - WIRE_MAX) / 2;
-        s->wire = rest - 2 * (s->call + 1);
+        call += (s->wire - WIRE_MAX) / sides;
+        s->wire = rest - sides * (call + 1);
     }
+    s->call[MODEL_CLIENT] = call;
+    s->call[MODEL_SERVER] = sides == 1 ? 0 : call;
+}
+
+static struct sheet lay_out(FILE *to, const struct ladder *l, const struct ladder_options *o)
+{
+    size_t w = o->width < 60 ? 60 : o->width;
+    struct sheet s = {.to = to, .ladder = l, .o = o, .width = w};
+
+    s.length = w < 76 ? LADDER_SHORT : w < 112 ? LADDER_MEDIUM : LADDER_FULL;
+    s.time = w < 80 ? 7 : 9;
+    s.state = w < 76 ? 5 : w < 112 ? 11 : 13;
+    share(&s, w - s.time - 1 - 2 * (s.state + 1), o->one_sided ? 1 : 2);
+    return s;
 }
 
 static void set_ink(const struct sheet *s, enum ink ink)
@@ -158,8 +168,8 @@ static const char *fit_segment(const struct sheet *s, const struct model_segment
         snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
         if (ladder_width(out) <= columns)
             return out;
-        ack = g->len > 0 ? strstr(text, " ack=")
-                         : NULL; /* what a segment of data acknowledges is less than what it is */
+        /* What it acknowledges is less than what it is; and half a number would be another one. */
+        ack = length == LADDER_SHORT ? strstr(text, " a") : g->len > 0 ? strstr(text, " ack=") : NULL;
         if (ack != NULL)
             *ack = '\0';
         snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
@@ -170,6 +180,8 @@ static const char *fit_segment(const struct sheet *s, const struct model_segment
         snprintf(out, LADDER_TEXT, "↻%.200s", text);
     else
         snprintf(out, LADDER_TEXT, "%.200s", text);
+    if (ladder_width(out) > columns) /* flags alone */
+        out[strcspn(out, " ")] = '\0';
     out[ladder_fit(out, columns)] = '\0';
     return out;
 }
@@ -254,7 +266,7 @@ static void put_call(const struct sheet *s, const struct ladder_row *row, enum m
         else if (ladder_is_bad(&row->call[side]->call))
             ink = INK_RST;
     }
-    put_cell(s, text, s->call, ink);
+    put_cell(s, text, s->call[side], ink);
 }
 
 static void put_row(const struct sheet *s, const struct ladder_row *row)
@@ -267,8 +279,10 @@ static void put_row(const struct sheet *s, const struct ladder_row *row)
     put_wire(s, row);
     fputc(' ', s->to);
     put_state(s, row, MODEL_SERVER);
-    fputc(' ', s->to);
-    put_call(s, row, MODEL_SERVER);
+    if (!s->o->one_sided) {
+        fputc(' ', s->to);
+        put_call(s, row, MODEL_SERVER);
+    }
     fputc('\n', s->to);
 }
 
@@ -279,16 +293,22 @@ static void put_head(const struct sheet *s)
     put_spaces(s, s->time > 4 ? s->time - 4 : 0);
     put_cell(s, "t/ms", 4, INK_BOLD);
     fputc(' ', s->to);
-    put_cell(s, s->length == LADDER_SHORT ? "CLIENT" : "CLIENT call", s->call, INK_BOLD);
+    put_cell(s, s->length == LADDER_SHORT ? "CLIENT" : "CLIENT call", s->call[MODEL_CLIENT], INK_BOLD);
     fputc(' ', s->to);
     put_cell(s, "state", s->state, INK_BOLD);
     fputc(' ', s->to);
     put_spaces(s, middle);
     put_cell(s, "segment", s->wire - middle, INK_BOLD);
     fputc(' ', s->to);
-    put_cell(s, "state", s->state, INK_BOLD);
-    fputc(' ', s->to);
-    put_cell(s, s->length == LADDER_SHORT ? "SERVER" : "SERVER call", s->call, INK_BOLD);
+    put_cell(s,
+             !s->o->one_sided            ? "state"
+             : s->length == LADDER_SHORT ? "SRV"
+                                         : "SERVER",
+             s->state, INK_BOLD);
+    if (!s->o->one_sided) {
+        fputc(' ', s->to);
+        put_cell(s, s->length == LADDER_SHORT ? "SERVER" : "SERVER call", s->call[MODEL_SERVER], INK_BOLD);
+    }
     fputc('\n', s->to);
 }
 
@@ -305,7 +325,7 @@ static void put_wrapped(const struct sheet *s, const char *text, size_t indent, 
 
         snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word - 1 ? len : sizeof word - 1), text);
         make_plain(word, s->o->ascii);
-        if (!at_start && column + 1 + ladder_width(word) > s->o->width) {
+        if (!at_start && column + 1 + ladder_width(word) > s->width) {
             fputc('\n', s->to);
             put_spaces(s, indent);
             column = indent;
@@ -313,7 +333,7 @@ static void put_wrapped(const struct sheet *s, const char *text, size_t indent, 
             fputc(' ', s->to);
             column++;
         }
-        fit = ladder_fit(word, s->o->width - column);
+        fit = ladder_fit(word, s->width - column);
         word[fit] = '\0';
         fputs(word, s->to);
         at_start = false;
@@ -336,7 +356,8 @@ static void put_title(const struct sheet *s)
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &tm);
     snprintf(line, sizeof line, "#%u %s, %s.%03uZ", c->number, ladder_title(c, title), when,
              (unsigned)(c->start_ns / 1000000 % 1000));
-    put_wrapped(s, line, 4, INK_BOLD);
+    put_wrapped(s, s->o->one_sided ? strchr(line, ' ') + 1 : line, 4,
+                INK_BOLD); /* the number is chat-trace's */
     if (c->end[MODEL_CLIENT].has_isn) {
         snprintf(line, sizeof line, "the client's first sequence number: %u", c->end[MODEL_CLIENT].isn);
         put_wrapped(s, line, 4, INK_DIM);
@@ -395,20 +416,45 @@ static void put_legend(const struct sheet *s)
         put_wrapped(s, line, 0, INK_DIM);
 }
 
-void ladder_write_terminal(FILE *to, const struct ladder *l, const struct ladder_options *o)
+void ladder_write_head(FILE *to, const struct ladder *l, const struct ladder_options *o)
 {
-    struct ladder_options own = *o;
-    struct sheet s = {.to = to, .ladder = l, .o = &own};
+    struct sheet s = lay_out(to, l, o);
 
-    if (own.width < 60)
-        own.width = 60;
-    lay_out(&s);
     put_title(&s);
     put_head(&s);
-    for (size_t i = 0; i < l->count; i++)
+}
+
+void ladder_write_rows(FILE *to, const struct ladder *l, const struct ladder_options *o, size_t first,
+                       size_t end)
+{
+    struct sheet s = lay_out(to, l, o);
+
+    for (size_t i = first; i < end; i++)
         put_row(&s, &l->rows[i]);
+}
+
+void ladder_write_verdict(FILE *to, const struct ladder *l, const struct ladder_options *o)
+{
+    struct sheet s = lay_out(to, l, o);
+
     put_wrapped(&s, l->verdict->sentence, 2, l->verdict->how == VERDICT_GRACEFUL ? INK_BOLD : INK_RST);
-    if (own.evidence)
+}
+
+void ladder_write_legend(FILE *to, const struct ladder *l, const struct ladder_options *o)
+{
+    struct sheet s = lay_out(to, l, o);
+
+    put_legend(&s);
+}
+
+void ladder_write_terminal(FILE *to, const struct ladder *l, const struct ladder_options *o)
+{
+    struct sheet s = lay_out(to, l, o);
+
+    ladder_write_head(to, l, o);
+    ladder_write_rows(to, l, o, 0, l->count);
+    ladder_write_verdict(to, l, o);
+    if (o->evidence)
         put_evidence(&s);
     put_legend(&s);
 }

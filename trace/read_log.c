@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define RECORD_SEPARATOR '\x1e'
 #define FILE_MAX         ((size_t)2 << 30)
@@ -322,12 +323,26 @@ static void remark_bad(struct readlog *r, const char *path, unsigned number, boo
         model_remark(r->model, "%s: record %u is no event and was left out", path, number);
 }
 
+/* A program makes its file before it has anything to write into it. */
+static bool is_empty_log(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    struct stat st;
+
+    return dot != NULL && strcmp(dot, ".sqlog") == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+           st.st_size == 0;
+}
+
 int readlog_file(struct readlog *r, const char *path, char err[READLOG_ERROR_SIZE])
 {
     size_t len, bad = 0;
     char *all = read_all(path, &len, err), *at = all, *end;
     unsigned number = 0;
 
+    if (all == NULL && is_empty_log(path)) {
+        model_remark(r->model, "%s: it is empty: nothing has been recorded (yet)", path);
+        return 0;
+    }
     if (all == NULL)
         return -1;
     end = all + len;

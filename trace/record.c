@@ -2,11 +2,14 @@
  *
  * Calls and states come from chatd and chat themselves, which write their event logs where the environment's CHAT_TRACE
  * says. Segments come from libpcap: on all interfaces where this is allowed, and then only the command's connections are
- * kept; else in a network of the command's own, where all are. */
+ * kept; else in a network of the command's own, where all are. Whose a connection is, the kernel says exactly where the
+ * command can be in a control group of its own (group.h); else it is what was seen by looking (owner.h), or what chatd's and
+ * chat's event logs say, and a connection that is in neither is left out. */
 #include "trace/record.h"
 
 #include "common/mem.h"
 #include "trace/capture.h"
+#include "trace/group.h"
 #include "trace/netns.h"
 #include "trace/owner.h"
 #include "trace/pcap_file.h"
@@ -47,8 +50,10 @@ struct recording {
     bool own_network, quiet, is_one_file;
     char dir[PATH_SIZE], wire[PATH_SIZE + 16], raw[PATH_SIZE + 32]; /* raw: what others send is in it, too */
     struct capture *capture;
-    struct owner *owner; /* NULL: all of the capture is the command's */
-    unsigned unknown;    /* connections that were too short to see whose they were */
+    struct group *group; /* both NULL: all of the capture is the command's */
+    struct owner *owner;
+    struct model *logs; /* with owner: what the event logs tell of */
+    unsigned unknown;   /* connections that were too short to see whose they were */
 };
 
 static void say(const char *what)
@@ -90,9 +95,12 @@ static bool capture_here(struct recording *r, char err[CAPTURE_ERROR_SIZE])
     if (r->own_network)
         return false;
     r->capture = capture_start(r->interface != NULL ? r->interface : "any", r->raw, CAPTURE_WHOLE, err);
-    if (r->capture != NULL)
+    if (r->capture == NULL)
+        return false;
+    r->group = group_new();
+    if (r->group == NULL)
         r->owner = owner_start();
-    return r->capture != NULL;
+    return true;
 }
 
 static bool capture_apart(struct recording *r)
@@ -126,17 +134,26 @@ static void begin_capture(struct recording *r)
                        : "no segments are captured; calls and states are, of chatd and chat");
 }
 
-/* The client's end decides; where it was seen with nobody, the server's may; what nobody was seen with is kept. */
+static bool is_in_group(const struct group *g, const struct pcaptcp_segment *s)
+{
+    return group_has(g, &s->from, &s->to) || group_has(g, &s->to, &s->from) || group_listens(g, &s->from) ||
+           group_listens(g, &s->to);
+}
+
+/* The client's end decides; where it was seen with nobody, the server's may. */
 static bool is_ours(struct recording *r, const struct pcaptcp_segment *s)
 {
-    enum owner_who one = owner_of(r->owner, &s->from, &s->to), other = owner_of(r->owner, &s->to, &s->from);
+    enum owner_who one, other;
 
-    if (one == OWNER_OURS || other == OWNER_OURS)
+    if (r->group != NULL)
+        return is_in_group(r->group, s);
+    one = owner_of(r->owner, &s->from, &s->to);
+    other = owner_of(r->owner, &s->to, &s->from);
+    if (one == OWNER_OURS || other == OWNER_OURS || model_find_conn(r->logs, NULL, &s->from, &s->to) != NULL)
         return true;
-    if (one == OWNER_OTHERS || other == OWNER_OTHERS)
-        return false;
-    r->unknown += (s->flags & (MODEL_SYN | MODEL_ACK)) == MODEL_SYN;
-    return true;
+    r->unknown +=
+        one == OWNER_UNKNOWN && other == OWNER_UNKNOWN && (s->flags & (MODEL_SYN | MODEL_ACK)) == MODEL_SYN;
+    return false;
 }
 
 /* From all that was captured to what the command had. */
@@ -162,12 +179,34 @@ static void keep_ours(struct recording *r)
         fprintf(stderr, "chat-trace: %s cannot be written: %s\n", r->wire, strerror(errno));
     pcapfile_close(in);
     unlink(r->raw);
+}
+
+static void find_out_whose(struct recording *r)
+{
+    if (r->group != NULL) {
+        group_read(r->group);
+        if (group_is_full(r->group))
+            fprintf(stderr, "chat-trace: more than %d connections: some may be missing\n", GROUP_CONNS);
+        return;
+    }
+    owner_stop(r->owner);
+    r->logs = model_new();
+    if (!r->is_one_file)
+        show_read_logs(r->logs, r->dir);
+}
+
+static void keep_only_ours(struct recording *r)
+{
+    find_out_whose(r);
+    keep_ours(r);
     if (r->unknown > 0)
-        fprintf(
-            stderr,
-            "chat-trace: %u connections were too short to see whose they were; they are kept (--own-network"
-            " keeps others out)\n",
-            r->unknown);
+        fprintf(stderr,
+                "chat-trace: %u connections were too short to see whose they were, and are left out"
+                " (--own-network has all of the command's, and no others)\n",
+                r->unknown);
+    model_free(r->logs);
+    owner_free(r->owner);
+    group_free(r->group);
 }
 
 static void end_capture(struct recording *r)
@@ -181,10 +220,8 @@ static void end_capture(struct recording *r)
     if (lost > 0)
         fprintf(stderr, "chat-trace: the kernel dropped %llu packets of the capture\n",
                 (unsigned long long)lost);
-    if (r->owner != NULL) {
-        owner_stop(r->owner);
-        keep_ours(r);
-        owner_free(r->owner);
+    if (r->owner != NULL || r->group != NULL) {
+        keep_only_ours(r);
     } else if (access(r->raw, F_OK) == 0) {
         rename(r->raw, r->wire);
     }
@@ -201,6 +238,8 @@ static int run_command(struct recording *r, char **argv)
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* so that its grandchildren stay below us */
     pid = fork();
     if (pid == 0) {
+        if (r->group != NULL && group_enter(r->group) != 0)
+            say("the command is in no control group of its own: its connections are missing");
         execvp(argv[0], argv);
         fprintf(stderr, "chat-trace: %s cannot be run: %s\n", argv[0], strerror(errno));
         _exit(127);

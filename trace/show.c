@@ -72,6 +72,29 @@ static int only_ours(const struct dirent *e)
     return is_ours(e->d_name);
 }
 
+static int only_logs(const struct dirent *e)
+{
+    const char *dot = strrchr(e->d_name, '.');
+
+    return dot != NULL && strcmp(dot, ".sqlog") == 0;
+}
+
+void show_read_logs(struct model *m, const char *dir)
+{
+    struct readlog *logs = readlog_new(m);
+    char file[4096], err[READLOG_ERROR_SIZE];
+    struct dirent **names = NULL;
+    int n = scandir(dir, &names, only_logs, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        snprintf(file, sizeof file, "%s/%s", dir, names[i]->d_name);
+        readlog_file(logs, file, err);
+        free(names[i]);
+    }
+    free(names);
+    readlog_free(logs);
+}
+
 static void read_directory(struct input *in, const char *path)
 {
     struct dirent **names = NULL;
@@ -311,7 +334,7 @@ static int show_model(struct model *m, const struct request *r)
         fputs(m->remarks, stderr);
     if (m->count == 0) {
         fprintf(stderr, "chat-trace: no connection is in there\n");
-        return 1;
+        return r->conn != NULL;
     }
     if (r->output != NULL && (to = fopen(r->output, "we")) == NULL) {
         fprintf(stderr, "chat-trace: %s: %s\n", r->output, strerror(errno));
@@ -348,6 +371,8 @@ int show_main(int argc, char **argv)
     if (ret == 0 || m->count > 0) {
         model_finish(m);
         ret |= show_model(m, &r);
+    } else if (m->remarks != NULL) {
+        fputs(m->remarks, stderr);
     }
     model_free(m);
     return ret;

@@ -11,6 +11,9 @@ enum show_format { SHOW_TERMINAL, SHOW_ASCII, SHOW_SVG, SHOW_HTML, SHOW_MERMAID,
  * went wrong on stderr; faults in a file's middle become remarks. The model is not finished yet. */
 int show_read(struct model *m, char *const *paths, int count);
 
+/* Only a directory's event logs; says nothing. */
+void show_read_logs(struct model *m, const char *dir);
+
 bool show_parse_format(const char *name, enum show_format *format);
 
 /* One connection in that format. 0, or -1 where the format can't hold it, said on stderr. */

@@ -71,11 +71,11 @@ static bool gave_up(const struct model_conn *c, int *waiting)
 
     for (size_t i = 0; i < c->count; i++)
         if (c->events[i].kind == MODEL_CALL && c->events[i].call.err == ETIMEDOUT) {
-            *waiting = c->events[i].call.side;
+            *waiting = (int)c->events[i].call.side;
             return true;
         }
     if (note != NULL)
-        *waiting = note->note.side;
+        *waiting = (int)note->note.side;
     return note != NULL;
 }
 
@@ -120,21 +120,21 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
         return;
     first = b == NULL || (a != NULL && a < b) ? a : b;
     second = first == a ? b : a;
-    v->first = first->segment.from;
+    v->first = (int)first->segment.from;
     v->bytes_after_fin = bytes_after(c, first, model_other(first->segment.from));
     if (second == NULL)
         return;
     v->half_closed_ns = second->time_ns - first->time_ns;
     v->simultaneous = !acks(&second->segment, first);
     if (c->has_capture) /* two FINs, and their acknowledgements as far as they are segments of their own */
-        v->segments = 2U + (k->fin_ack[v->first] != NULL && !same(k->fin_ack[v->first], second)) +
-                      (k->fin_ack[model_other((enum model_side)v->first)] != NULL);
+        v->segments = 2 + (k->fin_ack[v->first] != NULL && !same(k->fin_ack[v->first], second) ? 1U : 0U) +
+                      (k->fin_ack[model_other((enum model_side)v->first)] != NULL ? 1U : 0U);
     if (v->simultaneous && v->bytes_after_fin == 0)
         v->first = -1;
 }
 
-/* A socket that resets its connection acknowledges in the same segment. One without ACK answers a segment
- * for which there is no socket any more (RFC 9293, section 3.10.7.1). */
+/* A socket that resets its connection acknowledges in the same segment, also behind its FIN. An RST without ACK answers a
+ * segment for which there is no socket, or none that anyone would read from (RFC 9293, sections 3.10.7.1 and 3.6). */
 static enum verdict_rst_why why_reset(const struct model_conn *c, const struct marks *k, struct verdict *v)
 {
     const struct model_event *sent = find_note(c, "reset", "sent");
@@ -142,13 +142,15 @@ static enum verdict_rst_why why_reset(const struct model_conn *c, const struct m
 
     if (k->syn_ack == NULL && k->syn != NULL && by == MODEL_SERVER)
         return VERDICT_RST_NO_LISTENER;
+    if (!(k->rst->segment.flags & MODEL_ACK))
+        return VERDICT_RST_LATE;
+    if (sent != NULL && sent->note.side == by && strncmp(sent->note.text, "sent unread=", 12) != 0) {
+        v->reason = sent->note.text[4] == ' ' && sent->note.text[5] != '\0' ? sent->note.text + 5 : NULL;
+        return VERDICT_RST_ON_PURPOSE; /* whatever else was unread */
+    }
     v->unread = unread_at_close(c, by);
     if (v->unread > 0)
         return VERDICT_RST_UNREAD;
-    if (sent != NULL && sent->note.side == by)
-        return VERDICT_RST_ON_PURPOSE;
-    if ((k->fin[by] != NULL && k->fin[by] < k->rst) || !(k->rst->segment.flags & MODEL_ACK))
-        return VERDICT_RST_LATE;
     return VERDICT_RST_UNKNOWN;
 }
 
@@ -157,8 +159,10 @@ static void count_repeats(const struct model_conn *c, struct verdict *v)
     for (size_t i = 0; i < c->count; i++) {
         if (c->events[i].kind != MODEL_SEGMENT)
             continue;
-        v->retransmissions += c->events[i].segment.retransmission && !c->events[i].segment.keepalive;
-        v->probes += c->events[i].segment.keepalive;
+        if (c->events[i].segment.keepalive)
+            v->probes++;
+        else if (c->events[i].segment.retransmission)
+            v->retransmissions++;
     }
 }
 
@@ -190,10 +194,11 @@ static enum verdict_how how_it_ended(const struct model_conn *c, const struct ma
 
     v->lost_side = who_fell_silent(c, k);
     if (timed_out && v->lost_side < 0)
-        v->lost_side = model_other((enum model_side)waiting);
+        v->lost_side = (int)model_other((enum model_side)waiting);
     if (k->syn != NULL && k->syn_ack == NULL && k->rst == NULL)
         return VERDICT_UNANSWERED;
-    if (k->rst != NULL && !timed_out)
+    if (k->rst != NULL &&
+        (!timed_out || v->why == VERDICT_RST_ON_PURPOSE)) /* who is cut has not fallen silent */
         return v->why == VERDICT_RST_NO_LISTENER ? VERDICT_REFUSED : VERDICT_ABORTED;
     if (timed_out || v->lost_side >= 0)
         return VERDICT_TIMED_OUT;
@@ -217,7 +222,7 @@ const struct verdict *verdict_of(struct model_conn *c)
     look_at_fins(c, &k, v);
     count_repeats(c, v);
     if (k.rst != NULL) {
-        v->rst_by = k.rst->segment.from;
+        v->rst_by = (int)k.rst->segment.from;
         v->why = why_reset(c, &k, v);
     }
     v->how = how_it_ended(c, &k, v);

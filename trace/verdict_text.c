@@ -65,6 +65,8 @@ static void put_reset(struct buf *b, const struct verdict *v)
     if (v->why == VERDICT_RST_UNREAD)
         buf_putf(b, ", because %llu byte%s %s unread when it closed", (unsigned long long)v->unread, what,
                  v->unread == 1 ? "was" : "were");
+    if (v->reason != NULL)
+        buf_putf(b, ": %s", v->reason);
     buf_puts(b, ".");
     if (v->why == VERDICT_RST_UNREAD)
         buf_puts(b, " They were acknowledged by its kernel and never read by the application.");

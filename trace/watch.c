@@ -39,13 +39,22 @@ static bool same_end(const struct end *e, const struct tcp_addr *local, const st
 }
 
 /* With the lock. */
+static struct end *find_end(struct watch *w, const struct tcp_addr *local, const struct tcp_addr *peer)
+{
+    for (size_t i = 0; i < w->end_count; i++)
+        if (same_end(&w->ends[i], local, peer))
+            return &w->ends[i];
+    return NULL;
+}
+
+/* With the lock. */
 static void add_end(struct watch *w, const struct tcp_addr *local, const struct tcp_addr *peer)
 {
-    for (size_t i = 0; i < w->end_count; i++) {
-        if (same_end(&w->ends[i], local, peer)) {
-            w->ends[i].is_gone = false; /* the ports' next connection */
-            return;
-        }
+    struct end *e = find_end(w, local, peer);
+
+    if (e != NULL) {
+        e->is_gone = false; /* the ports' next connection */
+        return;
     }
     if (w->end_count == w->end_cap) {
         w->end_cap = w->end_cap == 0 ? 16 : w->end_cap * 2;
@@ -77,6 +86,7 @@ static void ask_for(struct watch *w, struct end *e)
     if (result == 0) {
         s.local = e->local;
         s.peer = e->peer;
+        e->is_gone = false;
     } else if (result == -ENOENT && e->was_seen) {
         s = (struct diag_socket){.local = e->local, .peer = e->peer, .state = TCP_STATE_CLOSED};
         e->is_gone = true;
@@ -146,6 +156,21 @@ void watch_add(struct watch *w, const struct tcp_addr *a, const struct tcp_addr 
     add_end(w, a, b);
     add_end(w, b, a);
     pthread_mutex_unlock(&w->lock);
+}
+
+enum tcp_state watch_ask(struct watch *w, const struct tcp_addr *local, const struct tcp_addr *peer)
+{
+    enum tcp_state state = TCP_STATE_UNKNOWN;
+    struct end *e;
+
+    pthread_mutex_lock(&w->lock);
+    e = find_end(w, local, peer);
+    if (e != NULL) {
+        ask_for(w, e);
+        state = e->was_seen ? e->state : TCP_STATE_CLOSED;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return state;
 }
 
 const struct watch_change *watch_stop(struct watch *w, size_t *count)

@@ -25,6 +25,10 @@ struct watch *watch_start(bool all);
 void watch_add(struct watch *w, const struct tcp_addr *a,
                const struct tcp_addr *b); /* both ends; any thread */
 
+/* Asks for that end now, on the caller's thread: for who waits for a state that must not be missed because the watching
+ * thread does not get to run. A change is kept as any other. Its state; TCP_STATE_UNKNOWN where it was not named. */
+enum tcp_state watch_ask(struct watch *w, const struct tcp_addr *local, const struct tcp_addr *peer);
+
 /* Ends the thread. The changes, in order of time, until watch_free. */
 const struct watch_change *watch_stop(struct watch *w, size_t *count);
 void watch_free(struct watch *w); /* stops where that is still to do; NULL is fine */

@@ -1,9 +1,13 @@
 """captures.py: what chat-trace makes of captures: its own, tshark's view of the same, foreign ones, broken ones."""
+import datetime
 import json
+import os
+import pathlib
 import re
 import shutil
 import struct
 import subprocess
+import sys
 
 from lib import Skip, check, equal, seconds
 from lib.trace import ACK, FIN, SYN, chat_trace, connections, read_capture, record
@@ -69,6 +73,93 @@ def test_half_close_is_told(t):
     check("GRACEFUL" in said and "The client closed first" in said and "bytes came after its FIN" in said, said[-600:])
     for call in ("shutdown(WR)", "accept()", "connect()"):
         check(call in said, f"{call} is not there:\n{said[:3000]}")
+
+
+def as_of_another_host(source, target, ahead_s, skew):
+    """That event log, as a machine would have written it whose clock is so far ahead and runs faster by that."""
+    with open(source, encoding="utf-8") as f:
+        records = [json.loads(r) for r in f.read().split("\x1e")[1:]]
+    common = records[0]["trace"]["common_fields"]
+    epoch = datetime.datetime.fromisoformat(common["reference_time"]["epoch"].replace("Z", "+00:00"))
+    common["host"] = "another"
+    common["reference_time"]["epoch"] = (epoch + datetime.timedelta(seconds=ahead_s)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    for r in records[1:]:
+        r["time"] *= 1 + skew
+    with open(target, "w", encoding="utf-8") as f:
+        f.write("".join("\x1e" + json.dumps(r) + "\n" for r in records))
+
+
+def told(t, *paths):
+    """(ms, whether it has a segment, the server's call) of each row that has one of chatd's."""
+    rows = []
+    for line in chat_trace(t, "show", "-w", 240, *paths).stdout.splitlines():
+        found = re.match(r" *(\d+\.\d+) .*[│┊](.*)[│┊] .* ((?:send|recv|accept|shutdown|close)\S*(?: [=\d ]+)?)", line)
+        if found:
+            rows.append((float(found[1]), bool(found[2].strip()), found[3].strip()))
+    return rows
+
+
+@seconds(60)
+def test_two_hosts(t):
+    """A real conversation whose server's clock is made 7.25 s ahead, or behind, and 100 ppm too fast: its calls stand
+    again where they were in the ladder of one clock, as exactly as both ways took alike on a machine that has other things to do."""
+    out = have_conversation(t)
+    logs = sorted(pathlib.Path(out).glob("*.sqlog"))
+    server = [p for p in logs if p.name.startswith("server-") and b'"accept4"' in p.read_bytes()]
+    others = [p for p in logs if p not in server] + [pathlib.Path(out) / "wire.pcap"]
+    wanted = told(t, *server, *others)
+    check(len(wanted) >= 10 and wanted[0][2].startswith("accept") and wanted[-1][2].startswith("close"), wanted)
+    for ahead in (7.25, -7.25):
+        moved = []
+        for i, p in enumerate(server):
+            moved.append(t.path(f"moved{i}.sqlog"))
+            as_of_another_host(p, moved[-1], ahead, 1e-4)
+        got = told(t, *moved, *others)
+        equal([r[2] for r in got], [r[2] for r in wanted], "the server's calls")
+        apart = [abs(a[0] - b[0]) for a, b in zip(got, wanted)]
+        check(max(apart) < 20, f"{ahead} s: {max(apart):.3f} ms off")
+
+
+STRANGERS = r"""
+import socket
+for i in range(200):
+    with socket.create_server(("127.0.0.1", 0)) as l, socket.create_connection(l.getsockname()) as c:
+        l.accept()[0].close()
+"""
+OWN = r"""
+import socket, sys
+def port(s):
+    print(s.getsockname()[1], flush=True)
+for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    for i in range(5):
+        with socket.create_server((host, 0), family=family) as l, socket.create_connection(l.getsockname()[:2]) as c:
+            port(c)
+            l.accept()[0].close()
+        with socket.socket(family) as s:
+            s.bind((host, 0))
+            port(s)
+            s.connect_ex((host, 1))
+"""
+
+
+@seconds(60)
+def test_strangers_are_left_out(t):
+    """As root: of a command whose connections last microseconds none is missing, and none of the others' is there."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    with subprocess.Popen([sys.executable, "-c", STRANGERS * 5]) as stranger:
+        done = chat_trace(t, "record", "--quiet", "-o", t.path("out"), "--", sys.executable, "-c", OWN)
+        stranger.wait()
+    if "captured" in done.stderr or "network of its own" in done.stderr:
+        raise Skip(done.stderr)
+    wanted = sorted(map(int, done.stdout.split()))
+    said = chat_trace(t, "show", "--list", t.path("out")).stdout
+    got = sorted(int(re.search(r"(\d+) > ", line)[1]) for line in said.splitlines())
+    check(set(got) <= set(wanted), f"others' connections were kept: {said}")
+    if "too short" not in done.stderr:
+        equal(got, wanted, said)
+        resets = [line for line in said.splitlines() if "REFUSED" in line]
+        equal(len(resets), 10, f"an RST is missing: {said}")
 
 
 # ---- foreign captures ----

@@ -105,6 +105,63 @@ def test_commands(t):
     equal(bob.expect("msg", room="@ann").text, "/help is a command")
 
 
+RUNG = re.compile(r"^ *\d+\.\d+ ", re.M)
+
+
+def test_the_ladder_of_the_connection(t):
+    """/tcp: from socket() on, calls with states and the segments that follow from them."""
+    s = t.server()
+    for columns, mark in ((60, "┄PA "), (120, "┄PSH,ACK ")):
+        ann = Terminal(t, "-n", f"ann{columns}", f"127.0.0.1:{s.port}", columns=columns, rows=60)
+        ann.expect("you are in general")
+        ann.type("/tcp")
+        seen = ann.expect("segment inferred from calls")
+        for word in ("socket()", "connect()", "SYN" if columns > 100 else "┄S 0", "send ", "recv ", mark, "EST"):
+            check(word in seen, f"{word} is missing:\n{seen}")
+        check(all(len(line) <= columns for line in seen.splitlines()))
+        for n in range(20):
+            ann.type(f"word {n}")
+        ann.expect("word 19")
+        ann.type("/tcp").expect(re.compile(r"⋮ \d+ rungs: /tcp all shows them"))
+        ann.type("/tcp all").expect("send ")
+        ann.type("/quit").ended()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", columns=60, env={"LC_ALL": "C"})
+    ann.expect("you are in general")
+    ann.type("/tcp").expect("segment inferred from calls")
+    rungs = [line for line in ann.screen().splitlines() if RUNG.match(line)]
+    check(len(rungs) > 5 and all(line.isascii() for line in rungs), rungs)
+    ann.resize(50)
+    ann.type("/tcp").expect("the ladder takes 60 columns")
+
+
+def test_a_ladder_that_is_drawn_as_it_comes(t):
+    """/tcp live, in the middle of a conversation: rungs come above the typed line, which stays whole; /tcp off ends it; the
+    next connection gets a head of its own, and an end its verdict."""
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=60)
+    ann.expect("you are in general")
+    ann.type("/tcp live").expect("is drawn from now on")
+    ann.write("half a line").expect_line("general> half a line")
+    before = len(RUNG.findall(ann.screen()))
+    bob.say("general", "are you there?")
+    ann.expect(re.compile(r"^ *\d+\.\d+ recv \d+ ", re.M))
+    ann.expect_line("general> half a line")
+    ann.keys("Home").write("X").keys("Enter")
+    equal(bob.expect("msg", nick="ann").text, "Xhalf a line")
+    ann.expect(re.compile(r"^ *\d+\.\d+ send \d+ ", re.M))
+    check(len(RUNG.findall(ann.screen())) > before)
+    ann.type("/reconnect").expect("UNFINISHED. The client has ended its side")
+    ann.expect("socket()")
+    ann.type("/tcp off").expect("not drawn any more")
+    bob.say("general", "and now?")
+    ann.expect("bob: and now?")
+    drawn = len(RUNG.findall(ann.screen()))
+    bob.say("general", "still?")
+    ann.expect("bob: still?")
+    equal(len(RUNG.findall(ann.screen())), drawn)
+
+
 def test_history_on_going_in(t):
     s = t.server()
     bob = s.join("general", "bob")

@@ -418,3 +418,21 @@ def test_json_is_one_connection(t):
     p.cut()
     chat.run(exit_code=4)
     equal(chat.lines()[-1]["exit"], 4)
+
+
+@both
+def test_the_ladder_goes_to_stderr(t):
+    """--ladder in a pipe: rungs on stderr as they come, with the verdict; what is printed stays what it was."""
+    s = t.server()
+    chat = Chat(t, "-n", "ann", "--ladder", "--tls" if t.tls else "--plain", f"127.0.0.1:{s.port}")
+    chat.write("hello\n")
+    chat.expect("ann: hello")
+    wait_until(lambda: "connect()" in chat.stderr(), "the first rungs")
+    check("GRACEFUL" not in chat.stderr(), chat.stderr())
+    chat.end_input()
+    equal(chat.run(), "ann: hello\n")
+    said = chat.stderr()
+    for word in ("socket()", "connect()", "shutdown(WR)", "FIN_WAIT", "recv = 0", "close()", "GRACEFUL", "The client closed first."):
+        check(word in said, f"{word} is missing:\n{said}")
+    check(("TLS handshake" in said) == t.tls, said)
+    check(all(len(line) <= 100 for line in said.splitlines() if "│" in line), said)

@@ -2,6 +2,7 @@
 
     common <- protocol <- server/net <- server/chat <- server
     common <- protocol <- client/link <- client, bots
+    common <- ladder (of trace/) <- client/rungs, trace
 """
 import pathlib
 import re
@@ -18,9 +19,11 @@ LAYERS = {
     "server": {"common", "protocol", "server/net", "server/chat"},
     "client/link": {"common", "protocol", "client/resolve"},
     "client/resolve": {"common"},
-    "client": {"common", "protocol", "client/link", "client/resolve"},
+    "client/rungs": {"common", "ladder"},
+    "client": {"common", "protocol", "client/link", "client/resolve", "client/rungs"},
     "bots": {"common", "protocol", "client/link"},
-    "trace": {"common"},
+    "ladder": {"common"},
+    "trace": {"common", "ladder"},
     "protocol": {"common"},
     "common": set(),
 }
@@ -30,7 +33,13 @@ OWNED = {"openssl/": re.compile(r"(common/((transport|tls|digest)\w*|scram|login
          "event2/": re.compile(r"(server/(net/|chat/)?\w+|client/\w+|bots/\w+)\.[ch]")}
 
 
+# ladder_lib: what chat-trace and chat draw a connection with.
+LADDER = re.compile(r"trace/(infer|ladder|ladder_text|ladder_terminal|merge|merge_clock|model|read_text|verdict|verdict_text)\.[ch]")
+
+
 def layer_of(path):
+    if LADDER.fullmatch(path):
+        return "ladder"
     return next((name for name in LAYERS if path.startswith(name)), None)
 
 

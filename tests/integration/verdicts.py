@@ -91,8 +91,28 @@ class Seen:
                         for s in self.segments) else 3
 
 
-def agree(seen, kind, said):
-    """Asserts that the sentence fits what was seen."""
+# Why an RST was sent, as whoever made it happen knows. "unseen": its sender kept no log, and the wire does not tell.
+WHYS = {"linger-zero": "unseen", "unread": "unseen", "unread-logged": "because {unread} bytes were unread when it closed",
+        "late": "because something came for a socket that was gone", "refused": "nobody listens there",
+        "stalled": "on purpose (SO_LINGER with 0): stalled.", "lingered": "on purpose (SO_LINGER with 0): linger.",
+        "chat-breaks": "on purpose (SO_LINGER with 0): reset."}
+
+
+def agree_on_why(seen, known, said):
+    first = seen.resets[0]
+    if first.flags & ACK or not seen.answered:
+        check("socket that was gone" not in said, "an RST with ACK is a socket's own")
+        wanted = WHYS.get(known["kind"], "unseen")
+    else:  # it answers a segment: what that acknowledged is its number (RFC 9293, section 3.5.2)
+        check(any(s.ack == first.seq for s in seen.segments if s.target == first.source), "nothing made it come")
+        wanted = WHYS["late"]
+    wanted = "why cannot be seen from here" if wanted == "unseen" else wanted.format(**known)
+    check(wanted in said, f"not {wanted!r}")
+
+
+def agree(seen, known, said):
+    """Asserts that the sentence fits what was seen, and what is known besides."""
+    kind = known["kind"]
     how = seen.how()
     if kind == "truncated":
         equal(how, "GRACEFUL", "by its segments alone")
@@ -103,6 +123,8 @@ def agree(seen, kind, said):
         equal(last_record(seen.stream(seen.client)), CLOSE_NOTIFY, "the client's last record")
     if how in ("ABORTED", "REFUSED"):
         check(f"The {seen.name(seen.resets[0].source)} sent RST" in said, "not by that end")
+    if how in ("ABORTED", "REFUSED"):
+        agree_on_why(seen, known, said)
     if how == "TIMED OUT":
         check(f"The {seen.name(seen.fell_silent())} fell silent" in said, "not that end")
     if how in ("GRACEFUL", "TRUNCATED"):
@@ -121,17 +143,19 @@ def test_forty_teardowns(t):
     out = t.path("out")
     record(t, out, sys.executable, "-B", __file__.replace("verdicts.py", "lib/teardowns.py"), t.build, t.dir, timeout=60 * SCALE)
     with open(t.path("manifest.json"), encoding="ascii") as f:
-        kinds = {m["port"]: m["kind"] for m in json.load(f)}
+        known = {m["port"]: m for m in json.load(f)}
     verdicts = {}
     for line in chat_trace(t, "show", "-w", 1000, "--list", out, code=None).stdout.splitlines():
         found = re.match(r" *\d+  \S+:(\d+) > \S+  .*?< \d+  (.*)", line)
         verdicts[int(found[1])] = found[2]
     counts, wrong = Counter(), []
     for key, segments in connections(read_capture(out + "/wire.pcap")).items():
-        kind, said = kinds.get(key[0][1], "clean-tls"), verdicts.get(key[0][1], "nothing")
+        seen, said = Seen(key, segments), verdicts.get(key[0][1], "nothing")
+        about = known.get(key[0][1]) or {"kind": "chat-breaks" if seen.resets else "clean-tls"}
+        kind = about["kind"]
         counts[kind] += 1
         try:
-            agree(Seen(key, segments), kind, said)
+            agree(seen, about, said)
         except AssertionError as why:
             wrong.append(f"{kind}: {why}; chat-trace says: {said}")
     check(not wrong, f"{len(wrong)} of {sum(counts.values())}\n" + "\n".join(wrong))

@@ -161,6 +161,42 @@ static void test_ascii_is_ascii(void **state)
     model_free(m);
 }
 
+/* "FA 28 a1234567", or less of it. */
+static void check_numbers(const char *line, unsigned number, void *arg)
+{
+    const char *at = strstr(line, "FA");
+    unsigned long seq, ack;
+    int n;
+
+    (void)arg;
+    n = at != NULL ? sscanf(at + 2, " %lu a%lu", &seq, &ack) : 0;
+    if ((n >= 1 && seq != 28 && seq != 1234567) || (n == 2 && ack != 29 && ack != 1234567))
+        fail_msg("line %u has half a number: %s", number, line);
+}
+
+/* Where a number does not fit, it is left out: cut, it would be another one. */
+static void test_no_half_numbers(void **state)
+{
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "x");
+    char *text;
+
+    (void)state;
+    trace_open_up(m, c);
+    trace_seg(m, c, 10000, MODEL_SERVER, P | A, 1, 28, 1234566);
+    trace_seg(m, c, 10050, MODEL_CLIENT, F | A, 28, 1234567, 0);
+    trace_seg(m, c, 10060, MODEL_SERVER, F | A, 1234567, 29, 0);
+    trace_seg(m, c, 10070, MODEL_CLIENT, A, 29, 1234568, 0);
+    model_finish(m);
+    for (unsigned width = 60; width < 76; width++) {
+        text = draw(m, NULL, &(struct ladder_options){.width = width});
+        has(text, "FA 28");
+        each_line(text, check_numbers, NULL);
+        free(text);
+    }
+    model_free(m);
+}
+
 static void test_the_eye_finds_it(void **state)
 {
     struct model *m = everything();
@@ -240,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_no_line_is_wider),
         cmocka_unit_test(test_cjk_is_aligned),
         cmocka_unit_test(test_ascii_is_ascii),
+        cmocka_unit_test(test_no_half_numbers),
         cmocka_unit_test(test_the_eye_finds_it),
         cmocka_unit_test(test_pages_are_closed_to_texts),
         cmocka_unit_test(test_what_belongs_together_is_one_row),

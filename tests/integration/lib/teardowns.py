@@ -1,6 +1,7 @@
 """teardowns.py BUILD DIR: forty connections, each ended in one way or another, for verdicts.py to look at afterwards. Run in a
-network of its own. Writes DIR/manifest.json: for each its kind and the client's port."""
+network of its own. Writes DIR/manifest.json: for each its kind, the client's port, and what is known of it here alone."""
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import termios
 import time
 
 build, directory = sys.argv[1:]
@@ -16,18 +18,36 @@ manifest = []
 HISTORY = {"type": "history", "room": "general", "limit": 100, "id": "9"}
 
 
-def start_chatd(name):
+def start_chatd(name, *options):
     ports = f"{directory}/{name}.ports"
     chatd = subprocess.Popen([f"{build}/chatd", "--listen", "127.0.0.1:0", "--port-file", ports, "--data", "memory",
-                              "--log", f"{directory}/{name}.log"])
+                              "--log", f"{directory}/{name}.log", *options])
     while not os.path.exists(ports):
         time.sleep(0.01)
     with open(ports, encoding="ascii") as f:
         return chatd, int(f.read().split()[0])
 
 
-def note(kind, sock):
-    manifest.append({"kind": kind, "port": sock.getsockname()[1]})
+def note(kind, sock, **more):
+    manifest.append({"kind": kind, "port": sock.getsockname()[1], **more})
+
+
+def write_log(sock, server, **close):
+    """An event log of this client's, with what its close() left unread: as docs/trace-events.md has it."""
+    now = time.time()
+    second = int(now)
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
+        host = f.read().strip()
+    records = [{"file_schema": "urn:ietf:params:qlog:file:sequential", "serialization_format": "application/qlog+json-seq",
+                "trace": {"common_fields": {"time_format": "relative_to_epoch", "host": host, "system_info": {"process_id": 1},
+                                            "reference_time": {"clock_type": "system",
+                                                               "epoch": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))}},
+                          "vantage_point": {"name": "a test", "type": "client"}, "event_schemas": []}}]
+    ends = {"local": f"127.0.0.1:{sock}", "peer": f"127.0.0.1:{server}", "cookie": "0"}
+    for name, data in (("tcp:connection", ends), ("app:call", {"call": "close", "ret": 0, **close})):
+        records.append({"time": (now - second) * 1000, "name": name, "group_id": f"t-{sock}", "data": data})
+    with open(f"{os.environ['CHAT_TRACE']}/test-{sock}.sqlog", "w", encoding="ascii") as f:
+        f.write("".join("\x1e" + json.dumps(r) + "\n" for r in records))
 
 
 def drop_all(sock):
@@ -95,6 +115,61 @@ def reset_unread(port, n):
     send(s, HISTORY)
     s.recv(1)
     os.close(s.detach())
+
+
+def reset_unread_logged(port, n):
+    """The same, by one who says in his log how much that was."""
+    s, _ = join(port, f"logged{n}")
+    send(s, HISTORY)
+    s.recv(1)
+    time.sleep(0.05)
+    unread = struct.unpack("i", fcntl.ioctl(s.fileno(), termios.FIONREAD, b"\0" * 4))[0]
+    note("unread-logged", s, unread=unread)
+    client = s.getsockname()[1]
+    os.close(s.detach())
+    write_log(client, port, detail=f"unread={unread}")
+
+
+def late():
+    """Something comes for a socket that is gone: it was closed with nothing unread."""
+    s, other = pair()
+    note("late", s)
+    s.close()
+    time.sleep(0.05)
+    other.sendall(b"is anyone there?")
+    drain(other)
+
+
+def stalled():
+    """chatd cuts one who does not read."""
+    chatd, port = start_chatd("stalling", "--stall-seconds", "1")
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    s.connect(("127.0.0.1", port))
+    s, _ = join(port, "deaf", s)
+    note("stalled", s)
+    send(s, *[{"type": "send", "room": "general", "text": "z" * 8000, "id": "3"}] * 40, *[HISTORY] * 40)
+    return chatd, s
+
+
+def lingered():
+    """chatd says bye and FIN to one who does not end his side."""
+    chatd, port = start_chatd("lingering", "--linger-seconds", "1")
+    s = lingering(port, "lingered", 0)
+    send(s, {"type": "bye", "id": "3"})
+    return chatd, s
+
+
+def chat_breaks(port):
+    """chat resets its connection when nobody takes what it prints."""
+    chat = subprocess.Popen([f"{build}/chat", "--plain", "-n", "broken", "-r", "general", f"127.0.0.1:{port}"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    chat.stdout.close()
+    manifest.append({"kind": "chat-breaks", "port": None})
+    chat.stdin.write(b"hello\n")
+    chat.stdin.flush()
+    chat.wait()
+    chat.stdin.close()
 
 
 def reset_after_fin(port, n):
@@ -195,16 +270,26 @@ def plain_pair(first):
 def main():
     chatd, port = start_chatd("chatd")
     kept = [timed_out() for _ in range(2)] + [unanswered() for _ in range(2)]
-    for make, count in ((half_closed, 5), (server_ends, 5), (reset_on_purpose, 4), (reset_unread, 4), (reset_after_fin, 3),
-                        (truncated, 4), (clean_tls, 3)):
+    waiting = [stalled(), lingered()]
+    for make, count in ((half_closed, 4), (server_ends, 4), (reset_on_purpose, 3), (reset_unread, 2), (reset_unread_logged, 2),
+                        (reset_after_fin, 3), (truncated, 3), (clean_tls, 3)):
         for n in range(count):
             make(port, n)
+    chat_breaks(port)
+    late()
     for _ in range(3):
         refused()
     for n in range(2):
         killed(n)
     for n in range(3):
         plain_pair(n % 2)
+    deadline = time.monotonic() + 20
+    for other, _ in waiting:
+        name = "stalling" if other is waiting[0][0] else "lingering"
+        while "event=close" not in open(f"{directory}/{name}.log", encoding="utf-8").read() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        other.terminate()
+        other.wait()
     time.sleep(0.1)
     chatd.terminate()
     chatd.wait()
