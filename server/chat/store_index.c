@@ -310,10 +310,14 @@ static void fail(struct store_writer *w)
         store_db_run(w->sql[SQL_ROLLBACK]);
     log_event(LOG_ERROR, "search-index", "why=%s code=%d todo=\"%s\"", log_quote_text(t.why, why), t.code,
               t.todo);
-    if (t.code == SQLITE_CORRUPT_VTAB)
+    if (t.code == SQLITE_CORRUPT_VTAB) {
         store_index_remake(w);
-    else
-        begin_anew(w);
+        return;
+    }
+    begin_anew(w);
+    w->index.has_found_damage = t.is_damage; /* of the file itself: messages are not safe in it either */
+    if (t.is_damage)
+        store_writer_found_damage(w, &t);
 }
 
 void store_index_step(struct store_writer *w)
@@ -323,6 +327,8 @@ void store_index_step(struct store_writer *w)
     sqlite3_exec(w->db, "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
     if (store_db_run(w->sql[SQL_BEGIN]) != 0 || index_some(w) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0)
         fail(w);
+    else
+        w->index.has_found_damage = false;
     if (w->is_powerful)
         sqlite3_exec(w->db, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
     w->index.stepped_us = clock_mono_us();

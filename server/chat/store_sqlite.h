@@ -10,8 +10,8 @@
 #include "server/chat/store.h"
 
 #include <sqlite3.h>
-#include <sys/types.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #define STORE_FILE    "chatd.db"
 #define STORE_READERS 2
@@ -111,7 +111,8 @@ struct store_index {
     uint64_t news[INDEX_ROOMS]; /* rooms of which something was moved to its place */
     size_t news_count;
     uint64_t stepped_us, again_us;
-    sqlite3_int64 last; /* the key put in last, in this step */
+    bool has_found_damage; /* of the file; until a step goes well */
+    sqlite3_int64 last;    /* the key put in last, in this step */
     struct words words;
     struct buf terms, lines;
 };
@@ -174,6 +175,9 @@ void store_writer_carry(struct store_writer *w, bool is_idle);
 /* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which is logged. */
 int store_writer_tidy(struct store_writer *w);
 
+/* Somebody beside the writer's own work has found the file damaged: nothing more is written until it is found good. */
+void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t);
+
 #define INBOX_BYTES (1 << 20)
 
 /* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0 or -1. */
@@ -204,7 +208,8 @@ void store_make_private(const char *path);
 bool store_index_is_due(const struct store_writer *w);
 bool store_index_may_step(struct store_writer *w, bool is_busy);
 void store_index_step(struct store_writer *w);
-void store_index_remake(struct store_writer *w); /* it is damaged: all that it has can be had from the messages */
+void store_index_remake(
+    struct store_writer *w); /* it is damaged: all that it has can be had from the messages */
 void store_index_note(struct store_writer *w, uint64_t room); /* messages of it have come to their place */
 
 /* Inside a transaction: takes messages with keys from low to *end out of the index, or as many as there is time for up to

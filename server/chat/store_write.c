@@ -201,6 +201,13 @@ static void fail_all(struct store_writer *w, struct store_job *jobs)
     fail_jobs(w, jobs);
 }
 
+void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t)
+{
+    w->trouble = *t;
+    sqlite3_db_release_memory(w->db);
+    fail_jobs(w, NULL);
+}
+
 static void tell_success(struct store_writer *w)
 {
     char path[LOG_QUOTED_SIZE];
@@ -254,7 +261,11 @@ static bool may_write(struct store_writer *w)
     if (now < w->try_again_us)
         return false;
     w->try_again_us = now + TRY_EVERY_US;
-    return store_writer_tidy(w) == 0;
+    if (store_writer_tidy(w) != 0)
+        return false;
+    if (w->index.has_found_damage)
+        store_index_step(w);
+    return !w->index.has_found_damage;
 }
 
 void store_writer_put(struct store_writer *w, struct store_job *jobs)
