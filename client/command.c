@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define HISTORY_LINES 20
+#define HELP_WIDE     72 /* columns from which /help has columns itself */
 
 struct command {
     const char *name, *takes, *help;
@@ -386,7 +387,8 @@ static const struct command commands[] = {
     {"/search", "WORDS", "what was said with these words, in your rooms; \"in quotes\": a phrase", run_search,
      true},
     {"/more", "", "more of that", run_more, false},
-    {"/edit", "[SEQ] TEXT", "say your last message anew, or the one of that number", run_edit, true},
+    {"/edit", "[SEQ] TEXT", "say your last message anew, or the one of that number, which /search tells",
+     run_edit, true},
     {"/remove", "[SEQ]", "take it back", run_remove, false},
     {"/nick", "", "who you are", run_nick, false},
     {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
@@ -405,14 +407,34 @@ const char *command_name(size_t i)
     return commands[i].name;
 }
 
+/* In columns where there is room for them, else one behind the other. */
+static void put_help(struct line_view *v, const struct command *c)
+{
+    bool is_wide = v->style.width == 0 || v->style.width >= HELP_WIDE;
+    size_t from = v->out.len;
+
+    if (is_wide)
+        buf_putf(&v->out, "  %-10s %-21s ", c->name, c->takes);
+    else
+        buf_putf(&v->out, "  %s%s%s: ", c->name, c->takes[0] != '\0' ? " " : "", c->takes);
+    show_put_wrapped(&v->out, &v->style, c->help, strlen(c->help), (int)(v->out.len - from),
+                     is_wide ? (int)(v->out.len - from) : 6);
+    buf_puts(&v->out, "\n");
+}
+
 static void run_help(struct line_view *v, char *args)
 {
+    static const char more[] =
+        "Anything else is said in the current room; a line that begins with // with one slash.\n"
+        "TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.";
+
     (void)args;
+    v->style.width = term_width();
     for (const struct command *c = commands; c->name != NULL; c++)
-        buf_putf(&v->out, "  %-10s %-21s %s\n", c->name, c->takes, c->help);
-    buf_puts(&v->out,
-             "  Anything else is said in the current room; a line that begins with // with one slash.\n"
-             "  TAB completes commands, nicks and rooms; arrow keys bring back earlier lines.\n");
+        put_help(v, c);
+    buf_puts(&v->out, "  ");
+    show_put_wrapped(&v->out, &v->style, more, sizeof more - 1, 2, 2);
+    buf_puts(&v->out, "\n");
     line_flush(v);
 }
 

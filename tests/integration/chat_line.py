@@ -83,6 +83,20 @@ def test_a_narrow_window(t):
     equal("".join(told).replace(" ", "")[len("00:00bob:"):], "wordsthatwrap,中文字符也要换行而且不能切断andanend")
 
 
+def test_help_is_wrapped_between_words(t):
+    s = t.server()
+    for columns in (30, 60, 80, 120):
+        ann = Terminal(t, "-n", f"ann{columns}", f"127.0.0.1:{s.port}", columns=columns, rows=120)
+        ann.expect("you are in general")
+        lines = ann.type("/help").expect(re.compile(r"earlier\s+lines\.")).splitlines()
+        told = lines[[i for i, line in enumerate(lines) if line.startswith("  /help")][0]:]
+        check(any(re.match(r"  /kick +NICK \[REASON\]", line) for line in told), told)
+        words = " ".join(" ".join(told).split())
+        for one in ("go into a room and talk there", "with these words, in your rooms; \"in quotes\": a phrase",
+                    "connection: you only listen then", "begins with // with one slash. TAB completes"):
+            check(one in words, f"{one!r} is cut at {columns}:\n" + "\n".join(told))
+
+
 def test_commands(t):
     s = t.server()
     bob = s.join("general", "bob")
