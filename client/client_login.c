@@ -269,7 +269,7 @@ static void take_refusal(struct client *c, const struct message *m)
     } else {
         secret_free(l->password);
         l->password = NULL;
-        try_next(c, "the password is another one");
+        try_next(c, "that is not the password");
     }
 }
 

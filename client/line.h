@@ -19,6 +19,7 @@ struct line_view {
     char put_out[UTF8_NICK_MAX + 1];  /* the last one who was put out, of whom it is told that it left, too */
     char *first_secret;               /* typed once, to be typed again; or NULL */
     bool was_account;                 /* when it was typed */
+    bool has_set_password;            /* by the last of /register, /password and /key, not only a key */
     struct line_search {
         unsigned asked;           /* the request whose answer is coming, or came last; 0: none */
         unsigned empty;           /* answers in a row that had nothing */

@@ -37,6 +37,8 @@ static void set(struct line_view *v, const char *password, bool with_key)
 {
     char id[32], err[SECRET_ERROR_SIZE];
 
+    v->was_account = v->chat->client.is_account;
+    v->has_set_password = password != NULL;
     snprintf(id, sizeof id, "line.%u", ++v->asked);
     if (!client_register(&v->chat->client, id, password, with_key, err))
         line_notice(v, "!", "%s", err);
@@ -55,7 +57,7 @@ static void on_second_given(void *owner, const char *text)
     if (text == NULL)
         line_notice(v, "!", "nothing has changed");
     else if (strcmp(text, v->first_secret) != 0)
-        line_notice(v, "!", "these were two different passwords: nothing has changed");
+        line_notice(v, "!", "these were two different passwords: nothing has changed; try it once more");
     else
         set(v, text, !v->was_account);
     forget_first(v);
@@ -135,6 +137,17 @@ void secret_show_registered(struct line_view *v)
 {
     const struct client *c = &v->chat->client;
 
-    line_notice(v, "·", "%s is your account, and knows what you have set; this machine's key is %s", c->nick,
-                c->login.key != NULL ? c->config.key_file : "not in use");
+    if (v->was_account && v->has_set_password)
+        line_notice(v, "·", "%s has another password from now on", c->nick);
+    else if (v->was_account)
+        line_notice(v, "·", "this machine's key lets it in as %s from now on: %s", c->nick,
+                    c->config.key_file);
+    else if (v->has_set_password)
+        line_notice(
+            v, "·",
+            "%s is your account from now on: elsewhere by its password, here by this machine's key, %s",
+            c->nick, c->config.key_file);
+    else
+        line_notice(v, "·", "%s is your account from now on, by this machine's key alone: keep a copy of %s",
+                    c->nick, c->config.key_file);
 }
