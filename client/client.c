@@ -207,7 +207,7 @@ static void wait_to_connect(struct client *c, bool was_on, const struct link_ver
         abort();
     ms = backoff_next(&c->backoff, c->retry_after_ms, random);
     c->retry_after_ms = 0;
-    clock_format_duration((uint64_t)ms * 1000, wait, sizeof wait);
+    snprintf(wait, sizeof wait, "%.1f s", (ms + 99) / 100 / 10.0); /* a fraction is enough for a person */
     client_wait(c, ms);
     if (was_on)
         client_tell(c, CLIENT_LOST, "%s; connecting again in %s", why, wait);
