@@ -447,9 +447,9 @@ static void take_bye(struct client *c, const struct message *m)
 static void take_left(struct client *c, struct model_room *r)
 {
     r->wanted = r->joined = r->reads_on = false;
-    r->epoch = 0;
     if (c->view->room != NULL)
         c->view->room(c->view_arg, r, false);
+    r->epoch = 0;
 }
 
 /* The room that a pushed line is about; one that is not known is made for what is said to us directly. */

@@ -194,6 +194,15 @@ static void put_access(struct buf *b, const struct value *room, const struct val
                                          : " is open to everyone");
 }
 
+static void put_made(struct buf *b, const struct value *room, const struct value *access)
+{
+    buf_puts(b, "made ");
+    put(b, room);
+    buf_puts(b, is(access, "invited")    ? " a room for those who are invited"
+                : is(access, "accounts") ? " a room for accounts, and for those who are invited"
+                                         : " open to everyone");
+}
+
 static bool put_moderation(struct buf *b, const struct message *m, const char *own_nick, uint64_t now_ms)
 {
     const struct value *event = get(m, FIELD_EVENT), *room = get(m, FIELD_ROOM);
@@ -215,9 +224,8 @@ static bool put_moderation(struct buf *b, const struct message *m, const char *o
     } else if (is(event, "role")) {
         put_role(b, m, own_nick);
     } else if (is(event, "access")) {
-        put_access(b, room, get(m, FIELD_ACCESS));
-        buf_puts(b, " from now on: ");
-        put(b, get(m, FIELD_BY));
+        put_subject(b, get(m, FIELD_BY), own_nick);
+        put_made(b, room, get(m, FIELD_ACCESS));
     } else if (is(event, "invite")) {
         put_deed(b, m, own_nick, "invited ", " to ", now_ms);
         if (is_own)

@@ -267,6 +267,13 @@ static uint64_t count_unread(const struct client *c, const char *room)
     return n;
 }
 
+static bool is_wanted(const struct client *c, const char *room)
+{
+    const struct model_room *r = model_find(&c->model, room, strlen(room));
+
+    return r != NULL && r->wanted;
+}
+
 void show_put_prompt(struct buf *b, const struct show_style *s, const struct client *c, const char *room)
 {
     uint64_t unread;
@@ -274,6 +281,8 @@ void show_put_prompt(struct buf *b, const struct show_style *s, const struct cli
     if (s->color)
         buf_puts(b, "\001\x1b[1m\002");
     sanitize_put(b, room, strlen(room));
+    if (c->state == CLIENT_ON && room[0] != '@' && !is_wanted(c, room))
+        buf_puts(b, " (not in it)");
     if (c->state == CLIENT_OFF || c->state == CLIENT_ENDING)
         buf_puts(b, " (ended)");
     else if (c->state != CLIENT_ON)

@@ -76,7 +76,7 @@ void line_say(struct line_view *v, const char *room, const char *text, size_t le
     int ret;
 
     if (room[0] != '@' && (r == NULL || !r->wanted)) {
-        line_notice(v, "!", "you are not in %s any more: /join %s, or /room for where you are", room, room);
+        line_notice(v, "!", "you are not in %s: /join %s, or /room for where you are", room, room);
         return;
     }
     ret = client_say(c, room, text, len);
@@ -394,7 +394,9 @@ static void on_room(void *view, struct model_room *r, bool joined)
     uint64_t unread;
 
     if (!joined) {
-        line_notice(v, "·", "you are not in %s any more", r->name);
+        if (r->epoch != 0) /* else it was never joined: the refusal says all */
+            line_notice(v, "·", "you are not in %s any more", r->name);
+        update_prompt(v);
         return;
     }
     if (r->missed > 0 || r->target > 0 || model_is_direct(r))

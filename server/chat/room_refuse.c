@@ -70,8 +70,9 @@ static void say_sentence(struct refusal *f, const char *code, const char *room, 
 {
     char rest[48];
 
-    refusal_say(f, code, "you are %s in %s%s, by %s%s%s", code, room, format_rest(s->until_ms, now_ms, rest),
-                s->by, s->reason[0] != '\0' ? ": " : "", s->reason);
+    refusal_say(f, code, "you are %s %s %s%s, by %s%s%s", code, strcmp(code, "banned") == 0 ? "from" : "in",
+                room, format_rest(s->until_ms, now_ms, rest), s->by, s->reason[0] != '\0' ? ": " : "",
+                s->reason);
     f->why = s;
     f->until_ms = s->until_ms;
     if (s->until_ms > now_ms)
@@ -174,7 +175,7 @@ static bool check_power(const struct room *room, const struct ask *a, enum right
                     room->name);
     else
         refusal_say(f, "not_allowed", "only %s of %s may do that",
-                    wants_owner ? "an owner" : "its owners and moderators", room->name);
+                    wants_owner ? "an owner" : "owners and moderators", room->name);
     return false;
 }
 
@@ -190,7 +191,7 @@ static bool check_target(const struct room *room, const struct ask *a, enum righ
     const struct right *right = rights_find(&room->rights, a->other_folded, a->other_folded_len);
 
     if (is_self(a)) {
-        refusal_say(f, "bad_request", "that is yourself: leave goes out");
+        refusal_say(f, "bad_request", "that is yourself: to go out, leave the room");
         f->field = "nick";
         return false;
     }

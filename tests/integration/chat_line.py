@@ -108,7 +108,7 @@ def test_commands(t):
                           ("/msg", "/msg NICK [TEXT]"), ("/nick x", "you are ann here"), ("/join Tea", "Tea can't be a room"),
                           ("/join tea", "you are in tea, alone so far"), ("/room", "tea (you talk here)"),
                           ("/history 0", "a number from 1 to 1000"), ("/tcp", "● ESTABLISHED"),
-                          ("/leave", "you are not in tea any more"), ("lost", "you are not in tea any more: /join tea"),
+                          ("/leave", "you are not in tea any more"), ("lost", "you are not in tea: /join tea"),
                           ("/room general", "general>"), ("/msg nobody psst", "not sent to @nobody: psst")):
         ann.type(command).expect(seen)
     ann.type("/msg bob psst")
@@ -312,10 +312,11 @@ def test_what_an_owner_does(t):
                           ("/ban carol", "you have banned carol from general"),
                           ("/bans", "carol is banned by ann since "),
                           ("/unban carol", "you have let carol into general again"),
-                          ("/access invited", "general is for those who are invited from now on: ann"),
+                          ("/access invited", "you have made general a room for those who are invited"),
                           ("/invite carol", "you have invited carol to general"),
                           ("/access shut", "access takes open, invited or accounts"),
-                          ("/access open", "general is open to everyone from now on: ann"),
+                          ("/access open", "you have made general open to everyone"),
+                          ("/ban ann", "that is yourself: to go out, leave the room"),
                           ("/ban a*b", "that can't be a nick"), ("/kick", "/kick NICK [REASON]")):
         ann.type(command).expect(seen)
     check("carol left" not in ann.screen(), "it is told twice that carol went")
@@ -338,21 +339,40 @@ def test_what_becomes_of_one(t):
     ann.type("but I").expect("not sent to general: but I (you are muted in general for another 2 h, by bob: calm")
     bob.ask("unmute", room="general", nick="ann")
     ann.expect("bob has let you speak again in general")
+    ann.type("/bans").expect("only owners and moderators of general may do that")
     bob.ask("role", room="general", nick="ann", role="moderator")
     ann.expect("bob has made you a moderator of general")
     bob.ask("kick", room="general", nick="ann", reason="spam")
     ann.expect("bob has put you out of general: spam; you may come back: /join general")
-    ann.type("hello?").expect("you are not in general any more")
+    ann.type("hello?").expect("you are not in general: /join general")
+    ann.expect_line("general (not in it)>")
     ann.type("/join general").expect("you are a moderator of general")
+    ann.expect_line("general>")
     bob.ask("ban", room="general", nick="ann", reason="spam")
     ann.expect("bob has banned you from general: spam; its owners and moderators can lift that")
-    ann.type("/join general").expect("you are banned in general, by bob: spam")
+    ann.type("/join general").expect("you are banned from general, by bob: spam")
     bob.ask("unban", room="general", nick="ann")
     bob.ask("access", room="general", access="invited")
     ann.type("/join general").expect("general is for those who are invited: its owners and moderators can invite you")
     bob.ask("invite", room="general", nick="ann")
     ann.expect("bob has invited you to general: /join general")
     ann.type("/join general").expect("general is for those who are invited")
+
+
+def test_refused_at_the_door(t):
+    """Who never was in a room is not told to be there no more, and sees that what is typed goes nowhere."""
+    s = t.server()
+    bob = s.join("cellar", "bob")
+    bob.ask("access", room="cellar", access="invited")
+    ann = Terminal(t, "-n", "ann", "-r", "tea", f"127.0.0.1:{s.port}", columns=120)
+    ann.expect("you are in tea")
+    ann.type("/join cellar").expect("cellar is for those who are invited: its owners and moderators can invite you")
+    ann.expect_line("cellar (not in it)>")
+    check("any more" not in ann.screen(), ann.screen())
+    ann.type("hello").expect("you are not in cellar: /join cellar, or /room for where you are")
+    ann.type("/room tea").expect_line("tea>")
+    ann.type("/leave").expect("you are not in tea any more")
+    ann.expect_line("tea (not in it)>")
 
 
 @seconds(60)

@@ -104,7 +104,7 @@ static void test_sentences(void **state)
     says(EVENT("invite", "me", ""), "ann has invited you to tea: /join tea");
     says(
         "{\"type\":\"moderation\",\"room\":\"tea\",\"event\":\"access\",\"access\":\"invited\",\"by\":\"ann\"}",
-        "tea is for those who are invited from now on: ann");
+        "ann has made tea a room for those who are invited");
     says("{\"type\":\"moderation\",\"room\":\"tea\",\"event\":\"kick\",\"nick\":\"bob\",\"by\":\"me\"}",
          "you have put bob out of tea");
     says(EVENT("crown", "bob", ""), NULL);
