@@ -82,6 +82,14 @@ static int write_reports(const struct run *r, const struct options *o)
     return ret;
 }
 
+/* Below the summary, where what went wrong for each bot has scrolled past. */
+static int tell_nobody(const struct options *o)
+{
+    fprintf(stderr, "chatbot: no bot got a connection to %s%s: is chatd running there? (--host HOST:PORT)\n",
+            o->hosts[0], o->host_count > 1 ? " or the other hosts" : "");
+    return RUN_NOBODY;
+}
+
 static int run(const struct options *o)
 {
     struct run *r = mem_zalloc(sizeof *r);
@@ -95,7 +103,7 @@ static int run(const struct options *o)
         report_summary(r, o->json != NULL && strcmp(o->json, "-") == 0 ? stderr : stdout);
         code = run_has_failed(r) ? RUN_WRONG : RUN_OK;
         if (!r->ever_connected && r->bot_count > 0)
-            code = RUN_NOBODY;
+            code = tell_nobody(o);
         if (write_reports(r, o) != 0)
             code = RUN_UNWRITTEN;
     }

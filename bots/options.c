@@ -211,7 +211,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
     if (optind == argc)
         return wrong("a scenario or a script is expected: chatbot --list names the ready ones");
     if (argc > optind + 1)
-        return wrong("%s is one argument too many", argv[optind + 1]);
+        return wrong("%s is one argument too many; a server is given by --host", argv[optind + 1]);
     o->script = argv[optind];
     if (o->host_count == 0)
         o->hosts[o->host_count++] = "127.0.0.1:7000";

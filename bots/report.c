@@ -118,8 +118,9 @@ static void print_verdict(const struct run *r, FILE *to)
 void report_summary(const struct run *r, FILE *to)
 {
     fprintf(to, "%s: %s\n", r->name, r->sentence != NULL ? r->sentence : "a script");
-    fprintf(to, "%u bots, %.0f rooms, %s, texts of %zu to %zu bytes (%s), seed %.0f\n", r->bot_count,
-            r->settings.rooms, r->settings.tls ? "TLS" : "plain", r->settings.size_min, r->settings.size_max,
+    fprintf(to, "%u bot%s, %.0f room%s, %s, texts of %zu to %zu bytes (%s), seed %.0f\n", r->bot_count,
+            r->bot_count == 1 ? "" : "s", r->settings.rooms, r->settings.rooms == 1 ? "" : "s",
+            r->settings.tls ? "TLS" : "plain", r->settings.size_min, r->settings.size_max,
             text_kind_name(r->settings.text), r->settings.seed);
     print_rates(r, to);
     fprintf(to, "  %-9s %10s %10s %10s %10s %10s %10s %12s\n", r->settings.closed ? "(closed)" : "", "p50",

@@ -171,11 +171,16 @@ def test_exit_codes(t):
     equal(run_chatbot(t, "no-such-scenario", s.port).code, 2)
     equal(run_chatbot(t, "fan-out", s.port, "--no-such-option").code, 2)
     equal(run_chatbot(t, "fan-out", s.port, "--bots", "many").code, 2)
+    r = run_chatbot(t, "fan-out", s.port, f"127.0.0.1:{s.port}")
+    check(r.code == 2 and "a server is given by --host" in r.progress, r.progress)
     equal(run_chatbot(t, script(t, "chatbot { bots = }"), s.port).code, 2)
     equal(run_chatbot(t, script(t, "chatbot { bots = 1 }"), s.port).code, 2)
     equal(run_chatbot(t, "fan-out", s.port, "--json", t.path("no/dir"), bots=2, **SHORT).code, 4)
     s.stop()
-    equal(run_chatbot(t, "fan-out", s.port, bots=2, ramp=0, within=1, drain=1).code, 3)
+    r = run_chatbot(t, "fan-out", s.port, bots=2, ramp=0, within=1, drain=1)
+    equal(r.code, 3)
+    last = r.progress.splitlines()[-1]
+    check(f"127.0.0.1:{s.port}: is chatd running there?" in last, last)
 
 
 def test_an_interrupt_ends_in_good_order(t):
