@@ -281,13 +281,15 @@ bool moderate_put_sentence(struct buf *b, const struct message *m, const char *o
     }
 }
 
-bool moderate_put_joined(struct buf *b, const struct message *m)
+bool moderate_put_joined(struct buf *b, const struct message *m, bool is_guest)
 {
     const struct value *room = get(m, FIELD_ROOM), *role = get(m, FIELD_ROLE), *access = get(m, FIELD_ACCESS);
 
     if (role->len > 0) {
         buf_puts(b, is(role, "owner") ? "you own " : "you are a moderator of ");
         put(b, room);
+        if (is_guest)
+            buf_puts(b, " until you go (/register makes it last)");
     }
     if (role->len > 0 && access->len > 0)
         buf_puts(b, "; ");

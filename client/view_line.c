@@ -319,7 +319,7 @@ static void show_joined(struct line_view *v, const struct message *m, const stru
 
     if (topic != NULL && topic->len > 0)
         line_notice(v, "·", "%.*s is about: %.*s", (int)room->len, room->text, (int)topic->len, topic->text);
-    if (moderate_put_joined(&b, m))
+    if (moderate_put_joined(&b, m, !v->chat->client.is_account))
         line_notice(v, "·", "%.*s", (int)b.len, b.data);
     buf_deinit(&b);
 }
@@ -455,6 +455,8 @@ static void on_news(void *view, enum client_news what, const char *text)
         greet(v, text);
     else
         line_notice(v, is_trouble ? "!" : "·", "%s", text);
+    if (what == CLIENT_OVER)
+        line_notice(v, "·", "/reconnect makes a new connection, /quit leaves");
     if (v->term_ready)
         update_prompt(v);
 }

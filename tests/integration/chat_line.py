@@ -207,6 +207,7 @@ def test_half_close_by_hand(t):
     ann.type("/shutdown").expect("your FIN is sent")
     ann.expect("the server's FIN came")
     ann.expect("you have ended your side, and this was all (eof)")
+    ann.expect("/reconnect makes a new connection, /quit leaves")
     ann.type("more?").expect("you have ended your side of the connection; /reconnect makes a new one")
     ann.type("/tcp").expect("you ended first")
     ann.type("/reconnect").expect_line("general>")
@@ -295,7 +296,7 @@ def test_nobody_there(t):
 def test_what_an_owner_does(t):
     s = t.server()
     ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=80, columns=120)
-    ann.expect("you own general")
+    ann.expect("you own general until you go (/register makes it last)")
     bob, carol = s.join("general", "bob"), s.join("general", "carol")
     ann.expect("carol came")
     for command, seen in (("/role bob moderator", "you have made bob a moderator of general"),
