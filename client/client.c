@@ -79,7 +79,7 @@ void client_give_up(struct client *c, int exit_code, const char *format, ...)
     va_end(args);
     sanitize_put_lines(&fit, text, strlen(text), "");
     buf_put(&fit, "", 1);
-    link_close(c->link);
+    link_close_politely(c->link);
     be_over(c, exit_code, fit.data);
     buf_deinit(&fit);
 }

@@ -186,7 +186,7 @@ static bool ask_password(struct client *c, const char *why)
     if (c->view->ask_password == NULL || (!offers(c, "SCRAM-SHA-256") && !offers(c, "SCRAM-SHA-256-PLUS")))
         return false;
     link_set_reason(c->link, "password");
-    link_close(c->link);
+    link_close_politely(c->link);
     c->state = CLIENT_ASKING;
     c->view->ask_password(c->view_arg, why);
     return true;
@@ -246,7 +246,7 @@ static void wait_for_turn(struct client *c, const struct message *m)
         return;
     }
     link_set_reason(c->link, "throttled");
-    link_close(c->link);
+    link_close_politely(c->link);
     client_tell(c, CLIENT_PROBLEM,
                 "%s wants you to wait, as too many logins have failed: trying again in %u s",
                 c->config.server, ms / 1000 + 1);

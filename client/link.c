@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define MAX_LINE   (1024 * 1024)
+#define POLITE_MS  200
 #define RUDE_DRAIN 8 /* reads after a failed write, for what the server still said */
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
@@ -110,6 +111,17 @@ static void close_silently(struct link *l, bool abort, const char *reason)
 void link_close(struct link *l)
 {
     close_silently(l, false, "closed");
+}
+
+void link_close_politely(struct link *l)
+{
+    if (l->state == LINK_STATE_OPEN && l->error == 0) {
+        l->shutdown_wanted = true;
+        link_flush(l);
+        if (l->fin_sent)
+            link_drain(l, POLITE_MS);
+    }
+    link_close(l);
 }
 
 void link_reset(struct link *l)

@@ -8,7 +8,7 @@
  *
  * What always holds:
  * - each link_open that returned 0 ends in exactly one `closed` call, unless the owner closes the link
- *   himself (link_close, link_reset, link_free): then there is none;
+ *   himself (link_close, link_close_politely, link_reset, link_free): then there is none;
  * - `line`, `up`, `end`, `trust`, `drained` and `closed` are called from the event loop only, never from
  *   inside link_open, link_send or another function of this file; `watch` alone can be;
  * - inside every callback all functions may be called, link_free too; only link_open has to wait for
@@ -138,6 +138,10 @@ void link_shutdown_rudely(struct link *l);
 void link_set_deadline(struct link *l, unsigned ms);
 
 void link_close(struct link *l); /* now, whatever is queued or unread */
+
+/* Ends our side and waits here, a fifth of a second at most, until the server has ended its own: what it still
+ * says would meet a closed socket, and that answers with RST. It is handed to nobody. */
+void link_close_politely(struct link *l);
 void link_reset(struct link *l); /* now, with RST */
 
 /* A word for the close line of the lifecycle log; static. Default: what happened. */

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 
 #include <errno.h>
+#include <poll.h>
 
 #define READ_SIZE       (64 * 1024)
 #define RECORDS_AT_ONCE (64 * 1024) /* bytes of lines that are encrypted before what came of it is written */
@@ -259,4 +260,24 @@ void link_flush(struct link *l)
         lifecycle_shutdown(&l->life, l->fd, tcp_shutdown_write(l->fd));
         link_watch(l, LINK_FIN_SENT);
     }
+}
+
+/* Also inside a callback of this link: the line that is being handed up is over when the link is closed, and
+ * so is the buffer that it lies in. What TLS was fed comes first, as that lies in the other one. */
+void link_drain(struct link *l, unsigned ms)
+{
+    uint64_t now = clock_mono_us(), until = now + ms * 1000ULL;
+    bool was_paused = l->paused;
+
+    l->paused = true;
+    if (l->transport != NULL)
+        link_decrypt(l);
+    for (; l->state == LINK_STATE_OPEN && !l->fin_received && now < until; now = clock_mono_us()) {
+        struct pollfd p = {.fd = l->fd, .events = POLLIN};
+
+        buf_clear(&l->in);
+        if (poll(&p, 1, (int)((until - now) / 1000) + 1) > 0)
+            link_read(l);
+    }
+    l->paused = was_paused;
 }

@@ -82,5 +82,6 @@ void link_read(struct link *l);
 void link_decrypt(struct link *l);      /* what is in TLS already */
 void link_take_waiting(struct link *l); /* what came while paused */
 void link_flush(struct link *l);
+void link_drain(struct link *l, unsigned ms); /* waits for the server's end; nobody is given what comes */
 
 #endif

@@ -2,7 +2,7 @@
 import os
 import stat
 
-from lib import both, check, equal
+from lib import both, check, equal, wait_until
 from lib.chat import Chat, Puppet, Terminal
 from lib.login import ITERATIONS, b64, login, need_scram, unb64, verifiers
 
@@ -53,6 +53,20 @@ def test_no_way_in(t):
     c = say(t, s, exit_code=3)
     check("account" in c.stderr() and "--password-file" in c.stderr(), c.stderr())
     check(not os.path.exists(t.path(".config/chat/key.pem")), "no key is made by the way")
+
+
+@both
+def test_the_refused_leave_in_good_order(t):
+    """No RST: the server's last words are waited for."""
+    s = t.server()
+    register(s)
+    s.join("general", "bob")
+    tls = ["--tls"] if t.tls else []
+    for n, who in enumerate((["-n", "ann"], ["-n", "ann", "--password-file", secret(t, "wrong")], ["-n", "bob"])):
+        Chat(t, *tls, *who, address(s), stdin="hello\n").run(exit_code=3)
+        wait_until(lambda: len([r for r in s.log.read() if r.get("event") == "close"]) == n + 2, "its close line")
+    ends = [r for r in s.log.read() if r.get("event") == "close"][1:]
+    equal([(r["ended-first"], r["how"]) for r in ends], [("peer", "graceful")] * 3)
 
 
 def test_default_nick_is_somebodys_account(t):
