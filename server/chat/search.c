@@ -40,6 +40,12 @@ struct search_room *search_add_room(struct search *s, const char *name, size_t l
     return r;
 }
 
+void search_drop_room(struct search *s, size_t i)
+{
+    free(s->rooms[i].hits);
+    s->rooms[i] = s->rooms[--s->room_count];
+}
+
 /* ---- `next`: for each room that is not done a hash of its name and the seq to go on from ---- */
 
 static uint32_t hash_name(const struct search_room *r)

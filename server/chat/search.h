@@ -65,6 +65,8 @@ void search_free(struct search *s);
 struct search_room *search_add_room(struct search *s, const char *name,
                                     size_t len); /* up to the next one that is added */
 
+void search_drop_room(struct search *s, size_t i); /* with what was found there */
+
 /* Goes on where an earlier answer has left off, as s->next says, if it does; false where that is no `next`. For the rooms that
  * have been added. */
 bool search_go_on(struct search *s);
