@@ -1,7 +1,9 @@
 """disk.py: a disk that fails while the server runs, in each way: what may not be kept is refused, everything else goes on, the
 log says what to do, and when the disk is well again it goes on by itself."""
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -210,3 +212,78 @@ def test_what_is_damaged_is_a_gap(t):
     equal([m.seq for m in bob.take(2003 - gap["to"], timeout=10.0)], list(range(gap["to"] + 1, 2004)))
     check("--check-data" in s.log.wait(event="storage-unread")["todo"], "the log says what to do")
     s.log.wait(event="caught-up", conn=bob.session)
+
+
+# ---- what one is put out of while the disk is being read ----
+
+def wait_moved(disk):
+    """Until what was said is no longer in the inbox, which is read with every request."""
+    def is_empty():
+        db = sqlite3.connect(disk.data + "/chatd.db")
+        try:
+            return db.execute("SELECT count(*) FROM inbox").fetchone() == (0,)
+        finally:
+            db.close()
+    wait_until(is_empty, "the inbox is empty")
+
+
+def send_and_hang(c, disk, **request):
+    """The request is at the room's home, or at the store, when the ping before it is answered; and stays there."""
+    disk.set("h")
+    c.raw(json.dumps({"type": "ping", "id": "first"}) + "\n" + json.dumps(request) + "\n")
+    c.expect("pong", re="first")
+
+
+@seconds(60)
+def test_put_out_while_an_edit_is_read(t):
+    """The old line is still being read when its author is put out: the edit is refused, before or behind `left`, not made."""
+    for threads in (1, 2):
+        disk = Disk(t, f"data{threads}")
+        s = disk.server(threads=threads, history=5)
+        ann, bob = s.join("general", "ann"), s.join("general", "bob")
+        for n in range(100):
+            bob.say("general", f"{n} " + "x" * 2000)
+        for how in ("kick", "ban"):
+            wait_moved(disk)
+            send_and_hang(bob, disk, type="edit", id="e", room="general", seq=3 if how == "kick" else 40, text="too late")
+            if how == "ban":
+                ann.send("ban", room="general", nick="bob", id="out")
+            else:
+                ann.ask("kick", room="general", nick="bob")
+                bob.expect("left", code="kicked")
+            disk.set(".")
+            answer = bob.expect(re="e")
+            equal((answer.type, answer.get("code")), ("error", "not_member"))
+            if how == "kick":
+                bob.ask("join", room="general")
+        equal(ann.expect(re="out").type, "ack")
+        lines, _ = ann.ask_all("history", room="general", limit=10)
+        equal([m.seq for m in lines if "edits" in m], [])
+        equal(ann.say("general", "on").seq, 101)
+
+
+@seconds(60)
+def test_put_out_while_a_search_runs(t):
+    """Who was put out of a room meanwhile finds nothing more there."""
+    disk = Disk(t)
+    s = disk.server(threads=2)
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    bob.ask("join", room="other")
+    for n in range(100):
+        ann.say("general", f"secret {n} " + "x" * 2000)
+    bob.say("other", "secret elsewhere")
+    for request in ({"room": "general"}, {}):
+        wait_moved(disk)
+        send_and_hang(bob, disk, type="search", id="s", query="secret", **request)
+        ann.ask("kick", room="general", nick="bob")
+        bob.expect("left", code="kicked")
+        bob.inbox.clear()
+        disk.set(".")
+        if request:
+            answer = bob.expect(re="s")
+            equal((answer.type, answer.get("code")), ("error", "not_member"))
+        else:
+            equal((bob.expect("msg", re="s").room, bob.expect("end", re="s").count), ("other", 1))
+        bob.sync()
+        bob.quiet("msg")
+        bob.ask("join", room="general")
