@@ -59,7 +59,7 @@ static bool advance(void *arg, size_t i)
     uint32_t hash = table_hash(r->name, r->name_len);
     struct slice slices[PIECE];
     struct room *room;
-    uint64_t oldest;
+    uint64_t oldest, after;
     bool goes_on = true;
     size_t n;
 
@@ -73,8 +73,8 @@ static bool advance(void *arg, size_t i)
     }
     if (r->at > room->kept)
         r->at = room->kept;
-    n = history_read(&room->history, r->at > oldest + PIECE ? r->at - PIECE : oldest - 1,
-                     r->at > oldest + PIECE ? PIECE : r->at + 1 - oldest, UINT64_MAX, slices, PIECE);
+    after = r->at >= oldest + PIECE ? r->at - PIECE : oldest - 1;
+    n = history_read(&room->history, after, r->at - after, UINT64_MAX, slices, PIECE);
     for (size_t k = n; k-- > 0;) {
         goes_on = goes_on && look_through(f, room, r, &slices[k]);
         slice_unref(&slices[k]);

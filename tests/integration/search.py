@@ -413,3 +413,13 @@ def test_direct_conversations(t, s, indexed):
     equal(ann.refused("search", "bad_request", query="word", room="@ann").field, "room")
     lines, _ = ann.ask_all("search", query="secret")
     equal((lines[0].nick, lines[0].text), ("ann", "a secret word"))
+
+@seconds(60)
+def test_every_place_in_memory(t):
+    """Each message is looked at, however many there are: the piece looked through at a time has no seam."""
+    s = t.server(history=1000)
+    ann = s.join("general", "ann")
+    for n in range(1, 200):
+        ann.say("general", f"word{n}")
+        equal(seqs(ann, f"word{n}"), [n])
+    equal(seqs(ann, "word1"), [1])
