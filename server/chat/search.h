@@ -31,6 +31,7 @@ struct search_room {
     struct search_hit *hits; /* the newest first */
     size_t count, cap, bytes, taken;
     uint64_t first; /* what is before it is not for the one who asks */
+    uint32_t hash;  /* of its name, in `next` */
     uint8_t name_len, shown_len;
     char name[PROTOCOL_MAX_ROOM + 1];
     char shown[UTF8_NICK_MAX + 2]; /* the name in the answer, where shown_len is not 0 */

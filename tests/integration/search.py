@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import time
 
-from lib import check, equal, run_chatd, seconds, wait_until
+from lib import SCALE, check, equal, run_chatd, seconds, wait_until
 from lib.chat import Terminal
 from lib.login import login, verifiers
 
@@ -423,3 +423,25 @@ def test_every_place_in_memory(t):
         ann.say("general", f"word{n}")
         equal(seqs(ann, f"word{n}"), [n])
     equal(seqs(ann, "word1"), [1])
+
+
+@seconds(60)
+def test_much_text_in_memory(t):
+    """Many long messages in many rooms: a search of them all gives the others their turn, and comes to every one in the end."""
+    s = t.server(threads=1, requests_per_second=1000000)
+    ann, bob = s.connect("ann"), s.connect("bob")
+    for n in range(60):
+        ann.ask("join", room=f"r{n}")
+        ann.say(f"r{n}", "needle")
+        for _ in range(60):
+            ann.send("send", room=f"r{n}", text="hay in" * 1300)
+        ann.sync()
+        ann.inbox.clear()
+    for query in ("nothing", "needle"):
+        ann.send("search", query=query, id=query)
+        start = time.monotonic()
+        bob.sync()
+        check(time.monotonic() - start < 0.2 * SCALE, "bob waited", time.monotonic() - start)
+        ann.expect("end", re=query)
+    ann.inbox.clear()
+    equal(sorted(find(ann, "needle", limit=100)), sorted((f"r{n}", 1) for n in range(60)))
