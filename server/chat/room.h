@@ -100,6 +100,7 @@ void room_on_topic(struct reactor *r, struct post *ask);
 void room_on_mark(struct reactor *r, struct post *ask);    /* read: see marks.h */
 void room_on_promote(struct reactor *r, struct post *ask); /* a member who was a guest is an account now */
 void room_on_edit(struct reactor *r, struct post *ask);    /* and remove; the asker's session is held twice */
+void room_take_edit(struct room *room, struct ask *ask); /* the same, and all that was said before is kept */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
 /* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told; NULL: it is put

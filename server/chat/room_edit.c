@@ -10,8 +10,9 @@
 
 static void say(struct room *room, struct ask *a)
 {
-    struct said said = {.room = room->name,
-                        .room_len = room->name_len,
+    bool direct = room->direct != NULL;
+    struct said said = {.room = direct ? a->other : room->name,
+                        .room_len = direct ? a->other_len : room->name_len,
                         .nick = a->nick,
                         .nick_len = a->nick_len,
                         .folded = a->folded,
@@ -77,6 +78,25 @@ static void on_found(struct room *room, struct ask *a, char *line, size_t len)
         say(room, a);
 }
 
+static bool has_been_made(const struct room *room, const struct ask *a)
+{
+    return a->key_len > 0 && keys_find(&room->keys, a->folded, a->folded_len, a->key, a->key_len) != NULL;
+}
+
+void room_take_edit(struct room *room, struct ask *a)
+{
+    uint64_t oldest = room_oldest(room);
+
+    if (room->direct != NULL && a->first > oldest) /* what is before it was somebody else's */
+        oldest = a->first;
+    if (has_been_made(room, a))
+        say(room, a); /* its first acknowledgement again, whatever has become of the message since */
+    else if (a->after > room->kept || a->after < oldest)
+        refuse_missing(room, a);
+    else
+        room_find_line(room, a, on_found);
+}
+
 void room_on_edit(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -87,14 +107,10 @@ void room_on_edit(struct reactor *r, struct post *p)
         ask_return(a, r);
     } else if (room_is_going_out(room, a->from, a->folded, a->folded_len)) {
         refuse_gone(room, a);
-    } else if (a->key_len > 0 &&
-               keys_find(&room->keys, a->folded, a->folded_len, a->key, a->key_len) != NULL) {
-        say(room, a); /* its first acknowledgement again, whatever has become of the message since */
-    } else if (a->after > room->kept && a->after <= room->seq && room_put_off(room, a, true)) {
+    } else if (!has_been_made(room, a) && a->after > room->kept && a->after <= room->seq &&
+               room_put_off(room, a, true)) {
         return;
-    } else if (a->after > room->kept || a->after < room_oldest(room)) {
-        refuse_missing(room, a);
     } else {
-        room_find_line(room, a, on_found);
+        room_take_edit(room, a);
     }
 }
