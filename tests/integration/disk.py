@@ -2,12 +2,14 @@
 log says what to do, and when the disk is well again it goes on by itself."""
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import time
 
 from lib import Skip, check, equal, run_chatd, seconds, wait_until
+from lib.login import need_scram, verifiers
 
 
 class Disk:
@@ -287,3 +289,37 @@ def test_put_out_while_a_search_runs(t):
         bob.sync()
         bob.quiet("msg")
         bob.ask("join", room="general")
+
+
+@seconds(60)
+def test_one_request_at_a_time(t):
+    """Who is too slow for what is said to it directly reads on there by itself: that does not let its next request be carried
+    out before the one that is under way is answered."""
+    need_scram(t)
+    disk = Disk(t)
+    s = disk.server(threads=2, max_out=65536, requests_per_second=1000000, log_level="debug")
+    ann, bob = s.connect("ann"), s.connect("bob", rcvbuf=4096)
+    ann.ask("register", **verifiers("correct horse"))
+    bob.ask("join", room="general")
+    bob.say("general", "needle")
+    ann.say("@bob", "first")
+    ann.ask("join", room="general")
+    for _ in range(1500):  # as much as the kernel takes for bob, who does not read
+        ann.send("send", room="general", text="x" * 4000)
+    ann.sync()
+    wait_moved(disk)
+    disk.set("h")
+    bob.raw('{"type":"search","id":"s","query":"needle"}\n{"type":"ping","id":"behind it"}\n')
+    for _ in range(100):
+        ann.send("send", room="@bob", text="x" * 8000)
+    try:
+        s.log.wait(event="feeding", conn=bob.session, room=re.compile("^@"), timeout=2.0)
+    except AssertionError:
+        pass  # the writer had to read, and hangs too: what comes now has its order all the same
+    disk.set(".")
+    answers = []
+    while len(answers) < 2:
+        line = bob.next(timeout=20.0)
+        if line.type in ("end", "pong"):
+            answers.append(line.re)
+    equal(answers, ["s", "behind it"])
