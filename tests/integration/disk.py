@@ -275,6 +275,8 @@ def test_put_out_while_a_search_runs(t):
         ann.say("general", f"secret {n} " + "x" * 2000)
     bob.say("other", "secret elsewhere")
     for request in ({"room": "general"}, {}):
+        ann.say("general", "what makes readers read anew")
+        bob.inbox.clear()
         wait_moved(disk)
         send_and_hang(bob, disk, type="search", id="s", query="secret", **request)
         ann.ask("kick", room="general", nick="bob")

@@ -438,10 +438,13 @@ def test_much_text_in_memory(t):
         ann.sync()
         ann.inbox.clear()
     for query in ("nothing", "needle"):
-        ann.send("search", query=query, id=query)
-        start = time.monotonic()
-        bob.sync()
-        check(time.monotonic() - start < 0.2 * SCALE, "bob waited", time.monotonic() - start)
-        ann.expect("end", re=query)
+        waited = []
+        for n in range(3):  # what else the machine does may take its time, but not each time
+            ann.send("search", query=query, id=f"{query}{n}")
+            start = time.monotonic()
+            bob.sync()
+            waited.append(time.monotonic() - start)
+            ann.expect("end", re=f"{query}{n}")
+        check(min(waited) < 0.2 * SCALE, "bob waited", waited)
     ann.inbox.clear()
     equal(sorted(find(ann, "needle", limit=100)), sorted((f"r{n}", 1) for n in range(60)))
