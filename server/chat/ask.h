@@ -39,7 +39,9 @@ struct ask {
     uint64_t seconds;
     enum ask_result result;
     bool is_account, has_after, at_head, is_new, is_last;
-    bool removes;  /* of an edit: there is to be nothing instead */
+    bool waits;        /* its session carries out nothing else until it is back */
+    bool removes;      /* of an edit: there is to be nothing instead */
+    bool is_out;       /* its asker was put out of the room while it was read for */
     bool is_ready;     /* it has waited at the room; see room_put_off */
     uint64_t wait_for; /* turns of the room that must be done */
     struct ask *next_waiting;

@@ -93,11 +93,24 @@ static void on_edited(struct reactor *r, struct post *p)
         session_unhold(s);
 }
 
+static struct ask *new_change(struct session *s, const struct value *id, const struct value *room)
+{
+    struct ask *a;
+
+    if (command_is_direct(room))
+        return command_new_direct(s, id, room, direct_on_edit, on_edited);
+    if (command_need_member(s, id, room) == NULL)
+        return NULL;
+    a = ask_new(s->conn.reactor, s, id, room_on_edit, on_edited);
+    ask_set_room(a, room->text, room->len);
+    ask_set_nick(a, s);
+    return a;
+}
+
 static void change(struct session *s, const struct message *m, const struct value *id, bool removes)
 {
     static const struct value nothing = {.text = "", .kind = VALUE_STRING};
     const struct value *room, *seq, *text = &nothing, *key;
-    struct member *member;
     struct ask *a;
 
     if (!command_need_room(s, m, id, &room) ||
@@ -105,23 +118,15 @@ static void change(struct session *s, const struct message *m, const struct valu
         (!removes && !command_need_string(s, m, id, FIELD_TEXT, 1, PROTOCOL_MAX_TEXT, &text)) ||
         !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
         return;
-    if (command_is_direct(room)) {
-        session_error_field(s, id, "bad_request", "room", 0,
-                            "what was said directly to somebody stays as it was said");
+    a = new_change(s, id, room);
+    if (a == NULL)
         return;
-    }
-    member = command_need_member(s, id, room);
-    if (member == NULL)
-        return;
-    a = ask_new(s->conn.reactor, s, id, room_on_edit, on_edited);
-    ask_set_room(a, room->text, room->len);
-    ask_set_nick(a, s);
     put_message(a, key, text);
     a->after = seq->number;
     a->removes = removes;
     session_hold(s);
     session_wait(s); /* what comes behind it is said behind it */
-    ask_send(a, member->audience->home);
+    ask_send(a, chat_home(session_chat(s), table_hash(a->room, a->room_len)));
 }
 
 void command_edit(struct session *s, const struct message *m, const struct value *id)

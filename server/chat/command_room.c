@@ -95,7 +95,8 @@ static void on_joined(struct reactor *r, struct post *p)
     struct member *m = a->member;
     struct audience *audience = a->audience;
 
-    session_go_on(a->session);
+    if (a->waits)
+        session_go_on(a->session);
     if (m->session == NULL && !a->is_new && a->result == ASK_OK)
         ask_fail(a, "not_member", 0, "you have been put out of that room");
     ask_deliver(a);
@@ -151,7 +152,6 @@ static void send_join(struct ask *a, struct member *member)
     a->member->asks++;
     a->audience = audience;
     audience->pending++;
-    session_wait(s); /* what comes behind it may need the membership */
     if (a->is_account)
         marks_send_by(a, audience->home);
     else
@@ -175,6 +175,8 @@ void command_join(struct session *s, const struct message *m, const struct value
     a->after = after != NULL ? after->number : 0;
     member = member_find(s, a->room, a->room_len);
     if (member != NULL || s->member_count < chat->limits.max_rooms_per_connection) {
+        a->waits = true;
+        session_wait(s); /* what comes behind it may need the membership */
         send_join(a, member);
         return;
     }
@@ -197,7 +199,7 @@ bool command_read_on(struct session *s, const char *room, size_t room_len, const
     a->other_folded_len = (uint8_t)other_len;
     a->has_after = true;
     a->after = after;
-    send_join(a, NULL);
+    send_join(a, NULL); /* nobody asked for it: whatever is being asked goes on as it does */
     return true;
 }
 

@@ -27,6 +27,22 @@ static void put_error(struct buf *b, const char *id, size_t id_len, const char *
     codec_end(b);
 }
 
+/* Whoever was put out of a room meanwhile finds nothing more there; false: that is the one that was asked for. */
+static bool drop_left(struct session *s, struct search *search)
+{
+    bool is_left = false;
+
+    for (size_t i = search->room_count; i-- > 0;) {
+        const struct search_room *room = &search->rooms[i];
+
+        if (room->name[0] != '@' && member_find(s, room->name, room->name_len) == NULL) {
+            search_drop_room(search, i);
+            is_left = true;
+        }
+    }
+    return search->has_all || !is_left;
+}
+
 /* Back at the session's reactor. */
 static void on_searched(struct reactor *r, struct post *p)
 {
@@ -42,6 +58,8 @@ static void on_searched(struct reactor *r, struct post *p)
     else if (search->job.failed != NULL)
         put_error(&out, search->id, search->id_len, "storage", 0,
                   "the server could not read its disk: try again later");
+    else if (!drop_left(s, search))
+        put_error(&out, search->id, search->id_len, "not_member", 0, "you are not in that room any more");
     else
         lines = search_answer(search, &out);
     session_go_on(s);

@@ -117,8 +117,6 @@ static void take_nick(struct greeting *g)
 
     reactor_now(s->conn.reactor);
     g->nick->session = s;
-    if (g->nick->since_ms == 0)
-        g->nick->since_ms = s->conn.reactor->wall_ms & NICK_SINCE_MAX;
     switch (directory_add(d, g->nick)) {
     case DIRECTORY_OK:
         login_free(s->login);

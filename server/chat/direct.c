@@ -212,6 +212,25 @@ void direct_on_send(struct reactor *r, struct post *p)
         room_take_send(room, a);
 }
 
+void direct_on_edit(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct nick_place other;
+    struct refusal f;
+    struct room *room;
+
+    if (is_pair(chat_of(r), a, &other)) {
+        refusal_say(&f, "bad_request", "what guests say directly to each other stays as it was said");
+        f.field = "room";
+        ask_refuse(a, &f);
+        ask_return(a, r);
+        return;
+    }
+    room = open_room(chat_of(r), a, true, true);
+    if (room != NULL)
+        room_take_edit(room, a);
+}
+
 void direct_on_history(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;

@@ -49,6 +49,7 @@ size_t direct_show(char out[DIRECT_SHOWN_SIZE], const char *nick, size_t len);
 /* What a session asks; its nick and other are set. */
 void direct_on_send(struct reactor *r, struct post *ask);
 void direct_on_history(struct reactor *r, struct post *ask);
+void direct_on_edit(struct reactor *r, struct post *ask); /* and remove; as room_on_edit */
 void direct_on_join(struct reactor *r, struct post *ask);
 void direct_on_mark(struct reactor *r, struct post *ask); /* see marks.h */
 

@@ -1,6 +1,7 @@
 /* directory.c: see directory.h. */
 #include "server/chat/directory.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "common/siphash.h"
 #include "server/chat/session.h"
@@ -76,6 +77,14 @@ static enum directory_result join_account(struct nick *first, struct nick *n)
     return DIRECTORY_OK;
 }
 
+/* The caller has the lock. */
+static uint64_t since_now(const struct directory *d)
+{
+    uint64_t now_ms = clock_wall_us() / 1000;
+
+    return (now_ms == d->released_ms ? now_ms + 1 : now_ms) & NICK_SINCE_MAX;
+}
+
 enum directory_result directory_add(struct directory *d, struct nick *n)
 {
     uint32_t hash = table_hash(n->text, n->folded_len);
@@ -89,6 +98,8 @@ enum directory_result directory_add(struct directory *d, struct nick *n)
         result = join_account(first, n);
     else
         table_insert(&d->nicks, &n->link, hash);
+    if (result == DIRECTORY_OK && n->since_ms == 0)
+        n->since_ms = since_now(d);
     if (result == DIRECTORY_OK && n->identity == 0)
         n->identity = ++d->last_identity;
     pthread_mutex_unlock(&d->lock);
@@ -111,6 +122,7 @@ void directory_remove(struct directory *d, struct nick *n)
             at = at->next;
         at->next = n->next;
     }
+    d->released_ms = clock_wall_us() / 1000;
     pthread_mutex_unlock(&d->lock);
 }
 

@@ -43,6 +43,7 @@ struct directory {
     struct table nicks;
     uint64_t secret[2];
     uint64_t last_identity;
+    uint64_t released_ms; /* when a nick was last let go of; wall time */
 };
 
 void directory_init(struct directory *d);
@@ -60,8 +61,8 @@ enum directory_result {
     DIRECTORY_FULL,  /* the account has DIRECTORY_SESSIONS_MAX connections */
 };
 
-/* Registers n, for whom since_ms is set; a guest's identity 0: a new one is given. An account's nick may be shared by those of
- * its identity. */
+/* Registers n; a guest's identity 0: a new one is given. An account's nick may be shared by those of its identity. since_ms 0: since
+ * now, and that is later than all that was said under the nick before, be it in the very millisecond in which it was let go of. */
 enum directory_result directory_add(struct directory *d, struct nick *n);
 void directory_remove(struct directory *d, struct nick *n);
 

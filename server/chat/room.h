@@ -60,7 +60,7 @@ struct room {
     struct history history; /* the newest messages, in memory */
     struct keys keys;
     struct buf changes; /* where nothing lasts: struct store_change, of what is in history */
-    char *topic; /* NULL: none */
+    char *topic;        /* NULL: none */
     struct rights rights;
     struct moderation moderation;
     bool is_unclaimed; /* it is new, and the first to join will own it */
@@ -81,6 +81,7 @@ struct room {
     struct turn *turns, *newest_turn; /* at the store */
     uint64_t turns_given, turns_done;
     struct ask *waiting, *newest_waiting; /* until all before them is kept */
+    struct ask *seeking;                  /* for whom one message is read from the store */
     uint32_t reads;                       /* under way */
     bool is_loading, is_failing;          /* failing: until all turns are back, nothing is taken */
     bool is_guarded;                      /* not everyone may send: room_refuses_send */
@@ -98,7 +99,8 @@ void room_on_history(struct reactor *r, struct post *ask);
 void room_on_topic(struct reactor *r, struct post *ask);
 void room_on_mark(struct reactor *r, struct post *ask);    /* read: see marks.h */
 void room_on_promote(struct reactor *r, struct post *ask); /* a member who was a guest is an account now */
-void room_on_edit(struct reactor *r, struct post *ask); /* and remove; the asker's session is held twice */
+void room_on_edit(struct reactor *r, struct post *ask);    /* and remove; the asker's session is held twice */
+void room_take_edit(struct room *room, struct ask *ask); /* the same, and all that was said before is kept */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
 /* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told; NULL: it is put
@@ -146,7 +148,7 @@ struct turn *room_new_turn(struct room *room);
 void room_keep(struct room *room, struct turn *turn);
 
 /* Finds the message a->after for an ask and then calls found on the home's thread, at once or when it is read: line is NULL where
- * it is not kept. The line is the callee's to write to. */
+ * it is not kept. The line is the callee's to write to. Meanwhile the ask is in room->seeking. */
 void room_find_line(struct room *room, struct ask *a,
                     void (*found)(struct room *room, struct ask *a, char *line, size_t len));
 

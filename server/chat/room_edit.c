@@ -2,7 +2,7 @@
  * order. The home's thread. See room.h.
  *
  * Whose the message is, is read from its line, in memory or in the store; only what asks waits for that, other sends go
- * on. */
+ * on. Who has been put out of the room by then says nothing any more. */
 #include "protocol/codec.h"
 #include "server/chat/room.h"
 
@@ -10,8 +10,9 @@
 
 static void say(struct room *room, struct ask *a)
 {
-    struct said said = {.room = room->name,
-                        .room_len = room->name_len,
+    bool direct = room->direct != NULL;
+    struct said said = {.room = direct ? a->other : room->name,
+                        .room_len = direct ? a->other_len : room->name_len,
                         .nick = a->nick,
                         .nick_len = a->nick_len,
                         .folded = a->folded,
@@ -40,6 +41,11 @@ static void refuse_missing(struct room *room, struct ask *a)
     refuse(room, a, "no_such_message", "there is no message of that seq, or it is no longer kept");
 }
 
+static void refuse_gone(struct room *room, struct ask *a)
+{
+    refuse(room, a, "not_member", "you have been put out of that room");
+}
+
 /* The same folded nick, had by the same one ever since. */
 static bool is_own(const struct ask *a, const struct message *m)
 {
@@ -59,7 +65,9 @@ static void on_found(struct room *room, struct ask *a, char *line, size_t len)
     struct message m;
     const char *where;
 
-    if (line == NULL || codec_decode(line, len, &m, &where) != CODEC_OK)
+    if (a->is_out)
+        refuse_gone(room, a);
+    else if (line == NULL || codec_decode(line, len, &m, &where) != CODEC_OK)
         refuse_missing(room, a);
     else if (message_get(&m, FIELD_EDITS) != NULL || message_get(&m, FIELD_REMOVES) != NULL)
         refuse(room, a, "no_such_message",
@@ -70,6 +78,25 @@ static void on_found(struct room *room, struct ask *a, char *line, size_t len)
         say(room, a);
 }
 
+static bool has_been_made(const struct room *room, const struct ask *a)
+{
+    return a->key_len > 0 && keys_find(&room->keys, a->folded, a->folded_len, a->key, a->key_len) != NULL;
+}
+
+void room_take_edit(struct room *room, struct ask *a)
+{
+    uint64_t oldest = room_oldest(room);
+
+    if (room->direct != NULL && a->first > oldest) /* what is before it was somebody else's */
+        oldest = a->first;
+    if (has_been_made(room, a))
+        say(room, a); /* its first acknowledgement again, whatever has become of the message since */
+    else if (a->after > room->kept || a->after < oldest)
+        refuse_missing(room, a);
+    else
+        room_find_line(room, a, on_found);
+}
+
 void room_on_edit(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -78,14 +105,12 @@ void room_on_edit(struct reactor *r, struct post *p)
     if (room == NULL) {
         ask_fail(a, "not_member", 0, "you are not in that room");
         ask_return(a, r);
-    } else if (a->key_len > 0 &&
-               keys_find(&room->keys, a->folded, a->folded_len, a->key, a->key_len) != NULL) {
-        say(room, a); /* its first acknowledgement again, whatever has become of the message since */
-    } else if (a->after > room->kept && a->after <= room->seq && room_put_off(room, a, true)) {
+    } else if (room_is_going_out(room, a->from, a->folded, a->folded_len)) {
+        refuse_gone(room, a);
+    } else if (!has_been_made(room, a) && a->after > room->kept && a->after <= room->seq &&
+               room_put_off(room, a, true)) {
         return;
-    } else if (a->after > room->kept || a->after < room_oldest(room)) {
-        refuse_missing(room, a);
     } else {
-        room_find_line(room, a, on_found);
+        room_take_edit(room, a);
     }
 }

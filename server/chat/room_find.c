@@ -7,11 +7,12 @@
 #include <string.h>
 
 #define PIECE   64   /* messages looked at at a time */
-#define LOOK_US 5000 /* that a reactor gives to one search, about */
+#define LOOK_US 5000 /* that a reactor gives to one search, about: then one message more of each room */
 
 struct finder {
     struct chat *chat;
     struct search *s;
+    uint64_t until_us;
 };
 
 static bool is_current(const struct room *room, const struct search_seen *seen)
@@ -30,7 +31,7 @@ static bool is_current(const struct room *room, const struct search_seen *seen)
     return by == (seen->edits > 0 ? seen->seq : 0);
 }
 
-/* The lines of a slice, from its last one on; false when there is enough. */
+/* The lines of a slice, from its last one on; false when there is enough, or the time is up. */
 static bool look_through(struct finder *f, const struct room *room, struct search_room *r,
                          const struct slice *slice)
 {
@@ -46,7 +47,7 @@ static bool look_through(struct finder *f, const struct room *room, struct searc
             search_add(f->s, r, &seen, line, (size_t)(end - line));
         r->at = seen.seq - 1;
         end = line;
-        if (search_is_full(f->s, r))
+        if (search_is_full(f->s, r) || clock_mono_us() >= f->until_us)
             return false;
     }
     return true;
@@ -59,7 +60,7 @@ static bool advance(void *arg, size_t i)
     uint32_t hash = table_hash(r->name, r->name_len);
     struct slice slices[PIECE];
     struct room *room;
-    uint64_t oldest;
+    uint64_t oldest, after;
     bool goes_on = true;
     size_t n;
 
@@ -73,8 +74,8 @@ static bool advance(void *arg, size_t i)
     }
     if (r->at > room->kept)
         r->at = room->kept;
-    n = history_read(&room->history, r->at > oldest + PIECE ? r->at - PIECE : oldest - 1,
-                     r->at > oldest + PIECE ? PIECE : r->at + 1 - oldest, UINT64_MAX, slices, PIECE);
+    after = r->at >= oldest + PIECE ? r->at - PIECE : oldest - 1;
+    n = history_read(&room->history, after, r->at - after, UINT64_MAX, slices, PIECE);
     for (size_t k = n; k-- > 0;) {
         goes_on = goes_on && look_through(f, room, r, &slices[k]);
         slice_unref(&slices[k]);
@@ -84,7 +85,7 @@ static bool advance(void *arg, size_t i)
 
 void room_search(struct chat *chat, struct search *s)
 {
-    struct finder f = {chat, s};
+    struct finder f = {chat, s, clock_mono_us() + LOOK_US};
 
-    search_run(s, clock_mono_us() + LOOK_US, &f, advance);
+    search_run(s, f.until_us, &f, advance);
 }

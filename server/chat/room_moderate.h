@@ -58,6 +58,9 @@ bool room_refuses_send(const struct room *room, const struct reactor *from, cons
                        struct refusal *f);
 void room_guard(struct room *room); /* sets is_guarded as it has to be now */
 
+/* That nick is being put out, and that reactor has not done so yet. */
+bool room_is_going_out(const struct room *room, const struct reactor *from, const char *folded, size_t len);
+
 /* room_put_out.c: puts out all connections of the nick that room->moderation.now is about, and says so to
  * each; then room_was_put_out. Until then nothing of it is taken: room_begin_put_out. */
 void room_begin_put_out(struct room *room);

@@ -44,6 +44,15 @@ static void put_out_one(struct member *m, struct put_out *o)
     session_consider_finish(s);
 }
 
+/* What that reactor's connections asked for before they were put out, and what is still being read for. */
+static void forget_seeking(struct room *room, const struct put_out *o)
+{
+    for (struct ask *a = room->seeking; a != NULL; a = a->next_waiting)
+        if (a->from->index == o->reactor && a->folded_len == o->len &&
+            memcmp(a->folded, o->folded, o->len) == 0)
+            a->is_out = true;
+}
+
 /* At home again. */
 static void on_done(struct reactor *r, struct post *p)
 {
@@ -56,6 +65,7 @@ static void on_done(struct reactor *r, struct post *p)
         memcpy(a->other, o->nick, o->nick_len);
         a->other_len = o->nick_len;
     }
+    forget_seeking(room, o);
     room->moderation.out_count += o->count;
     room->moderation.out &= ~(UINT64_C(1) << o->reactor);
     buf_deinit(&o->line);

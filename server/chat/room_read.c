@@ -373,6 +373,15 @@ static void give_line(struct room *room, struct ask *a, const char *data, size_t
     buf_deinit(&line);
 }
 
+static void stop_seeking(struct room *room, struct ask *a)
+{
+    struct ask **at = &room->seeking;
+
+    while (*at != a)
+        at = &(*at)->next_waiting;
+    *at = a->next_waiting;
+}
+
 static void on_line_read(struct reactor *r, struct post *p)
 {
     struct reading *reading = (struct reading *)p;
@@ -380,6 +389,7 @@ static void on_line_read(struct reactor *r, struct post *p)
     struct room *room = reading->room;
     struct ask *a = reading->ask;
 
+    stop_seeking(room, a);
     if (reading->read.job.failed != NULL) {
         ask_fail(a, "storage", 0, "the server could not read its disk: try again later");
         ask_return(a, r);
@@ -397,6 +407,8 @@ void room_find_line(struct room *room, struct ask *a,
     struct slice slice;
 
     if (a->after < history_oldest(&room->history, room->kept + 1)) {
+        a->next_waiting = room->seeking;
+        room->seeking = a;
         read_kept(room, a, a->after - 1, a->after, 1, on_line_read)->found = found;
     } else if (history_read(&room->history, a->after - 1, 1, 1, &slice, 1) == 0) {
         found(room, a, NULL, 0);

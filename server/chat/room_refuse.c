@@ -79,7 +79,7 @@ static void say_sentence(struct refusal *f, const char *code, const char *room, 
         f->retry_ms = s->until_ms - now_ms;
 }
 
-static bool is_going_out(const struct room *room, const struct reactor *from, const char *folded, size_t len)
+bool room_is_going_out(const struct room *room, const struct reactor *from, const char *folded, size_t len)
 {
     const struct moderation *m = &room->moderation;
 
@@ -118,7 +118,7 @@ bool room_refuses_topic(struct room *room, const struct ask *a, struct refusal *
 {
     struct who who = ask_who(a);
 
-    if (is_going_out(room, a->from, a->folded, a->folded_len)) {
+    if (room_is_going_out(room, a->from, a->folded, a->folded_len)) {
         refusal_say(f, "not_member", "you have been put out of %s", room->name);
         return true;
     }
@@ -135,7 +135,7 @@ bool room_refuses_send(const struct room *room, const struct reactor *from, cons
 {
     const struct sentence *mute;
 
-    if (is_going_out(room, from, folded, len)) {
+    if (room_is_going_out(room, from, folded, len)) {
         refusal_say(f, "not_member", "you have been put out of %s", room->name);
         return true;
     }

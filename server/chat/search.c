@@ -29,6 +29,15 @@ void search_free(struct search *s)
     free(s);
 }
 
+static uint32_t hash_name(const char *name, size_t len)
+{
+    uint32_t h = 2166136261U; /* FNV-1a: it has to outlive the server */
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)name[i]) * 16777619U;
+    return h;
+}
+
 struct search_room *search_add_room(struct search *s, const char *name, size_t len)
 {
     struct search_room *r;
@@ -37,19 +46,17 @@ struct search_room *search_add_room(struct search *s, const char *name, size_t l
     r = &s->rooms[s->room_count++];
     *r = (struct search_room){.at = EVERYTHING, .bound_ms = UINT64_MAX, .name_len = (uint8_t)len};
     memcpy(r->name, name, len);
+    r->hash = hash_name(name, len);
     return r;
 }
 
-/* ---- `next`: for each room that is not done a hash of its name and the seq to go on from ---- */
-
-static uint32_t hash_name(const struct search_room *r)
+void search_drop_room(struct search *s, size_t i)
 {
-    uint32_t h = 2166136261U; /* FNV-1a: it has to outlive the server */
-
-    for (size_t i = 0; i < r->name_len; i++)
-        h = (h ^ (unsigned char)r->name[i]) * 16777619U;
-    return h;
+    free(s->rooms[i].hits);
+    s->rooms[i] = s->rooms[--s->room_count];
 }
+
+/* ---- `next`: for each room that is not done a hash of its name and the seq to go on from ---- */
 
 static void put_next(const struct search *s, struct buf *out)
 {
@@ -58,7 +65,7 @@ static void put_next(const struct search *s, struct buf *out)
         uint64_t at = r->taken < r->count ? r->hits[r->taken].seq : r->at;
 
         if (at > 0)
-            buf_putf(out, "%s%x:%llx", out->len > 0 ? "." : "", hash_name(r), (unsigned long long)at);
+            buf_putf(out, "%s%x:%llx", out->len > 0 ? "." : "", r->hash, (unsigned long long)at);
     }
 }
 
@@ -89,7 +96,7 @@ bool search_go_on(struct search *s)
         if (p == NULL || (p < end && *p != '.'))
             return false;
         for (size_t i = 0; i < s->room_count; i++)
-            if (hash_name(&s->rooms[i]) == hash)
+            if (s->rooms[i].hash == hash)
                 s->rooms[i].at = at < EVERYTHING ? at : EVERYTHING;
     }
     return true;

@@ -31,6 +31,7 @@ struct search_room {
     struct search_hit *hits; /* the newest first */
     size_t count, cap, bytes, taken;
     uint64_t first; /* what is before it is not for the one who asks */
+    uint32_t hash;  /* of its name, in `next` */
     uint8_t name_len, shown_len;
     char name[PROTOCOL_MAX_ROOM + 1];
     char shown[UTF8_NICK_MAX + 2]; /* the name in the answer, where shown_len is not 0 */
@@ -64,6 +65,8 @@ struct search *search_new(void);
 void search_free(struct search *s);
 struct search_room *search_add_room(struct search *s, const char *name,
                                     size_t len); /* up to the next one that is added */
+
+void search_drop_room(struct search *s, size_t i); /* with what was found there */
 
 /* Goes on where an earlier answer has left off, as s->next says, if it does; false where that is no `next`. For the rooms that
  * have been added. */

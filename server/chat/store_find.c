@@ -211,7 +211,7 @@ static void look_through_rows(struct finder *f, size_t i)
     const struct place *p = &f->places[i];
     uint64_t floor = r->at > p->high ? p->high : 0;
 
-    for (int rows = 0; rows < ROWS && r->at > floor; rows++) {
+    for (int rows = 0; rows < ROWS && r->at > floor && (rows == 0 || clock_mono_us() < f->until_us); rows++) {
         sqlite3_int64 last, key = STORE_KEY(p->id, r->at);
 
         if (!fetch_row(f, p, key)) {

@@ -479,3 +479,53 @@ def test_unread_of_many_conversations(t):
     ann = come(s, ANN)
     equal(len(ann.take(10, "unread")), 10)
     ann.quiet("unread")
+
+
+def edits(c, room):
+    lines, _ = c.ask_all("history", room=room)
+    return [(m.room, m.seq, m.nick, m.get("edits"), m.get("removes"), m.text) for m in lines if m.type == "msg"]
+
+
+@seconds(60)
+def test_edit_and_remove(t):
+    """Where one of the two is an account, as in rooms: by the one who said it, told to both, kept, found as it is now."""
+    for data in ("memory", t.path("data")):
+        s = t.server(threads=2, data=data)
+        ann, bob, guest = come(s, ANN), come(s, BOB), s.connect("guest")
+        ann.say("@bob", "helo")
+        bob.expect("msg", seq=1)
+        bob.refused("edit", "not_yours", room="@ann", seq=1, text="his")
+        bob.refused("edit", "no_such_message", room="@ann", seq=2, text="none")
+        ack = ann.ask("edit", room="@Bob", seq=1, text="hello", key="k")
+        equal((ack.room, ack.seq), ("@bob", 2))
+        equal(ann.ask("edit", room="@bob", seq=1, text="hello", key="k").repeat, True)
+        m = bob.expect("msg", seq=2)
+        equal((m.room, m.nick, m.edits, m.text), ("@ann", "ann", 1, "hello"))
+        equal(bob.ask_all("search", query="hello", room="@ann")[0][0].seq, 2)
+        equal(ann.ask("remove", room="@bob", seq=1).seq, 3)
+        equal(bob.expect("msg", seq=3).removes, 1)
+        equal(bob.ask_all("search", query="hello")[0], [])
+        want = [(1, "ann", None, None, "helo"), (2, "ann", 1, None, "hello"), (3, "ann", None, 1, "")]
+        equal(edits(bob, "@ann"), [("@ann", *line) for line in want])
+        equal(edits(ann, "@bob"), [("@bob", *line) for line in want])
+        guest.say("@ann", "a guest's")
+        equal(guest.ask("edit", room="@ann", seq=1, text="still mine").seq, 2)
+        equal(ann.take(2, room="@guest")[1].edits, 1)
+        guest.refused("edit", "no_such_nick", room="@nobody", seq=1, text="x")
+        equal(guest.refused("edit", "bad_request", room="@guest", seq=1, text="x").field, "room")
+        other = s.connect("other")
+        guest.say("@other", "between guests")
+        equal(guest.refused("edit", "bad_request", room="@other", seq=1, text="x").field, "room")
+        guest.close()
+        s.log.wait(conn=guest.session, event="close")
+        again = s.connect("guest")  # another one: what was said is neither his to read nor to change
+        again.refused("edit", "no_such_message", room="@ann", seq=1, text="his")
+        equal(edits(again, "@ann"), [])
+        if data == "memory":
+            go(s, ann, bob, again, other)
+            continue
+        kill(s)
+        s = t.server(data=data)
+        ann = come(s, ANN)
+        equal(edits(ann, "@bob"), [("@bob", *line) for line in want])
+        equal(ann.ask("edit", room="@bob", seq=1, text="again").seq, 4)

@@ -1,11 +1,15 @@
 """disk.py: a disk that fails while the server runs, in each way: what may not be kept is refused, everything else goes on, the
 log says what to do, and when the disk is well again it goes on by itself."""
+import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import time
 
 from lib import Skip, check, equal, run_chatd, seconds, wait_until
+from lib.login import need_scram, verifiers
 
 
 class Disk:
@@ -210,3 +214,114 @@ def test_what_is_damaged_is_a_gap(t):
     equal([m.seq for m in bob.take(2003 - gap["to"], timeout=10.0)], list(range(gap["to"] + 1, 2004)))
     check("--check-data" in s.log.wait(event="storage-unread")["todo"], "the log says what to do")
     s.log.wait(event="caught-up", conn=bob.session)
+
+
+# ---- what one is put out of while the disk is being read ----
+
+def wait_moved(disk):
+    """Until what was said is no longer in the inbox, which is read with every request."""
+    def is_empty():
+        db = sqlite3.connect(disk.data + "/chatd.db")
+        try:
+            return db.execute("SELECT count(*) FROM inbox").fetchone() == (0,)
+        finally:
+            db.close()
+    wait_until(is_empty, "the inbox is empty")
+
+
+def send_and_hang(c, disk, **request):
+    """The request is at the room's home, or at the store, when the ping before it is answered; and stays there."""
+    disk.set("h")
+    c.raw(json.dumps({"type": "ping", "id": "first"}) + "\n" + json.dumps(request) + "\n")
+    c.expect("pong", re="first")
+
+
+@seconds(60)
+def test_put_out_while_an_edit_is_read(t):
+    """The old line is still being read when its author is put out: the edit is refused, before or behind `left`, not made."""
+    for threads in (1, 2):
+        disk = Disk(t, f"data{threads}")
+        s = disk.server(threads=threads, history=5)
+        ann, bob = s.join("general", "ann"), s.join("general", "bob")
+        for n in range(100):
+            bob.say("general", f"{n} " + "x" * 2000)
+        for how in ("kick", "ban"):
+            wait_moved(disk)
+            send_and_hang(bob, disk, type="edit", id="e", room="general", seq=3 if how == "kick" else 40, text="too late")
+            if how == "ban":
+                ann.send("ban", room="general", nick="bob", id="out")
+            else:
+                ann.ask("kick", room="general", nick="bob")
+                bob.expect("left", code="kicked")
+            disk.set(".")
+            answer = bob.expect(re="e")
+            equal((answer.type, answer.get("code")), ("error", "not_member"))
+            if how == "kick":
+                bob.ask("join", room="general")
+        equal(ann.expect(re="out").type, "ack")
+        lines, _ = ann.ask_all("history", room="general", limit=10)
+        equal([m.seq for m in lines if "edits" in m], [])
+        equal(ann.say("general", "on").seq, 101)
+
+
+@seconds(60)
+def test_put_out_while_a_search_runs(t):
+    """Who was put out of a room meanwhile finds nothing more there."""
+    disk = Disk(t)
+    s = disk.server(threads=2)
+    ann, bob = s.join("general", "ann"), s.join("general", "bob")
+    bob.ask("join", room="other")
+    for n in range(100):
+        ann.say("general", f"secret {n} " + "x" * 2000)
+    bob.say("other", "secret elsewhere")
+    for request in ({"room": "general"}, {}):
+        ann.say("general", "what makes readers read anew")
+        bob.inbox.clear()
+        wait_moved(disk)
+        send_and_hang(bob, disk, type="search", id="s", query="secret", **request)
+        ann.ask("kick", room="general", nick="bob")
+        bob.expect("left", code="kicked")
+        bob.inbox.clear()
+        disk.set(".")
+        if request:
+            answer = bob.expect(re="s")
+            equal((answer.type, answer.get("code")), ("error", "not_member"))
+        else:
+            equal((bob.expect("msg", re="s").room, bob.expect("end", re="s").count), ("other", 1))
+        bob.sync()
+        bob.quiet("msg")
+        bob.ask("join", room="general")
+
+
+@seconds(60)
+def test_one_request_at_a_time(t):
+    """Who is too slow for what is said to it directly reads on there by itself: that does not let its next request be carried
+    out before the one that is under way is answered."""
+    need_scram(t)
+    disk = Disk(t)
+    s = disk.server(threads=2, max_out=65536, requests_per_second=1000000, log_level="debug")
+    ann, bob = s.connect("ann"), s.connect("bob", rcvbuf=4096)
+    ann.ask("register", **verifiers("correct horse"))
+    bob.ask("join", room="general")
+    bob.say("general", "needle")
+    ann.say("@bob", "first")
+    ann.ask("join", room="general")
+    for _ in range(1500):  # as much as the kernel takes for bob, who does not read
+        ann.send("send", room="general", text="x" * 4000)
+    ann.sync()
+    wait_moved(disk)
+    disk.set("h")
+    bob.raw('{"type":"search","id":"s","query":"needle"}\n{"type":"ping","id":"behind it"}\n')
+    for _ in range(100):
+        ann.send("send", room="@bob", text="x" * 8000)
+    try:
+        s.log.wait(event="feeding", conn=bob.session, room=re.compile("^@"), timeout=2.0)
+    except AssertionError:
+        pass  # the writer had to read, and hangs too: what comes now has its order all the same
+    disk.set(".")
+    answers = []
+    while len(answers) < 2:
+        line = bob.next(timeout=20.0)
+        if line.type in ("end", "pong"):
+            answers.append(line.re)
+    equal(answers, ["s", "behind it"])

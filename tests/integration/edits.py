@@ -191,3 +191,18 @@ def test_on_a_terminal(t):
     ann.expect(re.compile(r"^\d\d:\d\d ann ✎1: \(removed\)$", re.M))
     ann.type("/quit")
     ann.ended()
+
+
+def test_the_next_one_of_that_nick(t):
+    """Who takes a nick in the very millisecond in which it was let go has not said what was said under it before."""
+    s = t.server(requests_per_second=1000000)
+    for n in range(1, 101):
+        first, next = s.join("general", f"nick{n}"), s.connect()
+        first.raw('{"type":"send","room":"general","text":"x"}\n{"type":"bye"}\n')
+        next.raw(f'{{"type":"hello","version":1,"nick":"nick{n}"}}\n' * 10)
+        first.ends_with("bye")
+        next.send("hello", version=1, nick=f"nick{n}")
+        next.ask("join", room="general")
+        next.refused("edit", "not_yours", room="general", seq=n, text="mine")
+        first.close()
+        next.close()

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import time
 
-from lib import check, equal, run_chatd, seconds, wait_until
+from lib import SCALE, check, equal, run_chatd, seconds, wait_until
 from lib.chat import Terminal
 from lib.login import login, verifiers
 
@@ -413,3 +413,38 @@ def test_direct_conversations(t, s, indexed):
     equal(ann.refused("search", "bad_request", query="word", room="@ann").field, "room")
     lines, _ = ann.ask_all("search", query="secret")
     equal((lines[0].nick, lines[0].text), ("ann", "a secret word"))
+
+@seconds(60)
+def test_every_place_in_memory(t):
+    """Each message is looked at, however many there are: the piece looked through at a time has no seam."""
+    s = t.server(history=1000)
+    ann = s.join("general", "ann")
+    for n in range(1, 200):
+        ann.say("general", f"word{n}")
+        equal(seqs(ann, f"word{n}"), [n])
+    equal(seqs(ann, "word1"), [1])
+
+
+@seconds(60)
+def test_much_text_in_memory(t):
+    """Many long messages in many rooms: a search of them all gives the others their turn, and comes to every one in the end."""
+    s = t.server(threads=1, requests_per_second=1000000)
+    ann, bob = s.connect("ann"), s.connect("bob")
+    for n in range(60):
+        ann.ask("join", room=f"r{n}")
+        ann.say(f"r{n}", "needle")
+        for _ in range(60):
+            ann.send("send", room=f"r{n}", text="hay in" * 1300)
+        ann.sync()
+        ann.inbox.clear()
+    for query in ("nothing", "needle"):
+        waited = []
+        for n in range(3):  # what else the machine does may take its time, but not each time
+            ann.send("search", query=query, id=f"{query}{n}")
+            start = time.monotonic()
+            bob.sync()
+            waited.append(time.monotonic() - start)
+            ann.expect("end", re=f"{query}{n}")
+        check(min(waited) < 0.2 * SCALE, "bob waited", waited)
+    ann.inbox.clear()
+    equal(sorted(find(ann, "needle", limit=100)), sorted((f"r{n}", 1) for n in range(60)))

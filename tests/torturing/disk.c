@@ -3,6 +3,7 @@
  *
  *   .  nothing         f  full: writes are refused with ENOSPC        w  read-only: with EROFS
  *   s  fsync fails     r  reads fail with EIO                         g  reads of the database give garbage, but for its first page
+ *   h  reads hang until it is something else
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -74,11 +75,14 @@ ssize_t pwrite64(int fd, const void *data, size_t len, off_t at)
 ssize_t pread64(int fd, void *data, size_t len, off_t at)
 {
     static ssize_t (*real)(int, void *, size_t, off_t);
-    char now = *state;
     ssize_t n;
+    char now;
 
     if (real == NULL)
         *(void **)&real = dlsym(RTLD_NEXT, "pread64");
+    while (*state == 'h' && is_ours(fd, 1))
+        usleep(1000);
+    now = *state;
     if (now == 'r' && is_ours(fd, 1))
         return refuse(EIO);
     n = real(fd, data, len, at);
