@@ -72,8 +72,8 @@ static void measure(struct bot *b, const struct check_message *cm, const struct 
         stats_latency(&b->run->stats, behind ? LATENCY_CATCH_UP : LATENCY_DELIVERY, due, clock_mono_us());
 }
 
-/* An edit or a removal has its place in the order; it is no message that anyone meant to say at some time, and may repeat the
- * text of one. */
+/* An edit or a removal has its place in the order; it is no message that anyone meant to say at some time,
+ * and may repeat the text of one. */
 static void take_change(struct bot *b, const struct check_message *cm)
 {
     b->run->stats.now.deliveries++;

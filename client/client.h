@@ -68,8 +68,8 @@ struct client_view {
     void (*may_say)(void *view);                              /* connected, and client_is_full is false */
     void (*over)(void *view, int exit_code, const char *why); /* the end; why is NULL where all went well */
 
-    /* To ask the user for the password of the nick's account, for client_give_password; NULL: nobody is there to ask. why:
-     * what was wrong so far, or NULL. */
+    /* To ask the user for the password of the nick's account, for client_give_password; NULL: nobody is there
+     * to ask. why: what was wrong so far, or NULL. */
     void (*ask_password)(void *view, const char *why);
 };
 
@@ -162,8 +162,9 @@ void client_reconnect(struct client *c); /* now, whatever the state */
 /* What the user was asked for; "" for none, which ends it. */
 void client_give_password(struct client *c, const char *text);
 
-/* Asks the server to make the nick an account, or the account to have that password (or NULL: as it is) and this machine's
- * key, which is made where there is none. The answer carries that id. false: err says why nothing was sent. */
+/* Asks the server to make the nick an account, or the account to have that password (or NULL: as it is) and
+ * this machine's key, which is made where there is none. The answer carries that id. false: err says why
+ * nothing was sent. */
 bool client_register(struct client *c, const char *id, const char *password, bool with_key,
                      char err[SECRET_ERROR_SIZE]);
 
@@ -172,8 +173,8 @@ void client_login_required(struct client *c, const struct message *m);
 bool client_login_take(struct client *c, const struct message *m); /* whether it was about a login */
 void client_login_deinit(struct client *c);
 
-/* client_read.c: of an account. The user has seen all that has come in that room. What waits in a direct conversation is
- * fetched by client_read_on. */
+/* client_read.c: of an account. The user has seen all that has come in that room. What waits in a direct
+ * conversation is fetched by client_read_on. */
 #define CLIENT_READ_ID "chat.read" /* of the requests that tell what was seen */
 void client_saw(struct client *c, struct model_room *r);
 void client_read_on(struct client *c, struct model_room *r);

@@ -259,7 +259,8 @@ static void tell_joined(struct client *c, struct model_room *r)
                     (unsigned long long)r->missed, r->missed == 1 ? "" : "s");
 }
 
-/* A message that is old when it comes: the server, or the way, has more of them. How many, the answer to another join says. */
+/* A message that is old when it comes: the server, or the way, has more of them. How many, the answer to
+ * another join says. */
 static void watch_lag(struct client *c, const struct message *m, struct model_room *r)
 {
     int64_t lag = (int64_t)(clock_wall_us() / 1000) + c->ahead_ms - (int64_t)get_uint(m, FIELD_TIME);

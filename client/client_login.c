@@ -1,6 +1,6 @@
-/* client_login.c: coming in under an account's nick, and registering one; see client.h. Where the server says login_required,
- * the machine's key is tried, then the password: one that was given, or that the user is asked for. Both are kept for the
- * next connection. */
+/* client_login.c: coming in under an account's nick, and registering one; see client.h. Where the server says
+ * login_required, the machine's key is tried, then the password: one that was given, or that the user is
+ * asked for. Both are kept for the next connection. */
 #include "client/client.h"
 
 #include "client/secret_file.h"

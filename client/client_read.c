@@ -1,9 +1,9 @@
-/* client_read.c: how far the user has read: what the server tells of it, what is told to it, and direct conversations in
- * which something waits. Only for accounts. See client.h.
+/* client_read.c: how far the user has read: what the server tells of it, what is told to it, and direct
+ * conversations in which something waits. Only for accounts. See client.h.
  *
- * What the user has seen is told once a second at most, room by room. What waits in a direct conversation is fetched when
- * the user turns to it, or when more comes: then it is replayed from where he had read to, so that all of it comes in its
- * order. */
+ * What the user has seen is told once a second at most, room by room. What waits in a direct conversation is
+ * fetched when the user turns to it, or when more comes: then it is replayed from where he had read to, so
+ * that all of it comes in its order. */
 #include "client/client.h"
 
 #include "protocol/codec.h"

@@ -218,7 +218,8 @@ static void run_bans(struct line_view *v, char *args)
     moderate(v, MESSAGE_BANS, args);
 }
 
-/* The seq that a command is about: its first word where that is a number, else one's own last message. 0: there is none. */
+/* The seq that a command is about: its first word where that is a number, else one's own last message. 0:
+ * there is none. */
 static uint64_t take_seq(struct line_view *v, char **args)
 {
     const struct model_room *r = find_room(v, v->room);

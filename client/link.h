@@ -139,8 +139,8 @@ void link_set_deadline(struct link *l, unsigned ms);
 
 void link_close(struct link *l); /* now, whatever is queued or unread */
 
-/* Ends our side and waits here, a fifth of a second at most, until the server has ended its own: what it still
- * says would meet a closed socket, and that answers with RST. It is handed to nobody. */
+/* Ends our side and waits here, a fifth of a second at most, until the server has ended its own: what it
+ * still says would meet a closed socket, and that answers with RST. It is handed to nobody. */
 void link_close_politely(struct link *l);
 void link_reset(struct link *l); /* now, with RST */
 

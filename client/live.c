@@ -1,5 +1,5 @@
-/* live.c: see live.h. News only wakes a timer: what happened in one moment is drawn together, when it is old enough for
- * a rung to be whole. */
+/* live.c: see live.h. News only wakes a timer: what happened in one moment is drawn together, when it is old
+ * enough for a rung to be whole. */
 #include "client/live.h"
 
 #include "common/mem.h"
@@ -22,8 +22,8 @@ struct live {
     bool ascii;
 };
 
-/* In a locale that was chosen and has no UTF-8. Where none was, as in many a container, the rest of chat takes UTF-8 for
- * granted, too. */
+/* In a locale that was chosen and has no UTF-8. Where none was, as in many a container, the rest of chat
+ * takes UTF-8 for granted, too. */
 static bool wants_ascii(void)
 {
     static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};

@@ -1,5 +1,5 @@
-/* live.h: where the ladder of chat's connection (rungs.h) is drawn: on request, and rung by rung while it is followed.
- * The event loop's thread. */
+/* live.h: where the ladder of chat's connection (rungs.h) is drawn: on request, and rung by rung while it is
+ * followed. The event loop's thread. */
 #ifndef CLIENT_LIVE_H
 #define CLIENT_LIVE_H
 

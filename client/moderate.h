@@ -18,8 +18,8 @@ const char *moderate_put_request(struct buf *b, enum message_type type, const ch
  * that is known. */
 bool moderate_put_sentence(struct buf *b, const struct message *m, const char *own_nick, uint64_t now_ms);
 
-/* The same for the role and the access in `joined`; a guest's role ends with the guest, which is told. false: it
- * has neither. */
+/* The same for the role and the access in `joined`; a guest's role ends with the guest, which is told. false:
+ * it has neither. */
 bool moderate_put_joined(struct buf *b, const struct message *m, bool is_guest);
 
 /* Whether it is a `moderation` line that puts somebody out. */

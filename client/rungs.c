@@ -1,5 +1,5 @@
-/* rungs.c: see rungs.h. A model and its ladder are made anew for each drawing: they are small, and what is inferred
- * depends on what came later. */
+/* rungs.c: see rungs.h. A model and its ladder are made anew for each drawing: they are small, and what is
+ * inferred depends on what came later. */
 #include "client/rungs.h"
 
 #include "common/mem.h"

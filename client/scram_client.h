@@ -1,5 +1,5 @@
-/* scram_client.h: the client's side of one SCRAM-SHA-256 login (RFC 5802, RFC 7677), message by message. No socket; one
- * thread. */
+/* scram_client.h: the client's side of one SCRAM-SHA-256 login (RFC 5802, RFC 7677), message by message. No
+ * socket; one thread. */
 #ifndef CLIENT_SCRAM_CLIENT_H
 #define CLIENT_SCRAM_CLIENT_H
 
@@ -25,7 +25,8 @@ struct scram_client {
     unsigned char signature[SCRAM_KEY_SIZE]; /* that the server must show */
 };
 
-/* The first message into out. name: ASCII, or "*". binding: TLS_BINDING_SIZE bytes where it is SCRAM_BOUND. */
+/* The first message into out. name: ASCII, or "*". binding: TLS_BINDING_SIZE bytes where it is
+ * SCRAM_BOUND. */
 void scram_client_begin(struct scram_client *s, const char *name, enum scram_binding how,
                         const unsigned char *binding, struct buf *out);
 

@@ -1,5 +1,5 @@
-/* search.c: /search and /more on a terminal: what is found, with its room and number, what was looked for marked in it; see
- * line.h. */
+/* search.c: /search and /more on a terminal: what is found, with its room and number, what was looked for
+ * marked in it; see line.h. */
 #include "client/line.h"
 
 #include "client/term.h"

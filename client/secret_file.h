@@ -1,5 +1,5 @@
-/* secret_file.h: the files that log somebody in: the key of this machine, and a file with a password. Neither is taken where
- * others may read it. Any thread. */
+/* secret_file.h: the files that log somebody in: the key of this machine, and a file with a password. Neither
+ * is taken where others may read it. Any thread. */
 #ifndef CLIENT_SECRET_FILE_H
 #define CLIENT_SECRET_FILE_H
 
@@ -9,8 +9,8 @@
 
 #define SECRET_ERROR_SIZE 512
 
-/* The Ed25519 key in a PEM file. NULL with an empty err: there is no such file; else err says what is wrong, and what to do.
- * The caller frees. */
+/* The Ed25519 key in a PEM file. NULL with an empty err: there is no such file; else err says what is wrong,
+ * and what to do. The caller frees. */
 EVP_PKEY *secret_load_key(const char *file, char err[SECRET_ERROR_SIZE]);
 
 /* A new one, kept in the file (mode 0600; directories that are missing are made). NULL: err says why. */

@@ -26,8 +26,8 @@ void term_deinit(void); /* the terminal is as it was; once or more */
 /* Whole lines, each with its LF, fit for a terminal. */
 void term_print(const char *text, size_t len);
 
-/* Asks for a line that is not shown while it is typed and kept nowhere; then given: once, NULL for ^C or the end of input.
- * What was being typed comes back afterwards. prompt: fits the line, and is copied. */
+/* Asks for a line that is not shown while it is typed and kept nowhere; then given: once, NULL for ^C or the
+ * end of input. What was being typed comes back afterwards. prompt: fits the line, and is copied. */
 typedef void term_given_fn(void *owner, const char *text);
 void term_ask_secret(const char *prompt, term_given_fn *given);
 

@@ -21,7 +21,8 @@ int trust_look_up(const char *file, const char *server, const char *fingerprint,
 /* 0 or -errno. */
 int trust_add(const char *file, const char *server, const char *fingerprint);
 
-/* That file in $XDG_CONFIG_HOME/chat, else in ~/.config/chat; NULL where there is no home. The caller frees. */
+/* That file in $XDG_CONFIG_HOME/chat, else in ~/.config/chat; NULL where there is no home. The caller
+ * frees. */
 char *trust_default_file(const char *name);
 
 /* Makes the directories that a file is in, those that are missing with mode 0700. 0 or -errno. */

@@ -1,8 +1,8 @@
 /* chunk.h: immutable, reference-counted bytes.
  *
- * A room's messages of one turn are encoded once into a chunk; every member's outq on every reactor, and the history,
- * refer to that one copy. A chunk may be written to only by the one who made it, and only while nobody else has a
- * reference. The count is atomic: references are taken and dropped on any thread. */
+ * A room's messages of one turn are encoded once into a chunk; every member's outq on every reactor, and the
+ * history, refer to that one copy. A chunk may be written to only by the one who made it, and only while
+ * nobody else has a reference. The count is atomic: references are taken and dropped on any thread. */
 #ifndef COMMON_CHUNK_H
 #define COMMON_CHUNK_H
 

@@ -27,8 +27,8 @@ static size_t put_digits(uint64_t number, size_t n)
     return n;
 }
 
-/* The time in tenths of a second: a restart gets another prefix. Clients that append to one log may have been started in
- * the same one: what tells them apart is the process. */
+/* The time in tenths of a second: a restart gets another prefix. Clients that append to one log may have been
+ * started in the same one: what tells them apart is the process. */
 void lifecycle_set_side(const char *side)
 {
     size_t n = put_digits(clock_wall_us() / 100000, 0);
@@ -283,8 +283,9 @@ void lifecycle_send_notify(struct lifecycle *l, int fd, long ret)
     tls_event(l, fd, "send-close-notify", "close_notify_sent", "SSL_shutdown", ret, NULL);
 }
 
-/* On loopback the peer's acknowledgement of our FIN is handled within the call, so that the kernel can only be asked when
- * LAST_ACK is over already: it is then inferred, as RFC 9293 knows no other way from CLOSE-WAIT to CLOSED. */
+/* On loopback the peer's acknowledgement of our FIN is handled within the call, so that the kernel can only
+ * be asked when LAST_ACK is over already: it is then inferred, as RFC 9293 knows no other way from CLOSE-WAIT
+ * to CLOSED. */
 void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
 {
     struct tcp_facts facts;

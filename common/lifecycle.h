@@ -1,16 +1,18 @@
 /* lifecycle.h: the record of one connection's life, from its first call to its one `close` line.
  *
- * Both programs embed a struct lifecycle in each connection and tell it of every call and every end. It writes the
- * lifecycle log (log.h), one line an event, in which a connection has one id from first to last:
+ * Both programs embed a struct lifecycle in each connection and tell it of every call and every end. It
+ * writes the lifecycle log (log.h), one line an event, in which a connection has one id from first to last:
  *
- *     time=… conn=k3v-17 side=server event=accept call=accept4 ret=9 state=ESTABLISHED source=tcp_info local=… peer=…
- *     time=… conn=k3v-17 side=server event=recv-fin call=recv ret=0 state=CLOSE_WAIT source=tcp_info
- *     time=… conn=k3v-17 side=server event=shutdown call=shutdown ret=0 state=LAST_ACK source=tcp_info how=SHUT_WR
- *     time=… conn=k3v-17 side=server event=close call=close ret=0 state=CLOSED … ended-first=peer how=graceful …
+ * time=… conn=k3v-17 side=server event=accept call=accept4 ret=9 state=ESTABLISHED source=tcp_info local=…
+ * peer=… time=… conn=k3v-17 side=server event=recv-fin call=recv ret=0 state=CLOSE_WAIT source=tcp_info
+ * time=… conn=k3v-17 side=server event=shutdown call=shutdown ret=0 state=LAST_ACK source=tcp_info
+ * how=SHUT_WR time=… conn=k3v-17 side=server event=close call=close ret=0 state=CLOSED … ended-first=peer
+ * how=graceful …
  *
- * The state is the kernel's own, read right after the call; `source` names where it is from. What always holds: exactly
- * one close line for each connection that was given an id, and nothing after it. The thread that owns the connection
- * calls these; none of them fails. RFC 9293 has the states, docs/lifecycle.md each line's fields. */
+ * The state is the kernel's own, read right after the call; `source` names where it is from. What always
+ * holds: exactly one close line for each connection that was given an id, and nothing after it. The thread
+ * that owns the connection calls these; none of them fails. RFC 9293 has the states, docs/lifecycle.md each
+ * line's fields. */
 #ifndef COMMON_LIFECYCLE_H
 #define COMMON_LIFECYCLE_H
 
@@ -50,7 +52,8 @@ const char *lifecycle_id_prefix(void); /* what each id of this process starts wi
 void lifecycle_begin(struct lifecycle *l, bool quiet);
 const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID_SIZE]);
 
-/* One event that has a call: what it returned (negative: -errno), and more fields ("key=value …", or NULL). */
+/* One event that has a call: what it returned (negative: -errno), and more fields ("key=value …", or
+ * NULL). */
 void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret,
                      const char *more);
 

@@ -190,8 +190,8 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     log_line(line, (size_t)n);
 }
 
-/* The length of the character at value, of which there are len > 0 bytes, where a log may hold it; 0 for a control
- * character, also one of U+0080 to U+009F, and for what is no UTF-8. */
+/* The length of the character at value, of which there are len > 0 bytes, where a log may hold it; 0 for a
+ * control character, also one of U+0080 to U+009F, and for what is no UTF-8. */
 static size_t printable_len(const char *value, size_t len)
 {
     const unsigned char *p = (const unsigned char *)value;
@@ -216,7 +216,8 @@ static bool is_plain(const char *value, size_t len)
     return true;
 }
 
-/* Appends the character of n bytes at value, or one byte in hexadecimal where n is 0; says how many bytes it made. */
+/* Appends the character of n bytes at value, or one byte in hexadecimal where n is 0; says how many bytes it
+ * made. */
 static size_t put_quoted(char *out, const char *value, size_t n)
 {
     size_t made = 0;

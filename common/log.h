@@ -1,11 +1,11 @@
 /* log.h: the program's log, a `key=value` line an event.
  *
- *     time=2026-11-23T18:47:01.123456Z level=info event=listen address=127.0.0.1:7000
+ * time=2026-11-23T18:47:01.123456Z level=info event=listen address=127.0.0.1:7000
  *
- * Any thread may write. A thread that has called log_batch(true) gathers its lines until it calls log_flush, one
- * write(2) for all of them; others write each line at once. A line is never torn and never dropped silently: when the
- * file refuses (a full disk), the lines are counted and the next one that gets through is preceded by how many
- * were lost. Secrets must not be passed in. */
+ * Any thread may write. A thread that has called log_batch(true) gathers its lines until it calls log_flush,
+ * one write(2) for all of them; others write each line at once. A line is never torn and never dropped
+ * silently: when the file refuses (a full disk), the lines are counted and the next one that gets through is
+ * preceded by how many were lost. Secrets must not be passed in. */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
@@ -27,7 +27,8 @@ bool log_wants(enum log_level level);
 void log_batch(bool on); /* for the calling thread; turning it off flushes */
 void log_flush(void);
 
-/* format gives the rest of the line, `key=value key=value`; values that are not plain words go through log_quote. */
+/* format gives the rest of the line, `key=value key=value`; values that are not plain words go through
+ * log_quote. */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -36,8 +37,9 @@ void log_line(const char *line, size_t len);
 
 #define LOG_QUOTED_SIZE 400
 
-/* Makes value fit for a line: as it is where it is a plain word, else in double quotes, with `"`, `\`, control
- * characters and what is no UTF-8 escaped; cut, between characters, where it is longer than out. Returns out. */
+/* Makes value fit for a line: as it is where it is a plain word, else in double quotes, with `"`, `\`,
+ * control characters and what is no UTF-8 escaped; cut, between characters, where it is longer than out.
+ * Returns out. */
 const char *log_quote(const char *value, size_t len, char out[LOG_QUOTED_SIZE]);
 const char *log_quote_text(const char *value, char out[LOG_QUOTED_SIZE]);
 

@@ -16,8 +16,8 @@ void scram_hmac(const void *key, size_t key_len, const void *data, size_t len,
         abort(); /* memory alone can be missing */
 }
 
-/* NFKC, blanks of every kind as one, without what is invisible by intention: what SASLprep makes of a password that people
- * type. NULL where it is none. */
+/* NFKC, blanks of every kind as one, without what is invisible by intention: what SASLprep makes of a
+ * password that people type. NULL where it is none. */
 static char *prepare(const char *password, size_t len)
 {
     utf8proc_uint8_t *out = NULL;

@@ -1,7 +1,7 @@
 /* scram.h: the keys of SCRAM-SHA-256 (RFC 5802, RFC 7677), and the client's and server's proofs made of them.
  *
- * A server keeps stored_key and server_key: with them it can tell that a client knows the password, and show that it
- * knows the keys itself; it can't log in anywhere. Any thread. */
+ * A server keeps stored_key and server_key: with them it can tell that a client knows the password, and show
+ * that it knows the keys itself; it can't log in anywhere. Any thread. */
 #ifndef COMMON_SCRAM_H
 #define COMMON_SCRAM_H
 
@@ -21,8 +21,8 @@ struct scram_keys {
     unsigned char stored_key[SCRAM_KEY_SIZE], server_key[SCRAM_KEY_SIZE];
 };
 
-/* The costly part, by intention: PBKDF2. password as typed: it is brought into one form (NFKC), as by SASLprep. false where
- * that can't be done: it is empty, too long, not UTF-8, or has control characters. */
+/* The costly part, by intention: PBKDF2. password as typed: it is brought into one form (NFKC), as by
+ * SASLprep. false where that can't be done: it is empty, too long, not UTF-8, or has control characters. */
 bool scram_salt_password(const char *password, size_t len, const unsigned char *salt, size_t salt_len,
                          uint32_t iterations, unsigned char salted[SCRAM_KEY_SIZE]);
 void scram_derive(const unsigned char salted[SCRAM_KEY_SIZE], struct scram_keys *keys);

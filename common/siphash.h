@@ -1,5 +1,5 @@
-/* siphash.h: SipHash (Aumasson and Bernstein, 2012), a keyed hash of short texts that nobody without the key can predict.
- * Any thread. */
+/* siphash.h: SipHash (Aumasson and Bernstein, 2012), a keyed hash of short texts that nobody without the key
+ * can predict. Any thread. */
 #ifndef COMMON_SIPHASH_H
 #define COMMON_SIPHASH_H
 

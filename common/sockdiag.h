@@ -25,8 +25,8 @@ int sockdiag_open(void); /* for questions; the descriptor, or -errno */
 int sockdiag_find(int fd, const struct tcp_addr *local, const struct tcp_addr *peer,
                   struct sockdiag_socket *s);
 
-/* Non-blocking; readable when TCP sockets were freed: of these local ports where there are at most SOCKDIAG_PORTS,
- * else of all. The descriptor, or -errno. */
+/* Non-blocking; readable when TCP sockets were freed: of these local ports where there are at most
+ * SOCKDIAG_PORTS, else of all. The descriptor, or -errno. */
 int sockdiag_open_destroyed(const uint16_t *ports, unsigned count);
 
 /* Calls fn for each socket that was freed since. The last state that the kernel had of it is in state. */

@@ -1,8 +1,8 @@
 /* table.h: a hash table of things that carry their own link.
  *
- * It owns nothing: the caller embeds a struct table_link in what he puts in, and frees it after taking it out. Keys are
- * bytes that peers choose (names of rooms, nicks), so that the hash is keyed by a secret of the process. One thread,
- * or the caller's lock. */
+ * It owns nothing: the caller embeds a struct table_link in what he puts in, and frees it after taking it
+ * out. Keys are bytes that peers choose (names of rooms, nicks), so that the hash is keyed by a secret of the
+ * process. One thread, or the caller's lock. */
 #ifndef COMMON_TABLE_H
 #define COMMON_TABLE_H
 
@@ -32,8 +32,8 @@ void table_insert(struct table *t, struct table_link *link,
 void table_remove(struct table *t, struct table_link *link); /* link must be in t */
 void table_deinit(struct table *t);                          /* the slots only */
 
-/* for (link = table_first(t, &at); link; link = table_next(t, &at, link)); what it gives may be removed if the next
- * one is asked for before. */
+/* for (link = table_first(t, &at); link; link = table_next(t, &at, link)); what it gives may be removed if
+ * the next one is asked for before. */
 struct table_link *table_first(const struct table *t, uint32_t *at);
 struct table_link *table_next(const struct table *t, uint32_t *at, const struct table_link *link);
 

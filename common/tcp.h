@@ -1,7 +1,8 @@
 /* tcp.h: the socket calls that the project makes, and what the kernel knows of a connection.
  *
  * Each returns what its system call returns, or -errno instead of -1, and retries EINTR. Nothing here logs: a
- * connection's calls are recorded by lifecycle.h. Descriptors are non-blocking and close-on-exec. Any thread. */
+ * connection's calls are recorded by lifecycle.h. Descriptors are non-blocking and close-on-exec. Any
+ * thread. */
 #ifndef COMMON_TCP_H
 #define COMMON_TCP_H
 
@@ -12,8 +13,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* An endpoint's address in 20 bytes. family is AF_INET, AF_INET6, or 0 when unknown; port in host order. An IPv4
- * address mapped into IPv6 is kept as IPv4. */
+/* An endpoint's address in 20 bytes. family is AF_INET, AF_INET6, or 0 when unknown; port in host order. An
+ * IPv4 address mapped into IPv6 is kept as IPv4. */
 struct tcp_addr {
     uint16_t family, port;
     uint8_t ip[16];
@@ -65,8 +66,8 @@ uint64_t
 tcp_get_cookie(int fd); /* SO_COOKIE: stays with the connection; 0 where there is none. Platform file. */
 void tcp_ack_at_once(int fd); /* TCP_QUICKACK: acknowledges a bare FIN without delay. Platform file. */
 
-/* TCP_SAVE_SYN on a listener, and what it kept for a connection: the client's initial sequence number, readable once.
- * false where there is none. Platform file. */
+/* TCP_SAVE_SYN on a listener, and what it kept for a connection: the client's initial sequence number,
+ * readable once. false where there is none. Platform file. */
 void tcp_save_syn(int listener);
 bool tcp_take_saved_isn(int fd, uint32_t *isn);
 

@@ -107,8 +107,8 @@ void tcp_ack_at_once(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
-/* The call itself: the C library's send() is a point where a thread may be cancelled, which none of ours ever is, and
- * saying so to it costs two atomic operations a message and member. */
+/* The call itself: the C library's send() is a point where a thread may be cancelled, which none of ours ever
+ * is, and saying so to it costs two atomic operations a message and member. */
 ssize_t tcp_write(int fd, const void *from, size_t len)
 {
     ssize_t n;

@@ -29,7 +29,8 @@ static const char *why(void)
     return reason != NULL ? reason : "unknown reason";
 }
 
-/* Refuses a client that offers protocols and not ours; one that offers none (nc, openssl s_client) is welcome. */
+/* Refuses a client that offers protocols and not ours; one that offers none (nc, openssl s_client) is
+ * welcome. */
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
                        unsigned int inlen, void *arg)
 {
@@ -40,7 +41,8 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outle
                : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-/* OpenSSL keeps the client's lists for the life of the connection, as long as they are: what no client needs is refused. */
+/* OpenSSL keeps the client's lists for the life of the connection, as long as they are: what no client needs
+ * is refused. */
 static int check_hello(SSL *ssl, int *alert, void *arg)
 {
     const unsigned char *data;
@@ -62,8 +64,8 @@ static int check_hello(SSL *ssl, int *alert, void *arg)
     return ok ? SSL_CLIENT_HELLO_SUCCESS : SSL_CLIENT_HELLO_ERROR;
 }
 
-/* Of what both sides can do, what holds the least memory and takes the least time: one key exchange that is quick and one that
- * everybody has, and the suite whose keys and transcript are the shortest first. */
+/* Of what both sides can do, what holds the least memory and takes the least time: one key exchange that is
+ * quick and one that everybody has, and the suite whose keys and transcript are the shortest first. */
 static void prefer_small(SSL_CTX *ctx)
 {
     const EVP_PKEY *key = SSL_CTX_get0_privatekey(ctx);

@@ -1,10 +1,11 @@
 /* tls_slim.c: what an idle TLS connection need not hold. See tls.h.
  *
- * Of the 13.5 KB that a server's SSL holds after its handshake (OpenSSL 3.0), 2 KB are leftovers of the handshake: the
- * two ephemeral keys, the SSL_SESSION (there are no tickets and no cache that would use it) and a copy of the context's
- * certificate. The keys are emptied; session and certificate are exchanged for ones that all connections of a thread
- * share, by public calls whose effect was read in OpenSSL's source and is pinned down by tests. Where the library is
- * another than the one read, or a connection is not as expected, nothing is done: it then just holds more. */
+ * Of the 13.5 KB that a server's SSL holds after its handshake (OpenSSL 3.0), 2 KB are leftovers of the
+ * handshake: the two ephemeral keys, the SSL_SESSION (there are no tickets and no cache that would use it)
+ * and a copy of the context's certificate. The keys are emptied; session and certificate are exchanged for
+ * ones that all connections of a thread share, by public calls whose effect was read in OpenSSL's source and
+ * is pinned down by tests. Where the library is another than the one read, or a connection is not as
+ * expected, nothing is done: it then just holds more. */
 #include "common/tls.h"
 
 #include <openssl/err.h>

@@ -50,8 +50,8 @@ struct trace_ends {
 /* Before other threads start. 0, or -errno when the directory or file cannot be written to. */
 int trace_open(const struct trace_options *o);
 
-/* What happens, as it is told to a listener; what does not belong to the kind is zero. Texts live as long as the call, but
- * `name` of a call or of TLS, `source` and `ended_first`, which are static. */
+/* What happens, as it is told to a listener; what does not belong to the kind is zero. Texts live as long as
+ * the call, but `name` of a call or of TLS, `source` and `ended_first`, which are static. */
 enum trace_kind {
     TRACE_CONNECTION, /* ends */
     TRACE_CALL,       /* name, ret, facts or NULL, more or NULL */
@@ -74,8 +74,8 @@ struct trace_event {
     long ret; /* negative: -errno */
 };
 
-/* Turns tracing on for one who listens on the spot, with a file (trace_open) or without; on the thread where it happened.
- * After trace_open, before other threads start. */
+/* Turns tracing on for one who listens on the spot, with a file (trace_open) or without; on the thread where
+ * it happened. After trace_open, before other threads start. */
 typedef void trace_listener(const struct trace_event *e, void *arg);
 void trace_listen(trace_listener *fn, void *arg);
 

@@ -1,5 +1,5 @@
-/* trace_file.c: the files of the event log: a writer a thread, which has a buffer and the file that it goes to. See
- * trace_file.h. */
+/* trace_file.c: the files of the event log: a writer a thread, which has a buffer and the file that it goes
+ * to. See trace_file.h. */
 #include "common/trace_file.h"
 
 #include "common/clock.h"

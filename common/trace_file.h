@@ -1,8 +1,8 @@
 /* trace_file.h: private to trace*.c: where the event log's records go.
  *
- * Each thread that records has a writer of its own, made at its first record: what is put together lies in its buffer
- * until that is nearly full, or until trace_file_flush. None of these fails but trace_file_begin: what the disk refuses
- * is dropped and counted, and the log says so. */
+ * Each thread that records has a writer of its own, made at its first record: what is put together lies in
+ * its buffer until that is nearly full, or until trace_file_flush. None of these fails but trace_file_begin:
+ * what the disk refuses is dropped and counted, and the log says so. */
 #ifndef COMMON_TRACE_FILE_H
 #define COMMON_TRACE_FILE_H
 

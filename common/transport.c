@@ -1,8 +1,9 @@
 /* transport.c: see transport.h. The thread that owns the connection.
  *
- * The SSLs of a thread read from and write to one BIO of our own: reading takes from the bytes that were fed, writing
- * appends to a buffer; `current` says for whom. All that is shared because a turn works for one connection, writes, and goes
- * on to the next one: only what the kernel refuses is moved to memory of the connection's own. */
+ * The SSLs of a thread read from and write to one BIO of our own: reading takes from the bytes that were fed,
+ * writing appends to a buffer; `current` says for whom. All that is shared because a turn works for one
+ * connection, writes, and goes on to the next one: only what the kernel refuses is moved to memory of the
+ * connection's own. */
 #include "common/transport.h"
 
 #include "common/buf.h"
@@ -28,7 +29,8 @@ struct transport {
     const char *error;     /* static text, or NULL */
 };
 
-/* Of the thread: the one BIO of all its connections, whom OpenSSL is working for, and what was fed and is not taken yet. */
+/* Of the thread: the one BIO of all its connections, whom OpenSSL is working for, and what was fed and is not
+ * taken yet. */
 static _Thread_local BIO *shared_bio;
 static _Thread_local struct transport *current, *fed;
 static _Thread_local const char *input;

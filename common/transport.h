@@ -1,8 +1,8 @@
 /* transport.h: TLS as a filter between the bytes of a socket and the bytes of the application.
  *
- * The owner of a connection makes every socket call himself, so that each can be seen, counted and logged: he reads raw
- * bytes and feeds them in, he takes ciphertext out and writes it. A plain connection has no struct transport at all.
- * A transport lives on the thread that made it. RFC 8446; SSL_get_error(3). */
+ * The owner of a connection makes every socket call himself, so that each can be seen, counted and logged: he
+ * reads raw bytes and feeds them in, he takes ciphertext out and writes it. A plain connection has no struct
+ * transport at all. A transport lives on the thread that made it. RFC 8446; SSL_get_error(3). */
 #ifndef COMMON_TRANSPORT_H
 #define COMMON_TRANSPORT_H
 

@@ -1,8 +1,9 @@
 /* words.c: see words.h. ASCII takes the short way.
  *
- * A character is folded for itself (NFKD, case folding; utf8proc), not composed again: marks stay with the word before them, but for
- * the accents of Latin, Greek and Cyrillic, which don't count. So half a width katakana with its voiced mark is the same as
- * the full one, and a syllable of Korean is one word however it is written. */
+ * A character is folded for itself (NFKD, case folding; utf8proc), not composed again: marks stay with the
+ * word before them, but for the accents of Latin, Greek and Cyrillic, which don't count. So half a width
+ * katakana with its voiced mark is the same as the full one, and a syllable of Korean is one word however it
+ * is written. */
 #include "common/words.h"
 
 #include "common/mem.h"
@@ -19,7 +20,8 @@ struct range {
     utf8proc_int32_t from, to;
 };
 
-/* Thai, Lao, Tibetan, Burmese; Korean's letters; Khmer; Chinese and Japanese; Korean; the rare of the former. */
+/* Thai, Lao, Tibetan, Burmese; Korean's letters; Khmer; Chinese and Japanese; Korean; the rare of the
+ * former. */
 static const struct range unspaced[] = {
     {0x0e00, 0x109f}, {0x1100, 0x11ff}, {0x1780, 0x17ff},   {0x2e80, 0x2fff},
     {0x3005, 0x3007}, {0x3031, 0x3035}, {0x3040, 0x318f},   {0x31a0, 0x31ff},

@@ -1,8 +1,9 @@
 /* words.h: what a text is made of in the eyes of a search: words, whatever their case, width and accents.
  *
- * Where a script puts spaces between words, a word is what stands between them. Where it does not (Chinese, Japanese, Thai; and
- * Korean, whose words carry their particles), each character is a word, `single`, and two that touch are `joined`: then a word
- * of such a script is a phrase of joined singles. A pictogram is a single too. Any thread. */
+ * Where a script puts spaces between words, a word is what stands between them. Where it does not (Chinese,
+ * Japanese, Thai; and Korean, whose words carry their particles), each character is a word, `single`, and two
+ * that touch are `joined`: then a word of such a script is a phrase of joined singles. A pictogram is a
+ * single too. Any thread. */
 #ifndef COMMON_WORDS_H
 #define COMMON_WORDS_H
 
@@ -31,7 +32,8 @@ struct words {
 void words_split(struct words *w, const char *text, size_t len); /* text: UTF-8. What was in w is gone */
 void words_deinit(struct words *w);
 
-/* The terms under which an index has the text, each with a space behind it: every word, and every pair of joined singles. */
+/* The terms under which an index has the text, each with a space behind it: every word, and every pair of
+ * joined singles. */
 void words_put_terms(struct buf *b, const struct words *w);
 
 /* What is looked for: phrases, each some words that follow each other, all of which have to be in a text. */
@@ -43,15 +45,18 @@ struct words_query {
     size_t phrase_count;
 };
 
-/* Words, and phrases in quotes; what is written without a space between is a phrase too. False where there is no word in it. */
+/* Words, and phrases in quotes; what is written without a space between is a phrase too. False where there is
+ * no word in it. */
 bool words_parse(struct words_query *q, const char *text, size_t len);
 void words_query_deinit(struct words_query *q);
 bool words_match(const struct words_query *q, const struct words *w);
 
-/* The first of the query's phrases in w at or behind word *at: where it begins and how many words it has; for marking. */
+/* The first of the query's phrases in w at or behind word *at: where it begins and how many words it has; for
+ * marking. */
 bool words_next(const struct words_query *q, const struct words *w, size_t *at, size_t *count);
 
-/* Terms that every text which matches is indexed under, those first that may be the rarest; at most size of them. */
+/* Terms that every text which matches is indexed under, those first that may be the rarest; at most size of
+ * them. */
 struct words_term {
     char text[2 * WORDS_LONGEST];
     size_t len;

@@ -1,7 +1,7 @@
 /* codec.h: lines to messages and messages to lines.
  *
- * Decoding is strict (RFC 8259, and protocol/PROTOCOL.md's limits), takes one pass, allocates nothing, and writes into
- * the line: strings with escapes are decoded in place. Any thread. */
+ * Decoding is strict (RFC 8259, and protocol/PROTOCOL.md's limits), takes one pass, allocates nothing, and
+ * writes into the line: strings with escapes are decoded in place. Any thread. */
 #ifndef PROTOCOL_CODEC_H
 #define PROTOCOL_CODEC_H
 
@@ -16,8 +16,8 @@ enum codec_result {
     CODEC_TWICE, /* a known field stands twice; m->twice says which. The rest of m is usable */
 };
 
-/* line has no LF. m->type is MESSAGE_UNKNOWN where "type" is missing, no string, or no type that exists. where: a static
- * text of what was wrong, unless CODEC_OK. */
+/* line has no LF. m->type is MESSAGE_UNKNOWN where "type" is missing, no string, or no type that exists.
+ * where: a static text of what was wrong, unless CODEC_OK. */
 enum codec_result codec_decode(char *line, size_t len, struct message *m, const char **where);
 
 /* A JSON string with its quotes; text must be UTF-8. */
@@ -41,8 +41,8 @@ void codec_put_msg_about(struct buf *b, const char *room, size_t room_len, uint6
                          size_t nick_len, uint64_t time_ms, enum message_field about, uint64_t of,
                          const char *text, size_t text_len);
 
-/* Copies a line that codec_put_msg wrote (with its LF), with "re" put in where re is not NULL, and under another room's
- * name where room is not NULL. */
+/* Copies a line that codec_put_msg wrote (with its LF), with "re" put in where re is not NULL, and under
+ * another room's name where room is not NULL. */
 void codec_put_msg_again(struct buf *b, const char *line, size_t len, const char *re, size_t re_len,
                          const char *room, size_t room_len);
 

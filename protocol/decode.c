@@ -1,7 +1,8 @@
 /* decode.c: one strict pass over a line; see codec.h. Any thread.
  *
- * Why not a library: what it accepts is the protocol's promise (no raw control characters, no lone surrogates, no
- * "01", nothing behind the object), it runs once for each message that is sent, and it must not allocate. */
+ * Why not a library: what it accepts is the protocol's promise (no raw control characters, no lone
+ * surrogates, no "01", nothing behind the object), it runs once for each message that is sent, and it must
+ * not allocate. */
 #include "protocol/codec.h"
 
 #include "common/utf8.h"
@@ -121,8 +122,8 @@ static char *run_end(char *p, const char *end)
     return p + plain_len(p, (size_t)(end - p));
 }
 
-/* s->at is behind the opening quote. An escape is never shorter than what it stands for, so that the decoded text
- * fits where it was. */
+/* s->at is behind the opening quote. An escape is never shorter than what it stands for, so that the decoded
+ * text fits where it was. */
 static bool take_string(struct scan *s, struct value *v)
 {
     char *start = s->at, *out = run_end(start, s->end);
@@ -269,7 +270,8 @@ static bool take_colon(struct scan *s)
     return true;
 }
 
-/* An object or an array inside the line's object, checked without recursion. `open` is one bit a level: 1 is an object. */
+/* An object or an array inside the line's object, checked without recursion. `open` is one bit a level: 1 is
+ * an object. */
 static bool skip_nested(struct scan *s, struct value *v)
 {
     uint32_t open = 0;

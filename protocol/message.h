@@ -1,7 +1,8 @@
-/* message.h: a line of the protocol, decoded: its type and its fields. protocol/PROTOCOL.md says what each means.
+/* message.h: a line of the protocol, decoded: its type and its fields. protocol/PROTOCOL.md says what each
+ * means.
  *
- * Both directions have one set of types and one set of fields. Values point into the line that was decoded and live as
- * long as it does. */
+ * Both directions have one set of types and one set of fields. Values point into the line that was decoded
+ * and live as long as it does. */
 #ifndef PROTOCOL_MESSAGE_H
 #define PROTOCOL_MESSAGE_H
 

@@ -1,5 +1,5 @@
-/* plain.h: runs of bytes that a JSON string holds as they are, eight at a time: most of what is decoded or encoded.
- * Private to protocol/. */
+/* plain.h: runs of bytes that a JSON string holds as they are, eight at a time: most of what is decoded or
+ * encoded. Private to protocol/. */
 #ifndef PROTOCOL_PLAIN_H
 #define PROTOCOL_PLAIN_H
 
@@ -9,8 +9,8 @@
 
 #define PLAIN_EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* Whether any of the eight bytes is a quote, a backslash or a control character; it may say so where there is none, never
- * the other way round. */
+/* Whether any of the eight bytes is a quote, a backslash or a control character; it may say so where there is
+ * none, never the other way round. */
 static inline int plain_ends_in(uint64_t bytes)
 {
     uint64_t quote = bytes ^ PLAIN_EACH('"'), backslash = bytes ^ PLAIN_EACH('\\');

@@ -1,7 +1,7 @@
 /* server.c: see server.h. The main thread waits for signals; all that it wants of a reactor is posted to it.
  *
- * What always holds: reactors exist from server_start to server_end, their threads from one to the other; the settings
- * that others read without asking (whom to trust) are swapped under a lock. */
+ * What always holds: reactors exist from server_start to server_end, their threads from one to the other; the
+ * settings that others read without asking (whom to trust) are swapped under a lock. */
 #include "server/server.h"
 
 #include "common/lifecycle.h"
@@ -312,8 +312,8 @@ static void on_one_destroyed(const struct sockdiag_socket *s, void *arg)
                                s->facts.source != NULL ? &s->facts : NULL);
 }
 
-/* A few are taken at once, for their time; where many come, those of a moment come together, as a wake-up for each would
- * cost more than all that is written. */
+/* A few are taken at once, for their time; where many come, those of a moment come together, as a wake-up for
+ * each would cost more than all that is written. */
 static void on_destroyed(evutil_socket_t fd, short what, void *arg)
 {
     struct timeval soon = {.tv_usec = 50000};
@@ -480,7 +480,8 @@ static int prepare(void)
     return 0;
 }
 
-/* In this order: a port in use is told before data in use, and what is in the data directory belongs to who has its lock. */
+/* In this order: a port in use is told before data in use, and what is in the data directory belongs to who
+ * has its lock. */
 static int open_all(int fds[LISTEN_MAX], int *n)
 {
     char err[CONFIG_ERROR_MAX], tls_err[TLS_ERROR_SIZE];

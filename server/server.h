@@ -15,7 +15,8 @@ enum server_exit {
     SERVER_EXIT_STORAGE = 4,
 };
 
-/* Runs until it is told to stop by a signal. config is the server's from here on. argc and argv: for SIGHUP. */
+/* Runs until it is told to stop by a signal. config is the server's from here on. argc and argv: for
+ * SIGHUP. */
 int server_run(struct config *config, int argc, char **argv);
 
 #endif

@@ -1,7 +1,8 @@
 /* capture.h: live capture: a thread that writes an interface's TCP packets into a pcap file as they come.
  *
- * Built with libpcap or without (meson option `capture`): capture_is_built says which. Needs CAP_NET_RAW in the network
- * that it captures, as root has everywhere and anyone in a namespace of his own (netns.h). Packets have nanoseconds. */
+ * Built with libpcap or without (meson option `capture`): capture_is_built says which. Needs CAP_NET_RAW in
+ * the network that it captures, as root has everywhere and anyone in a namespace of his own (netns.h).
+ * Packets have nanoseconds. */
 #ifndef TRACE_CAPTURE_H
 #define TRACE_CAPTURE_H
 
@@ -15,14 +16,14 @@ struct capture;
 
 bool capture_is_built(void);
 
-/* interface: "lo", "eth0", or "any" for all of them. snaplen: bytes kept of each packet; few of them, and the kernel has
- * room for more packets while this thread does not get to run. From its return on no packet is missed. NULL, and why in err, where it
- * is not built, not allowed, or path can't be written. */
+/* interface: "lo", "eth0", or "any" for all of them. snaplen: bytes kept of each packet; few of them, and the
+ * kernel has room for more packets while this thread does not get to run. From its return on no packet is
+ * missed. NULL, and why in err, where it is not built, not allowed, or path can't be written. */
 struct capture *capture_start(const char *interface, const char *path, int snaplen,
                               char err[CAPTURE_ERROR_SIZE]);
 
-/* Takes what has been sent so far, ends the thread and closes the file. How many packets the kernel dropped because the
- * thread was too slow; NULL is fine. */
+/* Takes what has been sent so far, ends the thread and closes the file. How many packets the kernel dropped
+ * because the thread was too slow; NULL is fine. */
 uint64_t capture_stop(struct capture *c);
 
 #endif

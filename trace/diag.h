@@ -1,7 +1,8 @@
 /* diag.h: what the kernel knows of TCP sockets that nobody has a descriptor of: inet_diag (sock_diag(7)).
  *
- * TIME_WAIT and SYN_RECEIVED are seen here only. common/sockdiag.h answers for one socket, for the programs; this one also
- * finds sockets, and tells of queues, windows and probes. Needs no privilege. One thread a struct diag. Linux. */
+ * TIME_WAIT and SYN_RECEIVED are seen here only. common/sockdiag.h answers for one socket, for the programs;
+ * this one also finds sockets, and tells of queues, windows and probes. Needs no privilege. One thread a
+ * struct diag. Linux. */
 #ifndef TRACE_DIAG_H
 #define TRACE_DIAG_H
 

@@ -17,7 +17,8 @@
 
 #define PATH_SIZE 512
 
-/* What the program notes of a connection, as the kernel has it; the other family's addresses are whatever they are. */
+/* What the program notes of a connection, as the kernel has it; the other family's addresses are whatever
+ * they are. */
 struct noted {
     uint32_t family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4];
     uint32_t remote_port; /* network's order, 32 bits */
@@ -51,8 +52,8 @@ static struct bpf_insn insn(int code, int to, int from, size_t offset, int numbe
                              .imm = number};
 }
 
-/* On connect(), before the SYN goes out; when a handshake with a listener is complete; on listen(): puts the socket's ends
- * into the map. */
+/* On connect(), before the SYN goes out; when a handshake with a listener is complete; on listen(): puts the
+ * socket's ends into the map. */
 static int load_program(int map)
 {
     enum { R0, R1, R2, R3, R4, R6 = 6, R10 = 10, CODE_MAX = 48, OUT = 2 };

@@ -1,8 +1,9 @@
-/* group.h: which TCP connections are a command's, exactly: it runs in a control group of its own, and the kernel notes each
- * connection that a process in there opens or accepts, however short, by a BPF program (sock_ops) on that group.
+/* group.h: which TCP connections are a command's, exactly: it runs in a control group of its own, and the
+ * kernel notes each connection that a process in there opens or accepts, however short, by a BPF program
+ * (sock_ops) on that group.
  *
- * Needs a cgroup2 hierarchy that can be written to and CAP_BPF with CAP_NET_ADMIN, as root usually has; where that is not
- * so, owner.h looks. One thread. Linux. */
+ * Needs a cgroup2 hierarchy that can be written to and CAP_BPF with CAP_NET_ADMIN, as root usually has; where
+ * that is not so, owner.h looks. One thread. Linux. */
 #ifndef TRACE_GROUP_H
 #define TRACE_GROUP_H
 

@@ -338,8 +338,8 @@ static bool is_answered(const struct model_conn *c, size_t syn)
     return false;
 }
 
-/* Whether a SYN or FIN went again before anything acknowledged it: then this one did not arrive. A SYN that no SYN,ACK
- * followed made no connection at the other end, whether it was lost or refused. */
+/* Whether a SYN or FIN went again before anything acknowledged it: then this one did not arrive. A SYN that
+ * no SYN,ACK followed made no connection at the other end, whether it was lost or refused. */
 static bool was_lost(const struct model_conn *c, size_t at)
 {
     const struct model_segment *s = &c->events[at].segment;
@@ -387,8 +387,8 @@ static int rank_of(enum tcp_state state)
     }
 }
 
-/* Whether the kernel itself said later that the end was not that far: then the segment behind this was captured, or must
- * have been sent, and did not arrive (a filter dropped it, a way lost it). */
+/* Whether the kernel itself said later that the end was not that far: then the segment behind this was
+ * captured, or must have been sent, and did not arrive (a filter dropped it, a way lost it). */
 static bool was_denied(const struct model_conn *c, size_t at, enum model_side side, enum tcp_state to)
 {
     for (size_t i = at + 1; i < c->count; i++) {

@@ -1,4 +1,5 @@
-/* lab_app.c: chatd and chat as a lab runs them: the programs that were built beside chat-trace. See lab_run.h. */
+/* lab_app.c: chatd and chat as a lab runs them: the programs that were built beside chat-trace. See
+ * lab_run.h. */
 #include "common/buf.h"
 #include "common/clock.h"
 #include "trace/lab_run.h"

@@ -1,4 +1,5 @@
-/* lab_close.c: labs of how a connection ends in order: each side for itself, in three segments or in four, or both at once. */
+/* lab_close.c: labs of how a connection ends in order: each side for itself, in three segments or in four, or
+ * both at once. */
 #include "common/buf.h"
 #include "common/clock.h"
 #include "trace/lab_kinds.h"
@@ -39,8 +40,9 @@ static void say_lines(struct lab *l, struct lab_app *chat, struct buf *got)
     buf_deinit(&all);
 }
 
-/* Five times the question for all of them, then the end of our side. chatd is held until its kernel has that and ours
- * knows: so the half-closed span is there, and seen, before the first answer, however busy the machine is. */
+/* Five times the question for all of them, then the end of our side. chatd is held until its kernel has that
+ * and ours knows: so the half-closed span is there, and seen, before the first answer, however busy the
+ * machine is. */
 static void ask_and_end(struct lab *l, struct lab_app *chatd, struct lab_app *chat, struct lab_conn *c)
 {
     struct buf all = {0};
@@ -180,7 +182,8 @@ static struct lab_conn *open_warm(struct lab *l, const char *label)
     return c;
 }
 
-/* How long the server took for what it did at once, in ms: on a busy machine the kernel's ACK may be due before. */
+/* How long the server took for what it did at once, in ms: on a busy machine the kernel's ACK may be due
+ * before. */
 static double end_in_turn(struct lab_conn *c, bool quick_ack, unsigned wait_ms)
 {
     uint64_t began = clock_mono_us();
@@ -255,7 +258,8 @@ const struct lab_kind lab_three_or_four = {
 
 #define ATTEMPTS 8
 
-/* On one processor both ends' timers run out in the same moment, as those of two hosts that know nothing of each other. */
+/* On one processor both ends' timers run out in the same moment, as those of two hosts that know nothing of
+ * each other. */
 static void stay_on_one_cpu(void)
 {
     cpu_set_t one;

@@ -1,4 +1,5 @@
-/* lab_end.c: the calls on both ends of a lab's connections, each recorded with what came of it. See lab_run.h. */
+/* lab_end.c: the calls on both ends of a lab's connections, each recorded with what came of it. See
+ * lab_run.h. */
 #include "common/mem.h"
 #include "trace/lab.h"
 #include "trace/lab_run.h"

@@ -1,4 +1,5 @@
-/* lab_open.c: labs of how a connection begins: three segments, and what becomes of it where one of them does not come. */
+/* lab_open.c: labs of how a connection begins: three segments, and what becomes of it where one of them does
+ * not come. */
 #include "trace/lab_kinds.h"
 #include "trace/netns.h"
 

@@ -1,8 +1,9 @@
-/* lab_run.h: what a lab is written with: connections whose both ends it holds, or chatd and chat; and expectations.
+/* lab_run.h: what a lab is written with: connections whose both ends it holds, or chatd and chat; and
+ * expectations.
  *
- * A lab makes something happen, calls lab_look, which ends the capture and puts all that was seen in order, and then
- * says what it expected (lab_expect). A lab runs in a process of its own, in a network of its own where it can have one.
- * One thread; no function here fails but by lab_give_up, which ends the process. */
+ * A lab makes something happen, calls lab_look, which ends the capture and puts all that was seen in order,
+ * and then says what it expected (lab_expect). A lab runs in a process of its own, in a network of its own
+ * where it can have one. One thread; no function here fails but by lab_give_up, which ends the process. */
 #ifndef TRACE_LAB_RUN_H
 #define TRACE_LAB_RUN_H
 
@@ -99,15 +100,16 @@ void end_did(struct lab_end *e, const char *call, long result, const char *detai
 /* Waits for what poll() can tell, and records it; false after ms. */
 bool end_await(struct lab_end *e, short events, unsigned ms);
 
-/* Wait until so many bytes are there to read, and how many there are then; until all that was written is acknowledged. */
+/* Wait until so many bytes are there to read, and how many there are then; until all that was written is
+ * acknowledged. */
 int end_await_unread(struct lab_end *e, int bytes, unsigned ms);
 bool end_await_acked(const struct lab_end *e, unsigned ms);
 void end_quick_ack(struct lab_end *e);
 void end_set(struct lab_end *e, int level, int option, int value);
 void end_note(struct lab_end *e, const char *text);
 
-/* Dropping segments that come to a socket, by SO_ATTACH_FILTER. Some hosts allow that only in a network of one's own: where
- * it is not, the lab ends as skipped. */
+/* Dropping segments that come to a socket, by SO_ATTACH_FILTER. Some hosts allow that only in a network of
+ * one's own: where it is not, the lab ends as skipped. */
 enum lab_drop { LAB_DROP_ALL, LAB_DROP_FIN, LAB_DROP_ALL_BUT_FIN, LAB_DROP_BARE_ACK };
 void lab_drop(int fd, enum lab_drop what);
 void lab_drop_none(int fd);
@@ -131,16 +133,18 @@ void lab_start_chat(struct lab *l, struct lab_app *app, const char *nick, uint16
 void app_feed(struct lab *l, struct lab_app *app, const char *text);
 void app_end_input(struct lab_app *app);
 
-/* Reads its output until text has come in it, or its end; what came is appended to `got` where that is not NULL. */
+/* Reads its output until text has come in it, or its end; what came is appended to `got` where that is not
+ * NULL. */
 struct buf;
 bool app_await(struct lab_app *app, const char *text, struct buf *got, unsigned ms);
 void app_signal(struct lab_app *app, int which);
-void app_stop(struct lab *l, struct lab_app *app); /* SIGSTOP, and waits until it has stopped */
+void app_stop(struct lab *l, struct lab_app *app);             /* SIGSTOP, and waits until it has stopped */
 int app_wait(struct lab *l, struct lab_app *app, unsigned ms); /* its exit code */
 bool app_logged(const struct lab_app *app, const char *text);  /* whether a line of its log has that in it */
 bool app_await_log(const struct lab_app *app, const char *text, unsigned ms);
 
-/* The connection that has its server's end at that port: of those that this network has, the nth, from 0. Waits. */
+/* The connection that has its server's end at that port: of those that this network has, the nth, from 0.
+ * Waits. */
 bool lab_find_conn(struct lab *l, uint16_t port, unsigned n, struct diag_socket *client, unsigned ms);
 
 /* ---- what was seen ---- */
@@ -157,7 +161,8 @@ const struct model_segment *wire_find(const struct lab_conn *c, enum model_side 
 unsigned wire_resets(const struct lab_conn *c);                                   /* RSTs of either side */
 double wire_ms(const struct model_segment *from, const struct model_segment *to); /* NULLs give 0 */
 
-/* Whether the kernel itself has said that this end was in that state; for how long: until it said another; -1: never. */
+/* Whether the kernel itself has said that this end was in that state; for how long: until it said another;
+ * -1: never. */
 bool state_was(const struct lab_conn *c, enum model_side side, enum tcp_state state);
 double state_ms(const struct lab_conn *c, enum model_side side, enum tcp_state state);
 

@@ -1,4 +1,5 @@
-/* lab_see.c: what a lab has seen: of the wire, of the kernel's states, and what was expected of both. See lab_run.h. */
+/* lab_see.c: what a lab has seen: of the wire, of the kernel's states, and what was expected of both. See
+ * lab_run.h. */
 #include "common/clock.h"
 #include "common/mem.h"
 #include "trace/lab_run.h"
@@ -32,8 +33,9 @@ static struct lab_conn *conn_of(struct lab *l, const struct diag_socket *s, enum
     return NULL;
 }
 
-/* Where the states of that side belong: a connection is still several ones in the model, of each program's log and of the
- * capture, and each side is to be told of by one of them. So this comes after all were read. */
+/* Where the states of that side belong: a connection is still several ones in the model, of each program's
+ * log and of the capture, and each side is to be told of by one of them. So this comes after all were
+ * read. */
 static struct model_conn *model_conn_of(struct lab *l, const struct lab_conn *c, enum model_side side)
 {
     struct model_conn *found = NULL;

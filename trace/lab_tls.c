@@ -1,5 +1,6 @@
-/* lab_tls.c: labs of TLS's own end, which stands above TCP's: chatd and chat, and between them, where something is to go
- * wrong, a relay that forwards bytes and understands nothing but the length of TLS records. */
+/* lab_tls.c: labs of TLS's own end, which stands above TCP's: chatd and chat, and between them, where
+ * something is to go wrong, a relay that forwards bytes and understands nothing but the length of TLS
+ * records. */
 #include "common/buf.h"
 #include "common/clock.h"
 #include "trace/lab_kinds.h"
@@ -68,8 +69,8 @@ static void forward(struct lab *l, struct lab_end *to, const char *data, size_t 
     }
 }
 
-/* How much of what chat has sent is its side of the handshake: up to its first encrypted record, and with it (its
- * Finished). 0: that has not come yet whole, *ready: what can be forwarded meanwhile. */
+/* How much of what chat has sent is its side of the handshake: up to its first encrypted record, and with it
+ * (its Finished). 0: that has not come yet whole, *ready: what can be forwarded meanwhile. */
 static size_t handshake_length(const struct buf *b, size_t *ready)
 {
     const unsigned char *at = (const unsigned char *)b->data;

@@ -1,4 +1,5 @@
-/* lab_wait.c: labs of waiting: for stray segments, for a peer that is gone, for a reader that does not read. */
+/* lab_wait.c: labs of waiting: for stray segments, for a peer that is gone, for a reader that does not
+ * read. */
 #include "common/buf.h"
 #include "common/clock.h"
 #include "trace/lab_kinds.h"

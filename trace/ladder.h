@@ -39,7 +39,8 @@ enum ladder_length { LADDER_SHORT, LADDER_MEDIUM, LADDER_FULL };
 #define LADDER_TEXT 256
 
 const char *ladder_call_text(const struct model_event *e, enum ladder_length length, char out[LADDER_TEXT]);
-/* "FIN_WAIT2"; "~FIN_WAIT2" where inferred, "TIME_WAIT*" from sock_diag, "CLOSED+" from the destroy notice. */
+/* "FIN_WAIT2"; "~FIN_WAIT2" where inferred, "TIME_WAIT*" from sock_diag, "CLOSED+" from the destroy
+ * notice. */
 const char *ladder_state_text(const struct model_state *s, enum ladder_length length, char out[LADDER_TEXT]);
 const char *ladder_state_name(enum tcp_state state, enum ladder_length length);
 /* "PSH,ACK 1:28 ack=1 win=65536", less of it, "PA 1:28", "PA". */
@@ -65,8 +66,8 @@ struct ladder_options {
     bool one_sided; /* only the client's calls are known: the server's column goes */
 };
 
-/* In parts, for a ladder that is drawn as it comes: title and columns; rows [first, end); the sentence; what the marks
- * mean. */
+/* In parts, for a ladder that is drawn as it comes: title and columns; rows [first, end); the sentence; what
+ * the marks mean. */
 void ladder_write_head(FILE *to, const struct ladder *l, const struct ladder_options *o);
 void ladder_write_rows(FILE *to, const struct ladder *l, const struct ladder_options *o, size_t first,
                        size_t end);

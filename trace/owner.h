@@ -1,4 +1,5 @@
-/* owner.h: which TCP connections are a process's and its descendants', as far as looking every few milliseconds tells.
+/* owner.h: which TCP connections are a process's and its descendants', as far as looking every few
+ * milliseconds tells.
  *
  * A connection that is over between two looks is nobody's. One thread of its own (owner_start). Linux. */
 #ifndef TRACE_OWNER_H

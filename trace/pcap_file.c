@@ -1,7 +1,7 @@
 /* pcap_file.c: see pcap_file.h. pcapng's blocks are in pcap_ng.c.
  *
- * What always holds: f->at is the place in the file where the next byte is read, for messages; a length that the file
- * claims is checked before memory is taken for it. */
+ * What always holds: f->at is the place in the file where the next byte is read, for messages; a length that
+ * the file claims is checked before memory is taken for it. */
 #include "trace/pcap_file.h"
 
 #include "common/mem.h"

@@ -1,8 +1,9 @@
-/* pcap_file.h: the packets of a capture file, one after another: pcap and pcapng, as tcpdump and Wireshark write them.
+/* pcap_file.h: the packets of a capture file, one after another: pcap and pcapng, as tcpdump and Wireshark
+ * write them.
  *
- * Both byte orders, microseconds and nanoseconds, several interfaces and sections. Nothing of libpcap is used, so that
- * a build without it reads files too. A file that is cut, garbled or of another kind gives the packets before the
- * fault and then one sentence about it. One owner, any thread. */
+ * Both byte orders, microseconds and nanoseconds, several interfaces and sections. Nothing of libpcap is
+ * used, so that a build without it reads files too. A file that is cut, garbled or of another kind gives the
+ * packets before the fault and then one sentence about it. One owner, any thread. */
 #ifndef TRACE_PCAP_FILE_H
 #define TRACE_PCAP_FILE_H
 

@@ -1,7 +1,7 @@
 /* pcap_flow.c: see pcap_flow.h.
  *
- * Relative numbers are Wireshark's: a direction counts from its SYN; where that was not captured, from one below the first
- * number that was seen of it, so that its first byte is 1. */
+ * Relative numbers are Wireshark's: a direction counts from its SYN; where that was not captured, from one
+ * below the first number that was seen of it, so that its first byte is 1. */
 #include "trace/pcap_flow.h"
 
 #include "common/mem.h"

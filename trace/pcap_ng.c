@@ -35,7 +35,8 @@ static int fail_length(struct pcapfile *f, uint32_t length, uint64_t at, char er
                          at, length);
 }
 
-/* Reads the rest of a block of that length, of which 8 bytes are read; *body: how many bytes are in f->data. */
+/* Reads the rest of a block of that length, of which 8 bytes are read; *body: how many bytes are in
+ * f->data. */
 static int take_body(struct pcapfile *f, uint32_t length, uint64_t at, size_t *body,
                      char err[PCAPFILE_ERROR_SIZE])
 {

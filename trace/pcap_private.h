@@ -28,7 +28,8 @@ struct pcapfile {
     size_t cap;
 };
 
-/* Reading: 1; 0 at the end; -EPIPE where the end comes earlier than len; another -errno. fill reads into f->data. */
+/* Reading: 1; 0 at the end; -EPIPE where the end comes earlier than len; another -errno. fill reads into
+ * f->data. */
 int pcapfile_read(struct pcapfile *f, void *to, size_t len);
 int pcapfile_fill(struct pcapfile *f, size_t len);
 

@@ -1,5 +1,5 @@
-/* pcap_tcp.h: from a captured packet to a TCP segment: Ethernet (VLAN too), loopback, raw IP and Linux "cooked" links;
- * IPv4 and IPv6 with its extension headers. Pure: nothing is kept, any thread. */
+/* pcap_tcp.h: from a captured packet to a TCP segment: Ethernet (VLAN too), loopback, raw IP and Linux
+ * "cooked" links; IPv4 and IPv6 with its extension headers. Pure: nothing is kept, any thread. */
 #ifndef TRACE_PCAP_TCP_H
 #define TRACE_PCAP_TCP_H
 

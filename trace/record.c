@@ -1,10 +1,11 @@
 /* record.c: see record.h.
  *
- * Calls and states come from chatd and chat themselves, which write their event logs where the environment's CHAT_TRACE
- * says. Segments come from libpcap: on all interfaces where this is allowed, and then only the command's connections are
- * kept; else in a network of the command's own, where all are. Whose a connection is, the kernel says exactly where the
- * command can be in a control group of its own (group.h); else it is what was seen by looking (owner.h), or what chatd's and
- * chat's event logs say, and a connection that is in neither is left out. */
+ * Calls and states come from chatd and chat themselves, which write their event logs where the environment's
+ * CHAT_TRACE says. Segments come from libpcap: on all interfaces where this is allowed, and then only the
+ * command's connections are kept; else in a network of the command's own, where all are. Whose a connection
+ * is, the kernel says exactly where the command can be in a control group of its own (group.h); else it is
+ * what was seen by looking (owner.h), or what chatd's and chat's event logs say, and a connection that is in
+ * neither is left out. */
 #include "trace/record.h"
 
 #include "common/mem.h"

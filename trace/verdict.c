@@ -133,8 +133,9 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
         v->first = -1;
 }
 
-/* A socket that resets its connection acknowledges in the same segment, also behind its FIN. An RST without ACK answers a
- * segment for which there is no socket, or none that anyone would read from (RFC 9293, sections 3.10.7.1 and 3.6). */
+/* A socket that resets its connection acknowledges in the same segment, also behind its FIN. An RST without
+ * ACK answers a segment for which there is no socket, or none that anyone would read from (RFC 9293, sections
+ * 3.10.7.1 and 3.6). */
 static enum verdict_rst_why why_reset(const struct model_conn *c, const struct marks *k, struct verdict *v)
 {
     const struct model_event *sent = find_note(c, "reset", "sent");

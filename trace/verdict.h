@@ -34,7 +34,7 @@ struct verdict {
     int rst_by;               /* enum model_side; -1: no RST */
     enum verdict_rst_why why;
     const char *reason; /* ON_PURPOSE: what the program gave as its reason, the model's text; or NULL */
-    uint64_t unread;                  /* bytes that were acknowledged and never read */
+    uint64_t unread;    /* bytes that were acknowledged and never read */
     unsigned retransmissions, probes; /* probes: of keepalive or of a closed window */
     int lost_side;                    /* enum model_side that fell silent; -1: none */
     char *sentence;                   /* "GRACEFUL, 4 segments. The client closed first. …" */

@@ -1,4 +1,5 @@
-/* watch.c: see watch.h. The ends are under the lock; the changes belong to the thread until it has been joined. */
+/* watch.c: see watch.h. The ends are under the lock; the changes belong to the thread until it has been
+ * joined. */
 #include "trace/watch.h"
 
 #include "common/clock.h"

@@ -1,7 +1,7 @@
 /* account.h: an account as it is kept: who may log in under a nick, and by what.
  *
- * Never a password: SCRAM's verifiers (common/scram.h), and public keys. A fact of the kind "account" under the folded
- * nick; its value is one line of JSON. Any thread. */
+ * Never a password: SCRAM's verifiers (common/scram.h), and public keys. A fact of the kind "account" under
+ * the folded nick; its value is one line of JSON. Any thread. */
 #ifndef CHAT_ACCOUNT_H
 #define CHAT_ACCOUNT_H
 
@@ -31,8 +31,8 @@ void account_put(struct buf *b, const struct account *a);
 /* The line is written into. false where it is none. */
 bool account_parse(char *line, size_t len, struct account *a);
 
-/* What stands for an account that there is not, or that has no password: the same each time for that nick, and no password
- * fits. secret: the server's. */
+/* What stands for an account that there is not, or that has no password: the same each time for that nick,
+ * and no password fits. secret: the server's. */
 void account_make_up(const unsigned char secret[SCRAM_KEY_SIZE], const char *folded, size_t len,
                      struct account *a);
 

@@ -1,5 +1,5 @@
-/* accounts.h: what all reactors share about accounts: the secret behind made-up ones, who has failed how often, and whose
- * account is being changed. Accounts themselves are facts of the store (account.h). */
+/* accounts.h: what all reactors share about accounts: the secret behind made-up ones, who has failed how
+ * often, and whose account is being changed. Accounts themselves are facts of the store (account.h). */
 #ifndef CHAT_ACCOUNTS_H
 #define CHAT_ACCOUNTS_H
 
@@ -26,7 +26,8 @@ struct accounts {
 
 void accounts_init(struct accounts *a);
 
-/* The main thread, before first's thread runs: has the secret read, or made and kept, and the nicks of all accounts read. */
+/* The main thread, before first's thread runs: has the secret read, or made and kept, and the nicks of all
+ * accounts read. */
 void accounts_start(struct accounts *a, struct store *store, struct reactor *first);
 bool accounts_settle(struct accounts *a); /* as hasher_settle */
 void accounts_deinit(struct accounts *a);

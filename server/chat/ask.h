@@ -1,7 +1,8 @@
-/* ask.h: a request on its way from a session to the home of a room or of a direct conversation, and back with its answer.
+/* ask.h: a request on its way from a session to the home of a room or of a direct conversation, and back with
+ * its answer.
  *
- * It belongs to the thread that handles it at the moment. Its session is held until it is back; where the session has
- * gone meanwhile, the answer is dropped and only the bookkeeping is done. */
+ * It belongs to the thread that handles it at the moment. Its session is held until it is back; where the
+ * session has gone meanwhile, the answer is dropped and only the bookkeeping is done. */
 #ifndef CHAT_ASK_H
 #define CHAT_ASK_H
 

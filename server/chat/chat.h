@@ -1,7 +1,7 @@
 /* chat.h: what the chat keeps a reactor, and what all reactors share.
  *
- * Every room has a home: the reactor that its name hashes to, which gives out its seq (room.h). Every reactor knows its own
- * members of a room (fanout.h). What crosses over is posted. */
+ * Every room has a home: the reactor that its name hashes to, which gives out its seq (room.h). Every reactor
+ * knows its own members of a room (fanout.h). What crosses over is posted. */
 #ifndef CHAT_CHAT_H
 #define CHAT_CHAT_H
 
@@ -36,7 +36,7 @@ struct chat_shared {
     struct directory directory;
     struct accounts accounts;
     atomic_uint rooms;
-    atomic_uint searches; /* under way */
+    atomic_uint searches;               /* under way */
     atomic_uint_fast64_t history_bytes; /* kept of all rooms */
 };
 

@@ -1,6 +1,8 @@
-/* command.c: one line of a peer: decoded, checked, handed to its command. The thread of the session's reactor.
+/* command.c: one line of a peer: decoded, checked, handed to its command. The thread of the session's
+ * reactor.
  *
- * Commands are a table: a new one is one function and one line. Of several faults the first in PROTOCOL.md's order is told. */
+ * Commands are a table: a new one is one function and one line. Of several faults the first in PROTOCOL.md's
+ * order is told. */
 #include "server/chat/command.h"
 
 #include "server/chat/session.h"

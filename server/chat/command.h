@@ -1,7 +1,7 @@
 /* command.h: the requests, one function each, and what they share in checking their fields.
  *
- * A function gets the message and its id, or NULL; it answers, or sends an ask that will. The message is gone when it
- * returns. The thread of the session's reactor. */
+ * A function gets the message and its id, or NULL; it answers, or sends an ask that will. The message is gone
+ * when it returns. The thread of the session's reactor. */
 #ifndef CHAT_COMMAND_H
 #define CHAT_COMMAND_H
 
@@ -25,7 +25,8 @@ command_fn command_moderate;                           /* command_moderate.c: ro
 command_fn command_read;                               /* command_direct.c */
 command_fn command_search;                             /* command_search.c */
 
-/* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL where not. */
+/* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL
+ * where not. */
 bool command_need_string(struct session *s, const struct message *m, const struct value *id,
                          enum message_field f, size_t min, size_t max, const struct value **out);
 bool command_take_string(struct session *s, const struct message *m, const struct value *id,
@@ -49,12 +50,13 @@ bool command_is_room_name(const struct value *v);
 /* The session's member of that room; NULL when the answer, an error, is given. */
 struct member *command_need_member(struct session *s, const struct value *id, const struct value *room);
 
-/* An ask about the direct conversation with @nick, its names set; NULL where the answer, an error, is given. */
+/* An ask about the direct conversation with @nick, its names set; NULL where the answer, an error, is
+ * given. */
 struct ask *command_new_direct(struct session *s, const struct value *id, const struct value *room,
                                post_fn *home, post_fn *done);
 
-/* The session, which is too slow for what it is told directly, reads on in that conversation (its name; the other one's
- * folded nick) as if it had joined after that seq. false: it is in as many rooms as it may. */
+/* The session, which is too slow for what it is told directly, reads on in that conversation (its name; the
+ * other one's folded nick) as if it had joined after that seq. false: it is in as many rooms as it may. */
 bool command_read_on(struct session *s, const char *room, size_t room_len, const char *other,
                      size_t other_len, uint64_t after);
 

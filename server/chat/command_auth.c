@@ -1,7 +1,7 @@
 /* command_auth.c: auth: logging in to an account, before hello. See command.h.
  *
- * Whether there is such an account nobody learns here: one that there is not is made up (account.h), and goes the same way
- * to the same answer. */
+ * Whether there is such an account nobody learns here: one that there is not is made up (account.h), and goes
+ * the same way to the same answer. */
 #include "common/base64.h"
 #include "common/log.h"
 #include "common/mem.h"

@@ -1,4 +1,5 @@
-/* command_list.c: who and rooms: questions that every reactor answers for itself, gathered where they were asked. */
+/* command_list.c: who and rooms: questions that every reactor answers for itself, gathered where they were
+ * asked. */
 #include "common/mem.h"
 #include "server/chat/command.h"
 #include "server/chat/fanout.h"

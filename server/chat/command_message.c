@@ -78,7 +78,8 @@ void command_send(struct session *s, const struct message *m, const struct value
         send_to_room(s, member->audience, id, key, text);
 }
 
-/* Its session is held once for the ask and once for the acknowledgement, which comes when the event is kept. */
+/* Its session is held once for the ask and once for the acknowledgement, which comes when the event is
+ * kept. */
 static void on_edited(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;

@@ -1,8 +1,8 @@
-/* command_register.c: register: a guest's nick becomes an account, or an account gets another password or one more key. See
- * command.h.
+/* command_register.c: register: a guest's nick becomes an account, or an account gets another password or one
+ * more key. See command.h.
  *
- * The account is read, changed and kept while the session waits; a password is turned into verifiers first, by the hasher's
- * thread. One change of an account is under way at a time. */
+ * The account is read, changed and kept while the session waits; a password is turned into verifiers first,
+ * by the hasher's thread. One change of an account is under way at a time. */
 #include "common/base64.h"
 #include "common/log.h"
 #include "common/mem.h"

@@ -122,7 +122,8 @@ static void on_joined(struct reactor *r, struct post *p)
         audience_release(audience);
 }
 
-/* An ask about the room or, for an account, about a direct conversation; NULL where the answer, an error, is given. */
+/* An ask about the room or, for an account, about a direct conversation; NULL where the answer, an error, is
+ * given. */
 static struct ask *new_join(struct session *s, const struct value *id, const struct value *room)
 {
     struct ask *a;
@@ -203,7 +204,8 @@ bool command_read_on(struct session *s, const char *room, size_t room_len, const
     return true;
 }
 
-/* The member of a room, or of a direct conversation that is read on; NULL where the answer, an error, is given. */
+/* The member of a room, or of a direct conversation that is read on; NULL where the answer, an error, is
+ * given. */
 static struct member *need_any_member(struct session *s, const struct value *id, const struct value *room)
 {
     struct member *member;

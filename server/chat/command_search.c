@@ -27,7 +27,8 @@ static void put_error(struct buf *b, const char *id, size_t id_len, const char *
     codec_end(b);
 }
 
-/* Whoever was put out of a room meanwhile finds nothing more there; false: that is the one that was asked for. */
+/* Whoever was put out of a room meanwhile finds nothing more there; false: that is the one that was asked
+ * for. */
 static bool drop_left(struct session *s, struct search *search)
 {
     bool is_left = false;

@@ -17,8 +17,8 @@
 #define MAX_RESUME 128
 #define MAX_BYE    512
 
-/* A hello that waits: at the start for the store to say whether the nick is an account's, then perhaps until an older connection has let
- * go of it. */
+/* A hello that waits: at the start for the store to say whether the nick is an account's, then perhaps until
+ * an older connection has let go of it. */
 struct greeting {
     struct store_fact fact; /* first */
     struct post post;

@@ -1,13 +1,14 @@
-/* direct.h: direct conversations: two nicks with an order of their own. Each side sees it under the other's nick.
+/* direct.h: direct conversations: two nicks with an order of their own. Each side sees it under the other's
+ * nick.
  *
- * Where one of the two is an account it is a room (room.h) under a name that no room can have: numbered, kept, read and
- * resumed as rooms are, so that it waits for who is away. What is its own is here: who the two are, from which message on
- * each may read, under which name each sees it, and that it reaches all connections of both without a join. Between two
- * guests it is a pair (pair.h).
+ * Where one of the two is an account it is a room (room.h) under a name that no room can have: numbered,
+ * kept, read and resumed as rooms are, so that it waits for who is away. What is its own is here: who the two
+ * are, from which message on each may read, under which name each sees it, and that it reaches all
+ * connections of both without a join. Between two guests it is a pair (pair.h).
  *
- * What always holds: a message that an account takes part in is not kept before the conversation is entered in what the
- * store knows of that account, kind "direct", so that a login finds it; nobody reads what an earlier owner of his nick was
- * told or has said. The thread of the conversation's home. */
+ * What always holds: a message that an account takes part in is not kept before the conversation is entered
+ * in what the store knows of that account, kind "direct", so that a login finds it; nobody reads what an
+ * earlier owner of his nick was told or has said. The thread of the conversation's home. */
 #ifndef CHAT_DIRECT_H
 #define CHAT_DIRECT_H
 
@@ -53,8 +54,9 @@ void direct_on_edit(struct reactor *r, struct post *ask); /* and remove; as room
 void direct_on_join(struct reactor *r, struct post *ask);
 void direct_on_mark(struct reactor *r, struct post *ask); /* see marks.h */
 
-/* For room*.c, about a room that is a direct conversation: how the asker sees it (other) and from where on (first); what it
- * said, to all connections of both; the lines of some slices as the asker sees them, as one slice. */
+/* For room*.c, about a room that is a direct conversation: how the asker sees it (other) and from where on
+ * (first); what it said, to all connections of both; the lines of some slices as the asker sees them, as one
+ * slice. */
 void direct_view(const struct room *room, struct ask *a);
 void direct_tell(struct room *room, struct chunk *chunk);
 void direct_rewrite(struct ask *a);
@@ -62,7 +64,8 @@ void direct_rewrite(struct ask *a);
 /* What was not kept counts for nobody. */
 void direct_take_back(struct room *room);
 
-/* What the store knows of a conversation under an account's nick. Any thread; nick points into value, which is written into. */
+/* What the store knows of a conversation under an account's nick. Any thread; nick points into value, which
+ * is written into. */
 struct direct_entry {
     const char *nick; /* the other one's */
     size_t len;
@@ -71,8 +74,8 @@ struct direct_entry {
 
 bool direct_read_entry(struct buf *value, struct direct_entry *e);
 
-/* direct_sides.c: once the room is loaded, who its two are; and before something is said or read, what has to be known.
- * When it is done the room's waiting asks are run. */
+/* direct_sides.c: once the room is loaded, who its two are; and before something is said or read, what has to
+ * be known. When it is done the room's waiting asks are run. */
 struct direct *direct_new(const struct ask *a);
 void direct_load_sides(struct room *room);
 

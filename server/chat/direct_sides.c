@@ -1,5 +1,5 @@
-/* direct_sides.c: who the two of a direct conversation are: read from the store with it, found out when one is away, and
- * entered there before the first message that an account takes part in. See direct.h. */
+/* direct_sides.c: who the two of a direct conversation are: read from the store with it, found out when one
+ * is away, and entered there before the first message that an account takes part in. See direct.h. */
 #include "server/chat/direct.h"
 
 #include "common/mem.h"
@@ -178,8 +178,8 @@ struct person {
     size_t len;
 };
 
-/* Who has the nick now; where that is another one than before, what there is up to now is not for him. A guest who has
- * registered is the same one. */
+/* Who has the nick now; where that is another one than before, what there is up to now is not for him. A
+ * guest who has registered is the same one. */
 static void meet(struct room *room, struct side *s, const struct person *p)
 {
     if (s->identity != p->identity) {

@@ -48,7 +48,8 @@ struct nick *nick_new(const char *folded, size_t folded_len, const char *text, s
     return n;
 }
 
-/* A registered nick's session is there, and its reactor never changes: any thread that has the lock may look. */
+/* A registered nick's session is there, and its reactor never changes: any thread that has the lock may
+ * look. */
 static struct reactor *reactor_of(const struct nick *n)
 {
     return n->session->conn.reactor;

@@ -1,7 +1,9 @@
-/* directory.h: which nick is whose, for the whole server. A guest's is one connection's; an account's may be on several.
+/* directory.h: which nick is whose, for the whole server. A guest's is one connection's; an account's may be
+ * on several.
  *
- * One lock, held for a look-up at a time; only hello, the end of a connection and direct messages come here, never a
- * message to a room. A session is touched only by its own reactor: others find out which one that is and post. */
+ * One lock, held for a look-up at a time; only hello, the end of a connection and direct messages come here,
+ * never a message to a room. A session is touched only by its own reactor: others find out which one that is
+ * and post. */
 #ifndef CHAT_DIRECTORY_H
 #define CHAT_DIRECTORY_H
 
@@ -21,8 +23,8 @@ struct session;
 /* Accounts' identities have this bit, guests' never: they don't meet. All are below 2^53. */
 #define DIRECTORY_ACCOUNT (UINT64_C(1) << 52)
 
-/* A nick in use by one session. It changes in directory_promote only; owned by its session, which frees it after
- * directory_remove. */
+/* A nick in use by one session. It changes in directory_promote only; owned by its session, which frees it
+ * after directory_remove. */
 struct nick {
     struct table_link link; /* of the first of those who share it */
     struct nick *next;      /* the same account's next connection */
@@ -61,8 +63,9 @@ enum directory_result {
     DIRECTORY_FULL,  /* the account has DIRECTORY_SESSIONS_MAX connections */
 };
 
-/* Registers n; a guest's identity 0: a new one is given. An account's nick may be shared by those of its identity. since_ms 0: since
- * now, and that is later than all that was said under the nick before, be it in the very millisecond in which it was let go of. */
+/* Registers n; a guest's identity 0: a new one is given. An account's nick may be shared by those of its
+ * identity. since_ms 0: since now, and that is later than all that was said under the nick before, be it in
+ * the very millisecond in which it was let go of. */
 enum directory_result directory_add(struct directory *d, struct nick *n);
 void directory_remove(struct directory *d, struct nick *n);
 
@@ -90,8 +93,8 @@ size_t directory_sessions(struct directory *d, const char *folded, size_t len, c
 
 #define DIRECTORY_TOKEN_SIZE 52
 
-/* The resume token: proof of having been that identity under that nick, since the server's start. nonce: of the
- * connection, so that each has a token of its own. */
+/* The resume token: proof of having been that identity under that nick, since the server's start. nonce: of
+ * the connection, so that each has a token of its own. */
 void directory_token(const struct directory *d, const struct nick *n, uint64_t nonce,
                      char out[DIRECTORY_TOKEN_SIZE]);
 bool directory_check_token(const struct directory *d, const char *token, size_t len, const char *folded,

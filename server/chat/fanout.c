@@ -325,7 +325,8 @@ static void on_awaited(struct reactor *r, struct post *p)
     ask_free((struct ask *)p);
 }
 
-/* At home nothing need be done: posts arrive in order, and so this one behind all that was handed out before. */
+/* At home nothing need be done: posts arrive in order, and so this one behind all that was handed out
+ * before. */
 static void room_on_await(struct reactor *r, struct post *p)
 {
     ask_return((struct ask *)p, r);

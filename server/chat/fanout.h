@@ -1,7 +1,8 @@
 /* fanout.h: the members that a room has on this reactor, and how what the room says reaches each of them.
  *
- * A member is at the head of its room's order, and gets each chunk as it is made; or it is behind, because it joined with
- * `after` or reads too slowly, and is fed from what is kept whenever its queue is empty, until it is at the head again. */
+ * A member is at the head of its room's order, and gets each chunk as it is made; or it is behind, because it
+ * joined with `after` or reads too slowly, and is fed from what is kept whenever its queue is empty, until it
+ * is at the head again. */
 #ifndef CHAT_FANOUT_H
 #define CHAT_FANOUT_H
 
@@ -76,8 +77,8 @@ void member_feed(struct member *m);
 void member_feed_all(struct session *s); /* its queue is empty */
 void fanout_free_timer(struct chat *chat);
 
-/* The session is about to end: what its rooms have said so far may still be on its way from other reactors. It is held until
- * all that is here. */
+/* The session is about to end: what its rooms have said so far may still be on its way from other reactors.
+ * It is held until all that is here. */
 void member_await_all(struct session *s);
 
 /* The session, a guest until now, is an account: its rooms are told. was: the identity that it had. */

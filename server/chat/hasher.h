@@ -1,5 +1,5 @@
-/* hasher.h: a thread that makes verifiers of passwords, which takes as long as is meant to stop guessing: no reactor waits
- * for it, and it waits for all of them. Few are let in line. */
+/* hasher.h: a thread that makes verifiers of passwords, which takes as long as is meant to stop guessing: no
+ * reactor waits for it, and it waits for all of them. Few are let in line. */
 #ifndef CHAT_HASHER_H
 #define CHAT_HASHER_H
 
@@ -42,7 +42,8 @@ void hasher_init(struct hasher *h);
 /* A reactor's thread. false, and nothing is done, where too many wait. */
 bool hasher_put(struct hasher *h, struct hash_job *job);
 
-/* The main thread, when no reactor runs any more: all jobs are back in their mailboxes then. Whether there was a thread. */
+/* The main thread, when no reactor runs any more: all jobs are back in their mailboxes then. Whether there
+ * was a thread. */
 bool hasher_settle(struct hasher *h);
 void hasher_deinit(struct hasher *h);
 

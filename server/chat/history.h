@@ -1,4 +1,5 @@
-/* history.h: the messages that are kept of one room in memory: the chunks that were delivered, as long as they fit.
+/* history.h: the messages that are kept of one room in memory: the chunks that were delivered, as long as
+ * they fit.
  *
  * The thread of the room's home. Nothing is copied: a chunk is shared with the outqs that still write it. */
 #ifndef CHAT_HISTORY_H
@@ -31,8 +32,8 @@ void history_drop_oldest(struct history *h); /* its oldest chunk; there must be 
 /* The seq of the oldest message kept; next where there is none (next: what the next message will get). */
 uint64_t history_oldest(const struct history *h, uint64_t next);
 
-/* Messages after a seq, up to most_messages and about most_bytes, at least one where there is any; into at most size
- * slices. How many slices; each to be given to slice_unref. */
+/* Messages after a seq, up to most_messages and about most_bytes, at least one where there is any; into at
+ * most size slices. How many slices; each to be given to slice_unref. */
 size_t history_read(const struct history *h, uint64_t after, uint64_t most_messages, uint64_t most_bytes,
                     struct slice *slices, size_t size);
 void slice_unref(struct slice *s);

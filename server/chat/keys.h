@@ -1,4 +1,5 @@
-/* keys.h: the keys of the sends that one room keeps, so that a repeated send gets its first acknowledgement again.
+/* keys.h: the keys of the sends that one room keeps, so that a repeated send gets its first acknowledgement
+ * again.
  *
  * The thread of the room's home. */
 #ifndef CHAT_KEYS_H
@@ -35,8 +36,8 @@ void keys_forget_after(struct keys *k,
                        uint64_t newest_seq); /* those of messages behind it, which were not kept */
 void keys_deinit(struct keys *k);
 
-/* As the store keeps them, in the order of their messages. keys_unpack adds those of messages from a seq on; -1 where
- * the bytes are no keys. */
+/* As the store keeps them, in the order of their messages. keys_unpack adds those of messages from a seq on;
+ * -1 where the bytes are no keys. */
 void keys_pack(struct buf *b, const char *sender, size_t sender_len, const char *key, size_t len,
                uint64_t seq, uint64_t time_ms);
 int keys_unpack(struct keys *k, const void *data, size_t len, uint64_t from_seq);

@@ -1,5 +1,5 @@
-/* login.h: a connection's login, from the first `auth` to its `hello`; command_auth.c speaks about it with the peer. The thread
- * of the session's reactor. */
+/* login.h: a connection's login, from the first `auth` to its `hello`; command_auth.c speaks about it with
+ * the peer. The thread of the session's reactor. */
 #ifndef CHAT_LOGIN_H
 #define CHAT_LOGIN_H
 

@@ -1,5 +1,5 @@
-/* nick_set.h: a set of folded nicks that only tells whether one is in it: 16 bytes each, as what is kept of a nick is a keyed
- * hash of 64 bits, which nobody can make collide. The caller's lock. */
+/* nick_set.h: a set of folded nicks that only tells whether one is in it: 16 bytes each, as what is kept of a
+ * nick is a keyed hash of 64 bits, which nobody can make collide. The caller's lock. */
 #ifndef CHAT_NICK_SET_H
 #define CHAT_NICK_SET_H
 

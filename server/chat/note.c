@@ -51,7 +51,8 @@ static struct member *find_member(const struct session *s, const struct note *n)
     return m;
 }
 
-/* One that is behind gets it by its cursor; one that is joining, if it is behind what it has asked to read on after. */
+/* One that is behind gets it by its cursor; one that is joining, if it is behind what it has asked to read on
+ * after. */
 static void give_member(struct session *s, struct member *m, const struct note *n)
 {
     struct chunk *chunk = n->chunk;

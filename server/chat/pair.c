@@ -146,7 +146,8 @@ static void answer_ack(struct ask *a, const struct nick_place *other, uint64_t s
     a->answer_lines = 1;
 }
 
-/* What pairs keep counts with what rooms keep: where it is too much, the pairs that were silent longest are forgotten. */
+/* What pairs keep counts with what rooms keep: where it is too much, the pairs that were silent longest are
+ * forgotten. */
 static void keep(struct chat *chat, struct pair *pair, struct chunk *line)
 {
     uint64_t before = pair->history.bytes;

@@ -1,4 +1,5 @@
-/* people.h: the accounts that are in a room, each by one connection or by several: together they are one member.
+/* people.h: the accounts that are in a room, each by one connection or by several: together they are one
+ * member.
  *
  * The thread of the room's home. Guests have one connection and are not listed here. */
 #ifndef CHAT_PEOPLE_H

@@ -1,7 +1,7 @@
 /* presence.c: see presence.h.
  *
- * A chunk of presence lines has the number of its first event as first_seq, no messages, and behind its lines the places
- * where they begin. */
+ * A chunk of presence lines has the number of its first event as first_seq, no messages, and behind its lines
+ * the places where they begin. */
 #include "server/chat/presence.h"
 
 #include "server/chat/room.h"

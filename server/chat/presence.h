@@ -1,9 +1,9 @@
 /* presence.h: who comes to a room and who goes, told to the others.
  *
- * In a small room each by name, gathered for a fifth of a second, so that N who come at once cost N lines a member and
- * not N writes; in a large one as a count, at most one each five seconds. What is gathered goes out before the room's next
- * message, so that nobody speaks before he has come. Each member is told of what is later than its own coming. The home's
- * thread. */
+ * In a small room each by name, gathered for a fifth of a second, so that N who come at once cost N lines a
+ * member and not N writes; in a large one as a count, at most one each five seconds. What is gathered goes
+ * out before the room's next message, so that nobody speaks before he has come. Each member is told of what
+ * is later than its own coming. The home's thread. */
 #ifndef CHAT_PRESENCE_H
 #define CHAT_PRESENCE_H
 
@@ -31,7 +31,8 @@ void presence_tell(struct room *room, const char *nick, size_t len, const char *
 void presence_flush(struct room *room);
 void presence_free_timer(struct chat *chat);
 
-/* For a chunk of presence lines: the first byte that is for a member which has heard of events up to that number. */
+/* For a chunk of presence lines: the first byte that is for a member which has heard of events up to that
+ * number. */
 uint32_t presence_skip(const struct chunk *chunk, uint64_t heard);
 
 #endif

@@ -1,9 +1,10 @@
-/* room.h: a room at its home: the one who gives out seq, has the messages kept and knows on which reactors members are.
+/* room.h: a room at its home: the one who gives out seq, has the messages kept and knows on which reactors
+ * members are.
  *
- * The home's thread. What is said in a turn is gathered, encoded once into a chunk, given to the store, and when that has
- * kept it, handed to each reactor that has members, along with the acknowledgements for those who said it: kept before
- * anyone sees it. Turns come back in their order. A turn that could not be kept takes those behind it along; its numbers
- * are given out again. */
+ * The home's thread. What is said in a turn is gathered, encoded once into a chunk, given to the store, and
+ * when that has kept it, handed to each reactor that has members, along with the acknowledgements for those
+ * who said it: kept before anyone sees it. Turns come back in their order. A turn that could not be kept
+ * takes those behind it along; its numbers are given out again. */
 #ifndef CHAT_ROOM_H
 #define CHAT_ROOM_H
 
@@ -27,7 +28,8 @@ struct share {
     uint32_t members;          /* sessions */
 };
 
-/* An answer to a send of this turn, in room->ack_lines; len 0: there was no id, it only is no longer under way. */
+/* An answer to a send of this turn, in room->ack_lines; len 0: there was no id, it only is no longer under
+ * way. */
 struct ack {
     struct session *session;
     struct reactor *reactor;
@@ -103,8 +105,8 @@ void room_on_edit(struct reactor *r, struct post *ask);    /* and remove; the as
 void room_take_edit(struct room *room, struct ask *ask); /* the same, and all that was said before is kept */
 void room_on_read_on(struct reactor *r, struct post *ask); /* for those who are behind */
 
-/* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told; NULL: it is put
- * out. */
+/* A leave by s of the room of a: with id where an answer is wanted and s is held; event as the room is told;
+ * NULL: it is put out. */
 struct ask *room_new_leave(struct session *s, struct audience *a, const struct value *id, const char *event);
 
 /* What somebody says. about: 0, or FIELD_EDITS or FIELD_REMOVES, of an earlier message. */
@@ -119,8 +121,8 @@ struct said {
 /* It is in this turn, and s, which is held, gets its acknowledgement when it is kept. */
 void room_say(struct room *room, struct session *s, struct reactor *from, const struct said *said);
 
-/* The short way for a send to a room that is at home on the session's own reactor; the session is held until it is
- * acknowledged. */
+/* The short way for a send to a room that is at home on the session's own reactor; the session is held until
+ * it is acknowledged. */
 void room_send_here(struct room *room, struct session *s, const struct value *id, const struct value *key,
                     const struct value *text);
 
@@ -143,12 +145,14 @@ uint64_t room_time(struct room *room); /* never goes back */
 void room_flush(struct room *room);     /* gives the store what was said and not given to it yet */
 void room_flush_all(struct chat *chat); /* at the end of a turn */
 
-/* Gives the store a turn with the acknowledgements that are due; what else is in it is the caller's to set. */
+/* Gives the store a turn with the acknowledgements that are due; what else is in it is the caller's to
+ * set. */
 struct turn *room_new_turn(struct room *room);
 void room_keep(struct room *room, struct turn *turn);
 
-/* Finds the message a->after for an ask and then calls found on the home's thread, at once or when it is read: line is NULL where
- * it is not kept. The line is the callee's to write to. Meanwhile the ask is in room->seeking. */
+/* Finds the message a->after for an ask and then calls found on the home's thread, at once or when it is
+ * read: line is NULL where it is not kept. The line is the callee's to write to. Meanwhile the ask is in
+ * room->seeking. */
 void room_find_line(struct room *room, struct ask *a,
                     void (*found)(struct room *room, struct ask *a, char *line, size_t len));
 
@@ -160,8 +164,8 @@ void room_search(struct chat *chat, struct search *s);
 void room_fail_acks(struct ack *acks, uint32_t count, struct buf *lines);
 void room_settle_acks(const struct ack *acks, uint32_t count, const struct reactor *of, const char *lines);
 
-/* Whether an ask has to wait: for the room to be loaded, for others that wait, or, where it says so, for what was said
- * before it to be kept. Then it is run again by itself. */
+/* Whether an ask has to wait: for the room to be loaded, for others that wait, or, where it says so, for what
+ * was said before it to be kept. Then it is run again by itself. */
 bool room_put_off(struct room *room, struct ask *a, bool needs_kept);
 void room_wait_first(struct room *room,
                      struct ask *a); /* until it is loaded, and before all others that wait */
@@ -177,8 +181,8 @@ uint64_t
 room_oldest(const struct room *room); /* the seq of the oldest message that can be read; behind kept: none */
 void room_free(struct room *room);
 
-/* The lines of a history answer: from h, for a room or a direct conversation (room: its name to put in, or NULL). oldest:
- * below it nothing is kept. */
+/* The lines of a history answer: from h, for a room or a direct conversation (room: its name to put in, or
+ * NULL). oldest: below it nothing is kept. */
 void room_answer_or_read(struct room *room, struct ask *a); /* from memory, or from the store */
 void room_answer_history(struct ask *a, const struct history *h, uint64_t oldest, uint64_t newest,
                          const char *room, size_t room_len);

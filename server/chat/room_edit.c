@@ -1,8 +1,8 @@
-/* room_edit.c: editing and removing what one has said: an event of its own that refers to the message, in the room's one
- * order. The home's thread. See room.h.
+/* room_edit.c: editing and removing what one has said: an event of its own that refers to the message, in the
+ * room's one order. The home's thread. See room.h.
  *
- * Whose the message is, is read from its line, in memory or in the store; only what asks waits for that, other sends go
- * on. Who has been put out of the room by then says nothing any more. */
+ * Whose the message is, is read from its line, in memory or in the store; only what asks waits for that,
+ * other sends go on. Who has been put out of the room by then says nothing any more. */
 #include "protocol/codec.h"
 #include "server/chat/room.h"
 

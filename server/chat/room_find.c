@@ -1,5 +1,5 @@
-/* room_find.c: a search where all is in memory: the messages that rooms at home here remember are looked through, the newest first,
- * for some milliseconds. The home's thread. See room.h and search.h. */
+/* room_find.c: a search where all is in memory: the messages that rooms at home here remember are looked
+ * through, the newest first, for some milliseconds. The home's thread. See room.h and search.h. */
 #include "common/clock.h"
 #include "server/chat/room.h"
 #include "server/chat/search.h"

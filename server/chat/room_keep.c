@@ -1,5 +1,5 @@
-/* room_keep.c: a room and the store: turns on their way there and back, what waits for them, and the room as it was kept.
- * The home's thread. See room.h. */
+/* room_keep.c: a room and the store: turns on their way there and back, what waits for them, and the room as
+ * it was kept. The home's thread. See room.h. */
 #include "common/mem.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
@@ -238,8 +238,8 @@ static void finish_turn(struct room *room, struct turn *turn)
     room_hand_out(room, turn->chunk, false, turn);
 }
 
-/* To write to many members costs more than a commit: what the store is just about to keep goes along. A turn is held back
- * for the one behind it, and no longer. */
+/* To write to many members costs more than a commit: what the store is just about to keep goes along. A turn
+ * is held back for the one behind it, and no longer. */
 static bool hold_back(struct room *room)
 {
     struct turn *first = room->turns, *turn = first;

@@ -1,5 +1,5 @@
-/* room_read.c: reading what a room has said: history answers, and the next piece for those who are behind. The home's
- * thread. See room.h. */
+/* room_read.c: reading what a room has said: history answers, and the next piece for those who are behind.
+ * The home's thread. See room.h. */
 #include "common/mem.h"
 #include "server/chat/marks.h"
 #include "server/chat/room.h"
@@ -161,7 +161,8 @@ void room_on_read_on(struct reactor *r, struct post *p)
         read_kept(room, a, a->seq, end, FEED_BYTES, on_piece_read);
 }
 
-/* The messages wanted are those after *after and up to *last; more: whether there are more in the direction asked. */
+/* The messages wanted are those after *after and up to *last; more: whether there are more in the direction
+ * asked. */
 static void choose_range(const struct ask *a, uint64_t oldest, uint64_t newest, uint64_t *after,
                          uint64_t *last, bool *more)
 {

@@ -1,8 +1,9 @@
 /* scram_gsasl.c: SCRAM by GNU SASL. See scram_server.h.
  *
- * All threads share one Gsasl: it is made before any login and only read from then on; each login has a session. The header
- * of the client's first message (RFC 5802, section 7: the flag of channel binding) is checked here too, so that what
- * protects against a downgrade is there whatever the library's version does. */
+ * All threads share one Gsasl: it is made before any login and only read from then on; each login has a
+ * session. The header of the client's first message (RFC 5802, section 7: the flag of channel binding) is
+ * checked here too, so that what protects against a downgrade is there whatever the library's version
+ * does. */
 #include "server/chat/scram_server.h"
 
 #include "common/base64.h"
@@ -93,8 +94,8 @@ static bool begins_with(const char *in, size_t len, const char *with)
     return len >= strlen(with) && memcmp(in, with, strlen(with)) == 0;
 }
 
-/* "y" is of a client that could bind and believes that we can't: over TLS somebody has taken our -PLUS out of the list. No
- * client asks to be somebody else than it logs in as. */
+/* "y" is of a client that could bind and believes that we can't: over TLS somebody has taken our -PLUS out of
+ * the list. No client asks to be somebody else than it logs in as. */
 static bool is_good_header(const struct scram_server *s, const char *in, size_t len)
 {
     if (s->plus)

@@ -1,5 +1,5 @@
-/* scram_server.h: the server's side of one SCRAM login, which GNU SASL carries out (scram_gsasl.c), or nobody where chatd is
- * built without it (scram_none.c). The thread of the connection. */
+/* scram_server.h: the server's side of one SCRAM login, which GNU SASL carries out (scram_gsasl.c), or nobody
+ * where chatd is built without it (scram_none.c). The thread of the connection. */
 #ifndef CHAT_SCRAM_SERVER_H
 #define CHAT_SCRAM_SERVER_H
 
@@ -21,7 +21,8 @@ bool scram_server_is_built(void);
 const char *scram_server_version(void); /* "GNU SASL 2.2.0", "no GNU SASL" */
 void scram_server_end(void);            /* the main thread, when no login is left */
 
-/* plus: with channel binding. binding: the connection's (common/tls.h), or NULL on a plain one. NULL: out of memory. */
+/* plus: with channel binding. binding: the connection's (common/tls.h), or NULL on a plain one. NULL: out of
+ * memory. */
 struct scram_server *scram_server_new(const struct account *a, bool plus, const unsigned char *binding);
 void scram_server_free(struct scram_server *s); /* NULL is fine */
 

@@ -173,7 +173,8 @@ void search_run(struct search *s, uint64_t until_us, void *arg, bool (*advance)(
 
 /* ---- the answer ---- */
 
-/* The room whose next hit is the newest of all; NULL where there is none, or where a room may still have a newer one. */
+/* The room whose next hit is the newest of all; NULL where there is none, or where a room may still have a
+ * newer one. */
 static struct search_room *choose(const struct search *s)
 {
     struct search_room *best = NULL;

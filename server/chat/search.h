@@ -1,7 +1,9 @@
-/* search.h: a search on its way: what is looked for, where, how far it has come in each room, and what it has found.
+/* search.h: a search on its way: what is looked for, where, how far it has come in each room, and what it has
+ * found.
  *
- * It belongs to the thread that works on it at the moment: the store's searcher, or, where all is in memory, the homes of the rooms
- * one after the other. Work is bounded: what a request does not come to is left for the next one, which goes on from `next`. */
+ * It belongs to the thread that works on it at the moment: the store's searcher, or, where all is in memory,
+ * the homes of the rooms one after the other. Work is bounded: what a request does not come to is left for
+ * the next one, which goes on from `next`. */
 #ifndef CHAT_SEARCH_H
 #define CHAT_SEARCH_H
 
@@ -68,8 +70,8 @@ struct search_room *search_add_room(struct search *s, const char *name,
 
 void search_drop_room(struct search *s, size_t i); /* with what was found there */
 
-/* Goes on where an earlier answer has left off, as s->next says, if it does; false where that is no `next`. For the rooms that
- * have been added. */
+/* Goes on where an earlier answer has left off, as s->next says, if it does; false where that is no `next`.
+ * For the rooms that have been added. */
 bool search_go_on(struct search *s);
 
 /* Whether a line (with or without its LF) has what is looked for; a removal never has. */
@@ -80,8 +82,8 @@ void search_add(struct search *s, struct search_room *r, const struct search_see
                 size_t len);
 bool search_is_full(const struct search *s, const struct search_room *r);
 
-/* Has each room of which more is wanted looked through by advance, one after the other, until there is enough or the time is up; each
- * at least once. advance lowers `at`, and says whether it could. */
+/* Has each room of which more is wanted looked through by advance, one after the other, until there is enough
+ * or the time is up; each at least once. advance lowers `at`, and says whether it could. */
 void search_run(struct search *s, uint64_t until_us, void *arg, bool (*advance)(void *arg, size_t room));
 
 /* The answer: messages of all rooms, newest first, and `end`. How many lines. */

@@ -39,12 +39,14 @@ static inline struct chat *session_chat(const struct session *s)
     return chat_of(s->conn.reactor);
 }
 
-/* A request is under way elsewhere, and has been answered. A session at its peer's EOF ends when none is left. */
+/* A request is under way elsewhere, and has been answered. A session at its peer's EOF ends when none is
+ * left. */
 void session_hold(struct session *s);
 void session_unhold(struct session *s);
 
-/* No further request is carried out until this one, of which there is one at a time, is answered: because they may depend on
- * it, or because its answer may be large and only what has come back of answers is counted. */
+/* No further request is carried out until this one, of which there is one at a time, is answered: because
+ * they may depend on it, or because its answer may be large and only what has come back of answers is
+ * counted. */
 void session_wait(struct session *s);
 void session_go_on(struct session *s);
 
@@ -54,7 +56,8 @@ void session_bye(struct session *s, const char *code, const char *text, const ch
 /* Leaves all rooms and the directory; `event` is what the rooms are told: "leave" or "detach". Idempotent. */
 void session_let_go(struct session *s, const char *event);
 
-/* If it is at its peer's EOF, or has asked for its bye, and nothing is left to do, that is due at the end of the turn. */
+/* If it is at its peer's EOF, or has asked for its bye, and nothing is left to do, that is due at the end of
+ * the turn. */
 void session_consider_finish(struct session *s);
 struct session_end *session_get_end(struct session *s); /* made where it is not there yet */
 void session_finish_all(struct chat *chat);

@@ -1,10 +1,10 @@
-/* store.h: what is kept of rooms: their messages, keys, topics; and facts, small values of any kind. Append, read,
- * nothing else.
+/* store.h: what is kept of rooms: their messages, keys, topics; and facts, small values of any kind. Append,
+ * read, nothing else.
  *
- * Two kinds stand behind it: memory keeps nothing beyond what rooms hold themselves and is done at once; sqlite keeps all
- * of it in one file (store_sqlite.h). A job is handed in by the reactor that is a room's home and belongs to the store
- * until its done is called on that reactor's thread; jobs that write come back in the order in which they were handed in.
- * No reactor ever waits for a disk here. */
+ * Two kinds stand behind it: memory keeps nothing beyond what rooms hold themselves and is done at once;
+ * sqlite keeps all of it in one file (store_sqlite.h). A job is handed in by the reactor that is a room's
+ * home and belongs to the store until its done is called on that reactor's thread; jobs that write come back
+ * in the order in which they were handed in. No reactor ever waits for a disk here. */
 #ifndef CHAT_STORE_H
 #define CHAT_STORE_H
 
@@ -30,7 +30,8 @@ enum store_durability {
     STORE_PROCESS, /* it outlives the end of the process, not that of the machine */
 };
 
-/* What is let go again of each room; 0: nothing for that reason. The newest messages of a room always stay. */
+/* What is let go again of each room; 0: nothing for that reason. The newest messages of a room always
+ * stay. */
 struct store_retention {
     uint64_t seconds, messages, bytes;
 };
@@ -54,8 +55,8 @@ struct store_job {
     bool is_fact;                                     /* to be written, not messages */
 };
 
-/* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's as long as
- * writes are under way; id can be read when one has come back. */
+/* Where a room stands in the store. From store_load on, or zeroed for a room that is new, it is the store's
+ * as long as writes are under way; id can be read when one has come back. */
 struct store_place {
     uint64_t id;   /* 0: nothing is kept of it yet */
     uint64_t kept; /* the newest seq */
@@ -66,7 +67,8 @@ struct store_change {
     uint64_t seq, of, removes; /* removes: 0 or 1 */
 };
 
-/* Keeps messages, or a topic, or both. The rest of what it points to stays the caller's and in place until it is back. */
+/* Keeps messages, or a topic, or both. The rest of what it points to stays the caller's and in place until it
+ * is back. */
 struct store_write {
     struct store_job job;
     struct store_place *place;
@@ -158,7 +160,8 @@ struct store {
 /* The main thread. NULL with a sentence in err, ended by no full stop. */
 struct store *store_open(const struct store_options *options, char err[STORE_ERROR_SIZE]);
 
-/* The main thread, when no reactor runs any more: waits until every job is back in its mailbox; whether there was any. */
+/* The main thread, when no reactor runs any more: waits until every job is back in its mailbox; whether there
+ * was any. */
 bool store_settle(struct store *s);
 void store_close(struct store *s); /* NULL is fine */
 
@@ -173,9 +176,9 @@ void store_list_deinit(struct store_list *l);
 struct search;
 void store_search(struct store *s, struct search *search);
 
-/* Any reactor's thread; job.home is that reactor. A put is as durable as messages are when it is done; puts that one
- * reactor hands in are done in that order, and a get that is handed in after a put was done finds it. With data in memory
- * facts live as long as the process, and done is called before these return. */
+/* Any reactor's thread; job.home is that reactor. A put is as durable as messages are when it is done; puts
+ * that one reactor hands in are done in that order, and a get that is handed in after a put was done finds
+ * it. With data in memory facts live as long as the process, and done is called before these return. */
 void store_put(struct store *s, struct store_fact *f);
 void store_get(struct store *s, struct store_fact *f);
 void store_scan(struct store *s, struct store_facts *f);

@@ -1,5 +1,5 @@
-/* store_check.c: chatd --check-data and chatd --backup: a look at the whole of what is kept, and a copy of it. Both may be
- * run beside a chatd that serves. The main thread. See store_sqlite.h. */
+/* store_check.c: chatd --check-data and chatd --backup: a look at the whole of what is kept, and a copy of
+ * it. Both may be run beside a chatd that serves. The main thread. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
 #include "protocol/codec.h"
@@ -132,7 +132,8 @@ static int look_at_inbox(sqlite3 *db, struct look *look)
     return ret;
 }
 
-/* Accounts, rights and the like: each is an object, but what is the server's own. A file of the first version has none. */
+/* Accounts, rights and the like: each is an object, but what is the server's own. A file of the first version
+ * has none. */
 static int look_at_facts(sqlite3 *db, struct look *look)
 {
     sqlite3_stmt *sql;

@@ -1,5 +1,5 @@
-/* store_db.c: the database file itself: opened, its schema made or brought up, its errors put into words. Any thread, with
- * a connection of its own. See store_sqlite.h. */
+/* store_db.c: the database file itself: opened, its schema made or brought up, its errors put into words. Any
+ * thread, with a connection of its own. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
 #include <errno.h>
@@ -8,11 +8,12 @@
 
 /* What makes version N of the schema out of version N-1; only ever added to.
  *
- * messages: a row is some messages of a room in order, as the lines that were delivered. id: STORE_KEY of the first message;
- * count: messages in it; time: of the last one; total: bytes that the room had written with it, so that the size of a
- * range is a difference. keys: keys_pack, under the id of the messages. inbox: what is not moved there yet (store_inbox.c).
- * facts: JSON in the eyes of those who keep it. words: the terms of messages (common/words.h), under STORE_KEY; indexed: from which
- * seq to which one those of a room are in there. changes: by which seq a message, its STORE_KEY, was changed last, or removed. */
+ * messages: a row is some messages of a room in order, as the lines that were delivered. id: STORE_KEY of the
+ * first message; count: messages in it; time: of the last one; total: bytes that the room had written with
+ * it, so that the size of a range is a difference. keys: keys_pack, under the id of the messages. inbox: what
+ * is not moved there yet (store_inbox.c). facts: JSON in the eyes of those who keep it. words: the terms of
+ * messages (common/words.h), under STORE_KEY; indexed: from which seq to which one those of a room are in
+ * there. changes: by which seq a message, its STORE_KEY, was changed last, or removed. */
 static const char *const steps[] = {
     "CREATE TABLE rooms(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, topic TEXT);"
     "CREATE TABLE messages(id INTEGER PRIMARY KEY, count INTEGER NOT NULL, time INTEGER NOT NULL, total INTEGER NOT NULL,"

@@ -44,7 +44,8 @@ int store_fact_get(sqlite3_stmt *sql, struct store_fact *f)
     return ret == SQLITE_ROW || ret == SQLITE_DONE ? 0 : -1;
 }
 
-/* Whether the row's key begins with the prefix; keys come in order, so that the first that does not is behind all that do. */
+/* Whether the row's key begins with the prefix; keys come in order, so that the first that does not is behind
+ * all that do. */
 static bool has_prefix(sqlite3_stmt *sql, const struct buf *prefix)
 {
     size_t len = (size_t)sqlite3_column_bytes(sql, 0);

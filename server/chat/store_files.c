@@ -1,6 +1,7 @@
 /* store_files.c: whether the database is still where it was opened. The writer's thread. See store_sqlite.h.
  *
- * SQLite goes on writing to a file that was moved or removed; what it is told to keep there goes with the process. */
+ * SQLite goes on writing to a file that was moved or removed; what it is told to keep there goes with the
+ * process. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/buf.h"

@@ -1,9 +1,9 @@
 /* store_find.c: a search, by the thread that the store on disk has for them. See search.h and store_sqlite.h.
  *
- * The index of words says which messages may match; their lines, read where they lie, say whether they do, and the table of
- * changes whether that is what they say now. Of several words the one that is rarest at that place leads. What the index has not
- * got is looked through as it is: the inbox, what has just come from there, and what an index that is still being made has not
- * come to. All is of one moment. */
+ * The index of words says which messages may match; their lines, read where they lie, say whether they do,
+ * and the table of changes whether that is what they say now. Of several words the one that is rarest at that
+ * place leads. What the index has not got is looked through as it is: the inbox, what has just come from
+ * there, and what an index that is still being made has not come to. All is of one moment. */
 #include "server/chat/search.h"
 #include "server/chat/store_sqlite.h"
 
@@ -127,7 +127,8 @@ static bool is_current(struct finder *f, const struct place *p, const struct sea
     return !is_removed && by == (seen->edits > 0 ? seen->seq : 0);
 }
 
-/* The row of messages that has that key, or the last one before it, of its room; false where there is none. */
+/* The row of messages that has that key, or the last one before it, of its room; false where there is
+ * none. */
 static bool fetch_row(struct finder *f, const struct place *p, sqlite3_int64 key)
 {
     sqlite3_stmt *sql = f->r->sql[SQL_FIND_ROW];

@@ -1,9 +1,11 @@
-/* store_inbox.c: what a commit keeps at first: one row with all that all rooms said, at the end of one small table, so that
- * a commit dirties a page or two however many rooms took part. Once there is enough of it, it is moved to where it is read
- * from: each room's messages one behind the other, in rows of a good size. The writer's thread. See store_sqlite.h.
+/* store_inbox.c: what a commit keeps at first: one row with all that all rooms said, at the end of one small
+ * table, so that a commit dirties a page or two however many rooms took part. Once there is enough of it, it
+ * is moved to where it is read from: each room's messages one behind the other, in rows of a good size. The
+ * writer's thread. See store_sqlite.h.
  *
- * What always holds: the inbox has the newest messages of all rooms, at most INBOX_BYTES of them when a transaction ends; a
- * reader that does not find all it wants where it belongs looks here too, in the same snapshot. */
+ * What always holds: the inbox has the newest messages of all rooms, at most INBOX_BYTES of them when a
+ * transaction ends; a reader that does not find all it wants where it belongs looks here too, in the same
+ * snapshot. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/mem.h"

@@ -1,10 +1,11 @@
-/* store_index.c: the index of words, for searches: made by the writer between commits, in steps of some milliseconds, so that no
- * acknowledgement waits for it. See store_sqlite.h.
+/* store_index.c: the index of words, for searches: made by the writer between commits, in steps of some
+ * milliseconds, so that no acknowledgement waits for it. See store_sqlite.h.
  *
- * What always holds: of each room the messages from `low` to `high` are in it, and no others; those above are looked through by a
- * search itself, as those in the inbox are. New messages come first; then what is older, the newest of it first, down to the
- * oldest that is kept: so an index that is new to a database fills by itself. A step is a transaction that need not wait for the
- * disk: the next commit that does takes it along, and what is lost before that is indexed again. */
+ * What always holds: of each room the messages from `low` to `high` are in it, and no others; those above are
+ * looked through by a search itself, as those in the inbox are. New messages come first; then what is older,
+ * the newest of it first, down to the oldest that is kept: so an index that is new to a database fills by
+ * itself. A step is a transaction that need not wait for the disk: the next commit that does takes it along,
+ * and what is lost before that is indexed again. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/clock.h"
@@ -194,7 +195,8 @@ static int go_down(struct store_writer *w, struct marks *m, uint64_t *most)
     return 0;
 }
 
-/* Some of what a room has and the index has not, up to *most messages. 1 where there is no more of it, 0, or -1. */
+/* Some of what a room has and the index has not, up to *most messages. 1 where there is no more of it, 0, or
+ * -1. */
 static int index_room(struct store_writer *w, uint64_t room, bool is_news, uint64_t *most)
 {
     struct marks m;

@@ -1,5 +1,5 @@
-/* store_reader.c: what a reader's thread does with the database: a room as it is kept, a range of its messages, the list
- * of rooms. See store_sqlite.h. */
+/* store_reader.c: what a reader's thread does with the database: a room as it is kept, a range of its
+ * messages, the list of rooms. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/clock.h"

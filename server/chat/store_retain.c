@@ -1,5 +1,6 @@
-/* store_retain.c: letting go of old messages, by age, number and size of each room. The writer's thread, between commits:
- * a few rows of a few rooms at a time, in order of the rooms, again and again. See store_sqlite.h. */
+/* store_retain.c: letting go of old messages, by age, number and size of each room. The writer's thread,
+ * between commits: a few rows of a few rooms at a time, in order of the rooms, again and again. See
+ * store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/clock.h"

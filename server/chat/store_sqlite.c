@@ -123,8 +123,8 @@ static void wait_more(struct queue *q, unsigned ms)
     pthread_cond_timedwait(&q->more, &q->lock, &until);
 }
 
-/* All jobs, or the oldest one; NULL at the end, or after so many ms without any (0: however long). At work on them
- * until queue_done. */
+/* All jobs, or the oldest one; NULL at the end, or after so many ms without any (0: however long). At work on
+ * them until queue_done. */
 static struct store_job *queue_take(struct queue *q, bool all, unsigned ms, bool *ended)
 {
     struct store_job *job;

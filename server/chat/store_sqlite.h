@@ -1,8 +1,8 @@
 /* store_sqlite.h: the store on disk: one SQLite file in the data directory, in WAL mode.
  *
- * One thread writes: it takes all that waits, commits it in one transaction, and posts each job back; what comes meanwhile
- * gathers for the next. Readers beside it answer what rooms no longer have in memory. Each thread has a connection to the
- * database of its own. Private to store*.c and to the server's start. */
+ * One thread writes: it takes all that waits, commits it in one transaction, and posts each job back; what
+ * comes meanwhile gathers for the next. Readers beside it answer what rooms no longer have in memory. Each
+ * thread has a connection to the database of its own. Private to store*.c and to the server's start. */
 #ifndef CHAT_STORE_SQLITE_H
 #define CHAT_STORE_SQLITE_H
 
@@ -22,8 +22,8 @@
 #define STORE_SEQ(key)       ((uint64_t)(key) & ((UINT64_C(1) << STORE_SEQ_BITS) - 1))
 #define STORE_ROOM(key)      ((uint64_t)(key) >> STORE_SEQ_BITS)
 
-/* What the connection's last error was, what is to be done about it, and whether the file is not what it should be. errno was
- * set to 0 before what has failed, and tells more. */
+/* What the connection's last error was, what is to be done about it, and whether the file is not what it
+ * should be. errno was set to 0 before what has failed, and tells more. */
 struct store_trouble {
     int code; /* SQLite's */
     bool is_damage;
@@ -32,8 +32,8 @@ struct store_trouble {
 };
 void store_db_trouble(sqlite3 *db, struct store_trouble *t);
 
-/* The database and its WAL, as they were opened: what is written to a file that has been moved away or removed would be lost
- * with this process. */
+/* The database and its WAL, as they were opened: what is written to a file that has been moved away or
+ * removed would be lost with this process. */
 struct store_files {
     struct {
         dev_t device;
@@ -172,26 +172,30 @@ void store_writer_put(struct store_writer *w, struct store_job *jobs);
 /* Carries what is in the WAL over into the file, if it is much; is_idle: nothing waits to be written. */
 void store_writer_carry(struct store_writer *w, bool is_idle);
 
-/* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which is logged. */
+/* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which
+ * is logged. */
 int store_writer_tidy(struct store_writer *w);
 
-/* Somebody beside the writer's own work has found the file damaged: nothing more is written until it is found good. */
+/* Somebody beside the writer's own work has found the file damaged: nothing more is written until it is found
+ * good. */
 void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t);
 
 #define INBOX_BYTES (1 << 20)
 
-/* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0 or -1. */
+/* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0
+ * or -1. */
 void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one);
 int store_inbox_move(struct store_writer *w);
 
-/* What a room said in one turn, as it lies in the inbox: in front of its lines, its keys and its changes, one behind the other. */
+/* What a room said in one turn, as it lies in the inbox: in front of its lines, its keys and its changes, one
+ * behind the other. */
 struct store_part {
     uint64_t room, first_seq, time_ms;
     uint32_t count, len, keys_len, changes_len;
 };
 
-/* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1 where it can't be
- * read or is damaged. */
+/* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1
+ * where it can't be read or is damaged. */
 int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
                      void (*fn)(void *arg, const struct store_part *part, const char *lines,
                                 const char *keys));
@@ -200,11 +204,12 @@ void store_writer_close(struct store_writer *w);
 /* Lets go of some of what is beyond the retention, if it is time to. */
 void store_retain(struct store_writer *w);
 
-/* Makes the file, if it is not there, for this user alone: passwords' verifiers are kept in it. Its WAL gets the same mode. */
+/* Makes the file, if it is not there, for this user alone: passwords' verifiers are kept in it. Its WAL gets
+ * the same mode. */
 void store_make_private(const char *path);
 
-/* The index of words, by the writer between commits: whether there is something to do, and now (busy: there is also something to
- * write); some milliseconds' worth of it. */
+/* The index of words, by the writer between commits: whether there is something to do, and now (busy: there
+ * is also something to write); some milliseconds' worth of it. */
 bool store_index_is_due(const struct store_writer *w);
 bool store_index_may_step(struct store_writer *w, bool is_busy);
 void store_index_step(struct store_writer *w);
@@ -212,8 +217,8 @@ void store_index_remake(
     struct store_writer *w); /* it is damaged: all that it has can be had from the messages */
 void store_index_note(struct store_writer *w, uint64_t room); /* messages of it have come to their place */
 
-/* Inside a transaction: takes messages with keys from low to *end out of the index, or as many as there is time for up to
- * look_until_us; *end is then lower. 0 or -1. */
+/* Inside a transaction: takes messages with keys from low to *end out of the index, or as many as there is
+ * time for up to look_until_us; *end is then lower. 0 or -1. */
 int store_index_forget(struct store_writer *w, sqlite3_int64 low, sqlite3_int64 *end);
 void store_index_deinit(struct store_index *index);
 
@@ -226,7 +231,8 @@ void store_db_explain(sqlite3 *db, const char *path, char err[STORE_ERROR_SIZE])
 /* Done and back: run to its end, or -1 (and why is in the connection). The statement is reset and unbound. */
 int store_db_run(sqlite3_stmt *sql);
 
-/* chatd --check-data and --backup: whether all is well; what they find goes to stdout, what is wrong to stderr. */
+/* chatd --check-data and --backup: whether all is well; what they find goes to stdout, what is wrong to
+ * stderr. */
 bool store_check(const char *dir);
 bool store_backup(const char *dir, const char *to);
 

@@ -1,8 +1,9 @@
 /* store_write.c: what the writer's thread does with the database: many rooms' turns in one transaction. See
  * store_sqlite.h.
  *
- * What always holds: a room's messages are kept without a hole. A write whose first seq does not follow the last one kept
- * fails, so that a failure takes along whatever was behind it; the room then gives those numbers out again. */
+ * What always holds: a room's messages are kept without a hole. A write whose first seq does not follow the
+ * last one kept fails, so that a failure takes along whatever was behind it; the room then gives those
+ * numbers out again. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/clock.h"
@@ -12,8 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of 16 KiB: the WAL is carried over into the file at about that size. Nobody is answered meanwhile, so it is done in small steps where
- * there are pauses, and in large ones, which cost less, where there are none. */
+/* Of 16 KiB: the WAL is carried over into the file at about that size. Nobody is answered meanwhile, so it is
+ * done in small steps where there are pauses, and in large ones, which cost less, where there are none. */
 #define CARRY_PAGES      2048
 #define CARRY_PAGES_IDLE 256
 #define LOG_EVERY_US     10000000
@@ -247,8 +248,8 @@ static void count_inbox(struct store_writer *w)
         buf_deinit(&w->batch);
 }
 
-/* Whether it makes sense to try: nothing is written to files that have been moved away, nor to a damaged one, which is looked at
- * again once in a while. */
+/* Whether it makes sense to try: nothing is written to files that have been moved away, nor to a damaged one,
+ * which is looked at again once in a while. */
 static bool may_write(struct store_writer *w)
 {
     uint64_t now;

@@ -1,10 +1,11 @@
-/* throttle.h: how often somebody may try to log in: failures are counted per address and per account, and each further one
- * makes the next try wait longer.
+/* throttle.h: how often somebody may try to log in: failures are counted per address and per account, and
+ * each further one makes the next try wait longer.
  *
- * Nobody is ever locked out of an account by what others do from other addresses: an account that is being guessed at only
- * takes away the free failures of each address, so that an address's first try, which with the right password is the only
- * one, is always heard. Behind an address that is trusted there may be many (a relay): there each account is counted for
- * itself. Any thread; a bounded number of entries under one lock, the one unused for longest gives way. */
+ * Nobody is ever locked out of an account by what others do from other addresses: an account that is being
+ * guessed at only takes away the free failures of each address, so that an address's first try, which with
+ * the right password is the only one, is always heard. Behind an address that is trusted there may be many (a
+ * relay): there each account is counted for itself. Any thread; a bounded number of entries under one lock,
+ * the one unused for longest gives way. */
 #ifndef CHAT_THROTTLE_H
 #define CHAT_THROTTLE_H
 
@@ -47,8 +48,8 @@ void throttle_deinit(struct throttle *t);
 /* 0: may try now; else after how many ms. Nothing is counted. */
 uint64_t throttle_ask(struct throttle *t, const struct throttle_who *who, uint64_t now_us);
 
-/* The same right before a password is looked at: where the answer is 0 the try counts as failed until throttle_forgive, so
- * that many at once are not all heard. */
+/* The same right before a password is looked at: where the answer is 0 the try counts as failed until
+ * throttle_forgive, so that many at once are not all heard. */
 uint64_t throttle_try(struct throttle *t, const struct throttle_who *who, uint64_t now_us);
 void throttle_forgive(struct throttle *t, const struct throttle_who *who, uint64_t now_us);
 

@@ -1,5 +1,5 @@
-/* unread.c: see unread.h. The account's conversations are taken from the store a page at a time, and asked one behind the
- * other: the mark at its home, then how far the conversation is at its own. */
+/* unread.c: see unread.h. The account's conversations are taken from the store a page at a time, and asked
+ * one behind the other: the mark at its home, then how far the conversation is at its own. */
 #include "server/chat/unread.h"
 
 #include "common/mem.h"

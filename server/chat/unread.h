@@ -1,5 +1,5 @@
-/* unread.h: what waits for an account when it comes: a line for each of its direct conversations in which there is something
- * that it has not read, right behind its welcome.
+/* unread.h: what waits for an account when it comes: a line for each of its direct conversations in which
+ * there is something that it has not read, right behind its welcome.
  *
  * The thread of the session's reactor. */
 #ifndef CHAT_UNREAD_H

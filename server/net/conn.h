@@ -1,7 +1,8 @@
 /* conn.h: one TCP connection of the server: its state, its one setter, its one close path with a reason.
  *
- * The reactor's thread. The layer above embeds a struct conn at the start of its own struct (conn_ops.conn_size). A conn
- * that is closed stays allocated while it is held: posts about it may still be under way. */
+ * The reactor's thread. The layer above embeds a struct conn at the start of its own struct
+ * (conn_ops.conn_size). A conn that is closed stays allocated while it is held: posts about it may still be
+ * under way. */
 #ifndef NET_CONN_H
 #define NET_CONN_H
 
@@ -56,8 +57,8 @@ struct conn {
 /* Takes over an accepted descriptor. NULL when it could not be watched (and fd is closed). */
 struct conn *conn_new(struct reactor *r, int fd, const struct tcp_addr *peer, bool trusted, bool counted);
 
-/* Queues bytes for it: a slice of a chunk that others share, or an answer of its own. Nothing happens in a state in which
- * nothing may be said any more. Written at the end of the turn. */
+/* Queues bytes for it: a slice of a chunk that others share, or an answer of its own. Nothing happens in a
+ * state in which nothing may be said any more. Written at the end of the turn. */
 void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len);
 void conn_answer(struct conn *c, const void *data, size_t len);
 

@@ -1,8 +1,8 @@
 /* conn_io.c: what a connection reads and writes. See conn.h.
  *
- * Reading goes into buffers of the reactor's; a connection keeps only an unfinished line. Writing is tried at the end of a
- * turn and waits for the kernel only when the kernel refused. Every socket call of the server stands in this file and in
- * conn.c. */
+ * Reading goes into buffers of the reactor's; a connection keeps only an unfinished line. Writing is tried at
+ * the end of a turn and waits for the kernel only when the kernel refused. Every socket call of the server
+ * stands in this file and in conn.c. */
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/transport.h"
@@ -401,7 +401,8 @@ static ssize_t write_plain(struct conn *c)
     return n;
 }
 
-/* Encrypts as much as one buffer holds, so that a turn's words are one record where they fit, and writes it. */
+/* Encrypts as much as one buffer holds, so that a turn's words are one record where they fit, and writes
+ * it. */
 static ssize_t write_tls(struct conn *c)
 {
     const char *data;

@@ -63,7 +63,8 @@ static const char *why_not(struct listener *l, const struct tcp_addr *peer, bool
     return "max-per-address is reached";
 }
 
-/* One too many is told so, in plain, by a connection that ends at once; when even those are many, it is just closed. */
+/* One too many is told so, in plain, by a connection that ends at once; when even those are many, it is just
+ * closed. */
 static bool turn_away(struct listener *l, const struct tcp_addr *peer, const char *why)
 {
     uint64_t now = reactor_now(l->reactor);

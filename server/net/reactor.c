@@ -57,7 +57,8 @@ void reactor_drop_timer(struct reactor *r, struct conn *c)
     c->timer = TIMER_COUNT;
 }
 
-/* When the timer is due is kept here: libevent tells it as a time of day, which may be set while the timer runs. */
+/* When the timer is due is kept here: libevent tells it as a time of day, which may be set while the timer
+ * runs. */
 static void arm_tick(struct reactor *r, uint32_t within_ms)
 {
     struct timeval within = {.tv_sec = within_ms / 1000, .tv_usec = (suseconds_t)(within_ms % 1000) * 1000};
@@ -306,8 +307,8 @@ static void flush_trace_soon(struct reactor *r)
         evtimer_add(r->trace_due, &soon);
 }
 
-/* Writing can drain a queue, which can make a reader behind the head be fed again, and so on: all of it belongs to this
- * turn, but no more than some rounds of it, so that others get theirs. */
+/* Writing can drain a queue, which can make a reader behind the head be fed again, and so on: all of it
+ * belongs to this turn, but no more than some rounds of it, so that others get theirs. */
 static void end_turn(struct reactor *r)
 {
     int rounds = 0;

@@ -1,8 +1,8 @@
 /* reactor.h: a thread with one event_base, which owns its connections: nobody else touches them.
  *
- * A turn: libevent's ready events (reads, mail, timers), then turn_end of the layer above (rooms hand out what was said),
- * then posts to other reactors, then one write for each connection that has something to say, then what was closed is
- * freed and the log is written. Nothing in a turn blocks. */
+ * A turn: libevent's ready events (reads, mail, timers), then turn_end of the layer above (rooms hand out
+ * what was said), then posts to other reactors, then one write for each connection that has something to say,
+ * then what was closed is freed and the log is written. Nothing in a turn blocks. */
 #ifndef NET_REACTOR_H
 #define NET_REACTOR_H
 
@@ -41,8 +41,8 @@ struct net_limits {
     enum plain_policy plain;
 };
 
-/* The queues in which connections wait for a time; each has one duration, so that a queue is in order by itself. A
- * connection is in exactly one of them as long as it lives. */
+/* The queues in which connections wait for a time; each has one duration, so that a queue is in order by
+ * itself. A connection is in exactly one of them as long as it lives. */
 enum timer_kind {
     TIMER_LOGIN,  /* to say hello, or to finish the handshake */
     TIMER_PING,   /* silent: to be pinged */
@@ -120,13 +120,13 @@ struct reactor *reactor_new(struct net *net, unsigned index, const struct net_li
                             char *err, size_t err_size);
 int reactor_start(struct reactor *r); /* its thread; 0 or -errno */
 void reactor_join(struct reactor *r);
-/* r's thread: it takes no new connection in, and ends when all reactors are stopping and none has a connection left: until
- * then the others may need what is at home here. */
+/* r's thread: it takes no new connection in, and ends when all reactors are stopping and none has a
+ * connection left: until then the others may need what is at home here. */
 void reactor_stop(struct reactor *r);
 void reactor_conn_gone(struct reactor *r); /* one has just been closed and is not counted any more */
 
-/* When all threads are joined: runs what was still under way, so that it is undone by its own hand. Whether there was any;
- * to be called for all reactors in turn until there is none. */
+/* When all threads are joined: runs what was still under way, so that it is undone by its own hand. Whether
+ * there was any; to be called for all reactors in turn until there is none. */
 bool reactor_settle(struct reactor *r);
 void reactor_free(struct reactor *r);
 
@@ -141,7 +141,8 @@ uint64_t reactor_now(struct reactor *r);
 /* For every connection of r that is not closed; fn may close it. */
 void reactor_each(struct reactor *r, void (*fn)(struct conn *c, void *arg), void *arg);
 
-/* Lists of this turn: who has something to write, whose waiting input is to be handled, and who is to be freed. */
+/* Lists of this turn: who has something to write, whose waiting input is to be handled, and who is to be
+ * freed. */
 void reactor_add_dirty(struct reactor *r, struct conn *c);
 void reactor_add_resumed(struct reactor *r, struct conn *c);
 void reactor_add_dead(struct reactor *r, struct conn *c);

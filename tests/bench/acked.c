@@ -1,8 +1,9 @@
-/* acked.c: how many sends a second are acknowledged: CONNECTIONS, each in a room of its own, each with PIPELINE sends under
- * way, for SECONDS. Prints the number. With a fourth figure each send carries a key, as chat's do.
+/* acked.c: how many sends a second are acknowledged: CONNECTIONS, each in a room of its own, each with
+ * PIPELINE sends under way, for SECONDS. Prints the number. With a fourth figure each send carries a key, as
+ * chat's do.
  *
- *     acked PORT CONNECTIONS PIPELINE SECONDS [KEYS]
- */
+ * acked PORT CONNECTIONS PIPELINE SECONDS [KEYS]
+ * */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* fuzz_config.c: any bytes as a config file. What is taken must print as a file that is taken too; what is refused
- * must be refused by one line without control characters. */
+/* fuzz_config.c: any bytes as a config file. What is taken must print as a file that is taken too; what is
+ * refused must be refused by one line without control characters. */
 #include "server/config.h"
 
 #include <stdlib.h>

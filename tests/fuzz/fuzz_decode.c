@@ -1,4 +1,5 @@
-/* fuzz_decode.c: any bytes as a line. What is taken is written again, and must be taken again and say the same. */
+/* fuzz_decode.c: any bytes as a line. What is taken is written again, and must be taken again and say the
+ * same. */
 #include "common/utf8.h"
 #include "protocol/codec.h"
 

@@ -1,5 +1,5 @@
-/* fuzz_pcap.c: any bytes as a capture file. What is wrong with it must be one sentence without control characters; what can
- * be read of it must make a model that can be finished. */
+/* fuzz_pcap.c: any bytes as a capture file. What is wrong with it must be one sentence without control
+ * characters; what can be read of it must make a model that can be finished. */
 #include "trace/pcap_flow.h"
 #include "trace/verdict.h"
 

@@ -1,5 +1,6 @@
-/* fuzz_transport.c: any bytes on the wire of a TLS connection, at first or after the handshake. The first byte says
- * where they come in; they are fed in two parts. Nothing but an error may come of them: no data, no end. */
+/* fuzz_transport.c: any bytes on the wire of a TLS connection, at first or after the handshake. The first
+ * byte says where they come in; they are fed in two parts. Nothing but an error may come of them: no data, no
+ * end. */
 #include "common/buf.h"
 #include "common/tls.h"
 #include "common/transport.h"

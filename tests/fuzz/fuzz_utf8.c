@@ -1,5 +1,5 @@
-/* fuzz_utf8.c: any bytes as text, and as a nick. What is UTF-8, utf8proc knows too; what is a nick, folds within its
- * bounds, and what is folded folds into itself. */
+/* fuzz_utf8.c: any bytes as text, and as a nick. What is UTF-8, utf8proc knows too; what is a nick, folds
+ * within its bounds, and what is folded folds into itself. */
 #include "common/utf8.h"
 
 #include <stdlib.h>

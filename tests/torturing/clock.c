@@ -1,6 +1,6 @@
-/* clock.c: a clock that tests can set, for one program: loaded before libc (LD_PRELOAD), it shifts the time of day that the
- * program is told by the microseconds in the file that CHATD_TEST_CLOCK names, an int64_t which may change at any moment. Clocks that
- * nobody can set run on as they are. */
+/* clock.c: a clock that tests can set, for one program: loaded before libc (LD_PRELOAD), it shifts the time
+ * of day that the program is told by the microseconds in the file that CHATD_TEST_CLOCK names, an int64_t
+ * which may change at any moment. Clocks that nobody can set run on as they are. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
-/* test_accounts.c: what logins are made of: base64, SCRAM's keys by the RFC's example, keys that sign, the account as it is
- * kept, and how guessing is slowed down. */
+/* test_accounts.c: what logins are made of: base64, SCRAM's keys by the RFC's example, keys that sign, the
+ * account as it is kept, and how guessing is slowed down. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

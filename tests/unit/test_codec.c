@@ -1,4 +1,5 @@
-/* test_codec.c: lines that are written and read back, and lines that another JSON library reads too (cJSON). */
+/* test_codec.c: lines that are written and read back, and lines that another JSON library reads too
+ * (cJSON). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +27,8 @@ static unsigned below(unsigned n)
 
 /* ---- lines as the server writes them ---- */
 
-/* Decodes the line in b, whose LF must be its only one. The caller frees the copy that the values point into. */
+/* Decodes the line in b, whose LF must be its only one. The caller frees the copy that the values point
+ * into. */
 static char *decode_line(const struct buf *b, struct message *m)
 {
     char *copy = mem_strndup(b->data, b->len);
@@ -379,7 +381,8 @@ static void test_cjson_reads_the_same(void **state)
     }
 }
 
-/* Documents with some bytes changed: cJSON takes more than we do (it is lenient), never less, and it reads the same. */
+/* Documents with some bytes changed: cJSON takes more than we do (it is lenient), never less, and it reads
+ * the same. */
 static void test_cjson_reads_what_is_taken_of_the_damaged(void **state)
 {
     static const char bytes[] = "{}[]\":,\\un0e1 \t\x01-+.tfa/\xc3\xa9";

@@ -231,7 +231,8 @@ static void test_what_is_no_json_object(void **state)
         assert_result(lines[i], CODEC_BAD_JSON);
 }
 
-/* Blanks are the only space in a line: each control character is refused at each place where one could stand. */
+/* Blanks are the only space in a line: each control character is refused at each place where one could
+ * stand. */
 static void test_raw_control_characters(void **state)
 {
     static const char *const places[] = {

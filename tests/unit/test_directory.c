@@ -1,4 +1,5 @@
-/* test_directory.c: whose nick is whose, for several threads at once; and tokens that nobody else can make. */
+/* test_directory.c: whose nick is whose, for several threads at once; and tokens that nobody else can
+ * make. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

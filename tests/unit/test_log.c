@@ -1,4 +1,5 @@
-/* test_log.c: values made fit for a line of the log, and lines in their file: whole, in order, counted when lost. */
+/* test_log.c: values made fit for a line of the log, and lines in their file: whole, in order, counted when
+ * lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* test_mailbox.c: many writers and one reader: nothing is lost or doubled, each writer's order is kept, and the reader
- * is woken. What the order of every room rests on; most is seen here with a thread sanitizer. */
+/* test_mailbox.c: many writers and one reader: nothing is lost or doubled, each writer's order is kept, and
+ * the reader is woken. What the order of every room rests on; most is seen here with a thread sanitizer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

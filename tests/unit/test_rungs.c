@@ -1,5 +1,5 @@
-/* test_rungs.c: the ladder that chat keeps of its connection: bounded however long it lives, with every byte counted;
- * and drawn as it comes, each rung once. */
+/* test_rungs.c: the ladder that chat keeps of its connection: bounded however long it lives, with every byte
+ * counted; and drawn as it comes, each rung once. */
 #include "client/rungs.h"
 #include "common/mem.h"
 #include "common/trace.h"

@@ -1,4 +1,5 @@
-/* test_siphash.c: the values that the authors of SipHash have published, and OpenSSL's SipHash for all the rest. */
+/* test_siphash.c: the values that the authors of SipHash have published, and OpenSSL's SipHash for all the
+ * rest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +18,8 @@
 
 typedef uint64_t hash_fn(const uint64_t key[2], const void *data, size_t len);
 
-/* SipHash-2-4 of 00, 00 01, 00 01 02, … under the key 00 01 … 0f: lengths 0 to 15, from the authors' vectors. */
+/* SipHash-2-4 of 00, 00 01, 00 01 02, … under the key 00 01 … 0f: lengths 0 to 15, from the authors'
+ * vectors. */
 static const uint64_t published[] = {
     0x726fdb47dd0e0e31, 0x74f839c593dc67fd, 0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d,
     0xcf2794e0277187b7, 0x18765564cd99a68d, 0xcbc9466e58fee3ce, 0xab0200f58b01d137,

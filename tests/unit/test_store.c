@@ -1,4 +1,5 @@
-/* test_store.c: the store on disk: what is written can be read, in one order without a hole, wherever it lies. */
+/* test_store.c: the store on disk: what is written can be read, in one order without a hole, wherever it
+ * lies. */
 #include "common/mem.h"
 #include "server/chat/store.h"
 #include "server/net/reactor.h"

@@ -145,7 +145,8 @@ static void test_removal_while_iterating(void **state)
     }
 }
 
-/* Things whose hashes are equal are told apart by their keys, and leave the chain at its head, middle and end. */
+/* Things whose hashes are equal are told apart by their keys, and leave the chain at its head, middle and
+ * end. */
 static void test_one_hash_for_all(void **state)
 {
     static const size_t order[] = {3, 0, 5, 4, 1, 2};

@@ -1,13 +1,13 @@
 /* test_tls.c: certificates that are made, kept and shown, and contexts that take nothing else.
  *
- * Why 300 certificates are made and read byte by byte: a serial number is eight random bytes, of which the top bit was
- * cleared so that the number is positive. In one of 128 the first byte was zero thereafter, and in half of these the
- * next one had its top bit clear: an INTEGER with a leading zero byte that it does not need, which DER forbids (X.690,
- * 8.3.2). OpenSSL writes such bytes as they were set, signs them, and uses the certificate that it holds in memory;
- * but it does not read them. So the server started and listened as ever, and at one start of 256 every client refused
- * the handshake ("illegal padding") until the next start, when it was gone; or, with a data directory, the server could
- * not read its own file any more. Nobody would have found that by trying once. It takes many certificates, and a reader
- * that forgives nothing. */
+ * Why 300 certificates are made and read byte by byte: a serial number is eight random bytes, of which the
+ * top bit was cleared so that the number is positive. In one of 128 the first byte was zero thereafter, and
+ * in half of these the next one had its top bit clear: an INTEGER with a leading zero byte that it does not
+ * need, which DER forbids (X.690, 8.3.2). OpenSSL writes such bytes as they were set, signs them, and uses
+ * the certificate that it holds in memory; but it does not read them. So the server started and listened as
+ * ever, and at one start of 256 every client refused the handshake ("illegal padding") until the next start,
+ * when it was gone; or, with a data directory, the server could not read its own file any more. Nobody would
+ * have found that by trying once. It takes many certificates, and a reader that forgives nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* test_tls_slim.c: a server's connection that has let go of what it does not need still does all it did.
  *
- * tls_slim uses calls of OpenSSL in ways that its manual does not speak of. What is held here is what that rests on:
- * data, key updates, exported keys and the ends work after it, for each cipher suite and group; and connections of a
- * thread do share one session, without which the effort would be for nothing. */
+ * tls_slim uses calls of OpenSSL in ways that its manual does not speak of. What is held here is what that
+ * rests on: data, key updates, exported keys and the ends work after it, for each cipher suite and group; and
+ * connections of a thread do share one session, without which the effort would be for nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -107,8 +107,8 @@ static void test_key_updates(void **state)
     }
 }
 
-/* The client asks for an update and says nothing more: the server's answer is an update of its own, in its output at
- * once or before its next words. */
+/* The client asks for an update and says nothing more: the server's answer is an update of its own, in its
+ * output at once or before its next words. */
 static void test_a_key_update_in_half_close(void **state)
 {
     struct pair p;

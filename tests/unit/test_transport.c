@@ -1,5 +1,5 @@
-/* test_transport.c: TLS between two transports in memory: what goes in comes out, each way ends for itself, and
- * connections that share their thread's memory do not meet. */
+/* test_transport.c: TLS between two transports in memory: what goes in comes out, each way ends for itself,
+ * and connections that share their thread's memory do not meet. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -437,7 +437,8 @@ static void test_one_of_two_goes(void **state)
     pair_close(&b);
 }
 
-/* A new transport where an old one was freed, or NULL where malloc gives other memory (a sanitizer's does). */
+/* A new transport where an old one was freed, or NULL where malloc gives other memory (a sanitizer's
+ * does). */
 static struct transport *new_at(const struct transport *old)
 {
     struct transport *some[40], *found = NULL;

@@ -1,7 +1,7 @@
 /* test_utf8.c: what is UTF-8, by Unicode's own table; what is a nick; which nicks are one.
  *
- * The folding is asked about every code point that there is: a nick and what Unicode holds to be the same nick, or the
- * same in capitals, must not be two. */
+ * The folding is asked about every code point that there is: a nick and what Unicode holds to be the same
+ * nick, or the same in capitals, must not be two. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -324,7 +324,8 @@ static void test_states_are_inferred(void **state)
     assert_int_equal(n, 5);
 }
 
-/* What was captured, and a filter dropped: the kernel's later word is against it, and the rest follows from that. */
+/* What was captured, and a filter dropped: the kernel's later word is against it, and the rest follows from
+ * that. */
 static void test_what_did_not_arrive_changes_nothing(void **state)
 {
     struct made *x = *state;

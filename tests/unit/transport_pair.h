@@ -1,5 +1,5 @@
-/* transport_pair.h: a client's and a server's transport, and the wire between them: memory, cut into pieces as the
- * test likes. For test_transport.c and test_tls_slim.c. */
+/* transport_pair.h: a client's and a server's transport, and the wire between them: memory, cut into pieces
+ * as the test likes. For test_transport.c and test_tls_slim.c. */
 #ifndef TESTS_TRANSPORT_PAIR_H
 #define TESTS_TRANSPORT_PAIR_H
 
