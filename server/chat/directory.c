@@ -83,7 +83,7 @@ static uint64_t since_now(const struct directory *d)
 {
     uint64_t now_ms = clock_wall_us() / 1000;
 
-    return (now_ms == d->released_ms ? now_ms + 1 : now_ms) & NICK_SINCE_MAX;
+    return now_ms == d->released_ms ? now_ms + 1 : now_ms;
 }
 
 enum directory_result directory_add(struct directory *d, struct nick *n)
@@ -100,7 +100,7 @@ enum directory_result directory_add(struct directory *d, struct nick *n)
     else
         table_insert(&d->nicks, &n->link, hash);
     if (result == DIRECTORY_OK && n->since_ms == 0)
-        n->since_ms = since_now(d);
+        n->since_ms = since_now(d) & NICK_SINCE_MAX;
     if (result == DIRECTORY_OK && n->identity == 0)
         n->identity = ++d->last_identity;
     pthread_mutex_unlock(&d->lock);
