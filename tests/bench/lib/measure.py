@@ -23,8 +23,12 @@ SCALING = {
     "members": ("1x100:1+900", "1x1000:1+0"),
     "connections": ("1x100:1+1399", "1x100:1+14899"),
 }
+# Of chatd beside itself with --trace, or with its history on disk. "lives": IDLE connections made and closed.
+TRACING = ["tracing:1x1000:64", "tracing:lives"]
+DISK = ["disk:1x1000:1", "disk:1x1000:64", "disk:lives"]
 SCALES = [shape for pair in SCALING.values() for shape in pair]
-GROUPS = {"fan-out": FAN_OUT, "tls": TLS, "memory": IDLING, "reactors": REACTORS, "scaling": SCALES}
+GROUPS = {"fan-out": FAN_OUT, "tls": TLS, "memory": IDLING, "reactors": REACTORS, "scaling": SCALES, "tracing": TRACING,
+          "disk": DISK}
 
 
 def groups_of(words):
@@ -74,6 +78,8 @@ class Bench:
 
     def runs_of(self, group, shape):
         """Which servers, on how many threads."""
+        if group in servers.VARIANTS:
+            return [(s, 1) for s in self.servers if s.name == "chatd"] + [(servers.VARIANTS[group](self.build), 1)]
         if group == "reactors":
             return [(s, n) for s in self.servers if s.name == "chatd" for n in (1, 2)]
         if group == "scaling":
@@ -105,9 +111,9 @@ class Bench:
     def put_load(self, shape, server, running, tls, cpus):
         command = [os.path.join(self.build, "tests", "bench", "load"), server.protocol, str(running.port),
                    str(running.process.pid), "--size", str(server.size)]
-        if shape.endswith("idle"):
+        if shape.endswith(("idle", "lives")):
             rooms = IDLE // 1000
-            command += ["--rooms", str(rooms), "--members", "999", "--ms", "0", "--settle-ms", "2000"]
+            command += ["--rooms", str(rooms), "--members", "999", "--ms", "0", "--settle-ms", "2000" if shape.endswith("idle") else "1000"]
         else:
             rooms, members, window, bystanders, each = re.search(
                 r"(\d+)x(\d+):(\d+)(?:\+(\d+))?(?:\*(\d+))?$", shape).groups("0")
@@ -117,11 +123,16 @@ class Bench:
                 command += ["--rooms-each", each]
         if tls:
             command.append("--tls")
+        descriptors, cpu = running.descriptors(), running.cpu_ns()
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
                               timeout=self.seconds + 240, preexec_fn=lambda: os.sched_setaffinity(0, cpus))
         if done.returncode != 0:
             raise ValueError(done.stderr.strip() or f"the load ended with {done.returncode}")
-        return json.loads(done.stdout)
+        result = json.loads(done.stdout)
+        if shape.endswith("lives"):
+            running.wait_until_closed(descriptors)
+            result["us_to_close"] = (running.cpu_ns() - cpu) / IDLE / 1000 - result["cpu_us_per_connection"]
+        return result
 
     # --- what came out
 

@@ -98,6 +98,32 @@ def scaling(bench, shapes):
     return table(["what grows", "from", "to", "ns before", "ns after", "ratio", "beside the floor's"], rows)
 
 
+def beside_itself(bench, group, shapes):
+    """chatd with something switched on, against without."""
+    name = measure.servers.VARIANTS[group].name
+    rows, off, on = [], 0, 0
+
+    def add(what, key, shape, times):
+        nonlocal off, on
+        without, with_it = bench.median(shape, "chatd", key), bench.median(shape, name, key)
+        if without is None or with_it is None:
+            return
+        off, on = off + without * times, on + with_it * times
+        rows.append([what, number(without, 1), number(with_it, 1),
+                     number(bench.ratio((shape, name), (shape, "chatd"), key), 2)])
+
+    for shape in shapes:
+        if shape.endswith("lives"):
+            add("a connection made, in µs", "cpu_us_per_connection", shape, measure.IDLE * 1000)
+            add("a connection closed, in µs", "us_to_close", shape, measure.IDLE * 1000)
+        else:
+            add(f"a delivery, {shape_in_words(shape)}, in ns", "ns_per_delivery", shape,
+                (bench.median(shape, "chatd", "deliveries_per_s") or 0) * bench.seconds)
+    if on and len(rows) > 1:
+        rows.append(["all of that load together, in s", number(off, 2, 1e9), number(on, 2, 1e9), number(on / off, 2)])
+    return table(["server CPU of", "chatd", name, "ratio"], rows)
+
+
 def machine(bench, rounds):
     cpu, mem = "?", 0
     with open("/proc/cpuinfo", encoding="utf-8") as f:
@@ -128,6 +154,11 @@ def markdown(bench, groups, rounds):
     if "scaling" in groups:
         parts += ["Server CPU for each delivery as one thing grows tenfold and the others stay:",
                   scaling(bench, groups["scaling"])]
+    if "tracing" in groups:
+        parts += [f"chatd with an event log of its connections (`--trace`), against without; lives: {measure.IDLE:,} "
+                  "connections made and closed:", beside_itself(bench, "tracing", groups["tracing"])]
+    if "disk" in groups:
+        parts += ["chatd with its history on disk, against in memory:", beside_itself(bench, "disk", groups["disk"])]
     if bench.missing:
         parts.append("Not installed, so not measured: " + ", ".join(bench.missing) + ".")
     return "\n\n".join(parts) + "\n"

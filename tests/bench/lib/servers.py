@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 START_S = 10
@@ -85,6 +86,23 @@ class Running:
                 time.sleep(0.05)
         raise NotStarted(f"{self.server.name} did not start")
 
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def cpu_ns(self):
+        total = 0
+        for thread in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{thread}/schedstat", encoding="ascii") as f:
+                total += int(f.read().split()[0])
+        return total
+
+    def wait_until_closed(self, descriptors):
+        """Until the server has no more than so many again, and half a second for what it does behind that."""
+        end = time.monotonic() + START_S
+        while self.descriptors() > descriptors and time.monotonic() < end:
+            time.sleep(0.05)
+        time.sleep(0.5)
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -114,9 +132,26 @@ class Chatd(Server):
     def find(self):
         return os.path.join(self.build, "chatd")
 
+    def data(self, directory):
+        return "memory"
+
     def command(self, port, directory, tls, threads):
-        return [self.find(), "--listen", f"127.0.0.1:{port}", "--data", "memory", "--threads", str(threads),
+        return [self.find(), "--listen", f"127.0.0.1:{port}", "--data", self.data(directory), "--threads", str(threads),
                 "--log-level", "warn", "--idle-seconds", "3600", "--drain-seconds", "0"]
+
+
+class TracedChatd(Chatd):
+    name = "chatd --trace"
+
+    def command(self, port, directory, tls, threads):
+        return [*super().command(port, directory, tls, threads), "--trace", tempfile.mkdtemp(dir=directory)]
+
+
+class StoringChatd(Chatd):
+    name = "chatd --data"
+
+    def data(self, directory):
+        return tempfile.mkdtemp(dir=directory)
 
 
 class Redis(Server):
@@ -179,6 +214,8 @@ class Inspircd(Server):
         return [self.find(), "--nofork", "--nopid", *as_root, f"--config={config}"]
 
 
+# Beside chatd itself, in the group that asks what each costs.
+VARIANTS = {"tracing": TracedChatd, "disk": StoringChatd}
 ALL = [Floor, Chatd, Redis, Nats, Mosquitto, Inspircd]
 
 
