@@ -29,8 +29,8 @@ struct nick {
     struct table_link link; /* of the first of those who share it */
     struct nick *next;      /* the same account's next connection */
     struct session *session;
-    uint64_t
-        identity; /* who it is over reconnects: a guest's is kept by the resume token, an account's on disk */
+    /* Who it is over reconnects: a guest's is kept by the resume token, an account's on disk. */
+    uint64_t identity;
     uint64_t since_ms : 44; /* since when this identity has had this nick without a break */
     uint64_t folded_len : 8, len : 8;
     uint64_t is_account : 1;

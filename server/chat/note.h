@@ -15,8 +15,8 @@
 struct note_to {
     const char *folded;
     size_t folded_len;
-    uint64_t
-        identity; /* only while the nick is that one's: of that identity, or since then (it has registered) */
+    /* Only while the nick is that one's: of that identity, or since then (it has registered). */
+    uint64_t identity;
     uint64_t since_ms;
     /* Of a direct conversation that is kept, or NULL: who reads on there gets it in its place, and who is too
      * slow for it reads on there from now on. other: the other one's folded nick. */

@@ -48,8 +48,7 @@ struct store_job {
     struct reactor *home;
     post_fn *done;
     const char *failed; /* NULL: it went well. A static text */
-    bool
-        is_damaged; /* what was to be read failed and would fail again: it is not what it should be any more */
+    bool is_damaged; /* what was to be read failed, and would again: it is not what it should be any more */
     struct store_job *next;                           /* the store's, as is what follows */
     void (*run)(void *reader, struct store_job *job); /* what a reader is to do */
     bool is_fact;                                     /* to be written, not messages */
