@@ -43,8 +43,7 @@ struct disk {
     int lock_fd;
     struct queue writes, asks, searches;
     struct store_writer writer;
-    struct reader
-        readers[STORE_READERS + 1]; /* the last one is for searches: nothing else waits behind them */
+    struct reader readers[STORE_READERS + 1]; /* the last is for searches: nothing else waits behind them */
     pthread_t write_thread;
 };
 
