@@ -46,6 +46,8 @@ struct pass {
         int64_t time_ns;
     } taken[MODEL_SIDES];
     uint64_t sent[MODEL_SIDES];
+    int64_t
+        end_came[MODEL_SIDES]; /* when that side's kernel first told of the other's FIN; INT64_MAX: never */
 };
 
 /* A call's time is that of its return, and the other side may have been quicker: what it received was on its
@@ -83,6 +85,39 @@ static int64_t time_of(const struct pass *p, enum model_side side, const char *n
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
+}
+
+static bool has_end(enum tcp_state state)
+{
+    return state == TCP_STATE_CLOSE_WAIT || state == TCP_STATE_LAST_ACK || state == TCP_STATE_CLOSING ||
+           state == TCP_STATE_TIME_WAIT;
+}
+
+static int64_t time_end_came(const struct pass *p, enum model_side side)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct model_event *e = &p->c->events[i];
+
+        if (e->kind == MODEL_STATE && e->state.side == side && has_end(e->state.state))
+            return e->time_ns;
+    }
+    return INT64_MAX;
+}
+
+/* Our FIN, sent then, is acknowledged no earlier than the kernel said last that it was not. */
+static int64_t time_end_acked(const struct pass *p, enum model_side side, int64_t sent_ns)
+{
+    int64_t time_ns = sent_ns;
+
+    for (size_t i = 0; i < p->count; i++) {
+        const struct model_event *e = &p->c->events[i];
+
+        if (e->kind == MODEL_STATE && e->state.side == side && e->time_ns > time_ns &&
+            (e->state.state == TCP_STATE_FIN_WAIT_1 || e->state.state == TCP_STATE_CLOSING ||
+             e->state.state == TCP_STATE_LAST_ACK))
+            time_ns = e->time_ns;
+    }
+    return time_ns + 1;
 }
 
 static void come_up(struct pass *p, int64_t time_ns)
@@ -131,8 +166,9 @@ static void take_end(struct pass *p, enum model_side side, int64_t time_ns)
         return;
     p->fin[side] = true;
     time_ns = earlier(time_ns, time_of(p, model_other(side), "recv", true) - 2);
+    time_ns = earlier(time_ns, p->end_came[model_other(side)] - 2);
     put(p->m, p->c, time_ns, side, MODEL_FIN | MODEL_ACK, 0);
-    put(p->m, p->c, time_ns + 1, model_other(side), MODEL_ACK, 0);
+    put(p->m, p->c, time_end_acked(p, side, time_ns), model_other(side), MODEL_ACK, 0);
 }
 
 static bool is_unread(const struct model_call *call)
@@ -151,12 +187,15 @@ static void take_call(struct pass *p, const struct model_call *call)
         put(p->m, p->c, call->time_ns - 1, other, MODEL_RST | MODEL_ACK, 0);
     }
     if (sends(call)) {
-        put(p->m, p->c, earlier(call->time_ns, time_received(p, other, p->sent[side])) - 1, side,
-            MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
+        put(p->m, p->c,
+            earlier(earlier(call->time_ns, time_received(p, other, p->sent[side])), p->end_came[other] - 2) -
+                1,
+            side, MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
         p->sent[side] += (uint64_t)call->result;
     }
     if (receives(call) && call->result > 0 && !hears_both)
-        put(p->m, p->c, call->time_ns - 1, other, MODEL_PSH | MODEL_ACK, (uint32_t)call->result);
+        put(p->m, p->c, earlier(call->time_ns, p->end_came[side] - 2) - 1, other, MODEL_PSH | MODEL_ACK,
+            (uint32_t)call->result);
     else if (receives(call) && call->result == 0 && !hears_both)
         take_end(p, other, call->time_ns - 2);
     else if (starts_with(call->name, "shutdown(") && call->err == 0 && strstr(call->name, "RD)") == NULL)
@@ -206,6 +245,9 @@ void infer_segments(struct model *m, struct model_conn *c)
 {
     struct pass p = {.m = m, .c = c, .count = c->count};
     size_t count = c->count;
+
+    for (int side = 0; side < MODEL_SIDES; side++)
+        p.end_came[side] = time_end_came(&p, (enum model_side)side);
 
     for (size_t i = 0; i < count; i++) {
         struct model_event e = c->events[i];

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -348,6 +349,71 @@ static void test_what_did_not_arrive_changes_nothing(void **state)
 
 #define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, make, unmake)
 
+/* Which segments of a connection without a capture stand where: "C:F" is the client's FIN. */
+static void segments_of(const struct model_conn *c, char text[256])
+{
+    size_t len = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < c->count && len < 240; i++) {
+        const struct model_segment *s = &c->events[i].segment;
+
+        if (c->events[i].kind == MODEL_SEGMENT && (s->len > 0 || (s->flags & F) != 0))
+            len += (size_t)snprintf(text + len, 256 - len, "%c:%c ", s->from == MODEL_CLIENT ? 'C' : 'S',
+                                    s->flags & F ? 'F' : 'P');
+    }
+}
+
+/* The server was told by close_notify and was quicker than the client's own shutdown(): the kernel's
+ * CLOSE_WAIT says that its FIN had come, and with it all that was read only then. */
+static void test_an_end_that_came_before_it_was_read(void **state)
+{
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "client.sqlog");
+    char text[256];
+
+    (void)state;
+    trace_did(m, c, 0, MODEL_CLIENT, "connect", 0, 0, NULL);
+    trace_did(m, c, 100, MODEL_CLIENT, "send", 24, 0, NULL);
+    trace_is_in(m, c, 101, MODEL_CLIENT, TCP_STATE_CLOSE_WAIT, MODEL_TCP_INFO);
+    trace_did(m, c, 200, MODEL_CLIENT, "shutdown(WR)", 0, 0, NULL);
+    trace_did(m, c, 210, MODEL_CLIENT, "recv", 100, 0, NULL);
+    trace_did(m, c, 220, MODEL_CLIENT, "recv", 26, 0, NULL);
+    trace_did(m, c, 230, MODEL_CLIENT, "recv", 0, 0, NULL);
+    trace_did(m, c, 240, MODEL_CLIENT, "close", 0, 0, NULL);
+    model_finish(m);
+    segments_of(m->conns[0], text);
+    assert_string_equal(text, "C:P S:P S:P S:F C:F ");
+    assert_int_equal(verdict_of(m->conns[0])->first, MODEL_SERVER);
+    model_free(m);
+}
+
+/* The kernel said FIN_WAIT_1 behind the call: what acknowledged the FIN came later than that. */
+static void test_a_fin_is_not_acknowledged_before_the_kernel_says_so(void **state)
+{
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "client.sqlog");
+    enum tcp_state last = TCP_STATE_UNKNOWN;
+
+    (void)state;
+    trace_did(m, c, 0, MODEL_CLIENT, "connect", 0, 0, NULL);
+    trace_did(m, c, 200, MODEL_CLIENT, "shutdown(WR)", 0, 0, NULL);
+    trace_is_in(m, c, 203, MODEL_CLIENT, TCP_STATE_FIN_WAIT_1, MODEL_TCP_INFO);
+    trace_did(m, c, 300, MODEL_CLIENT, "recv", 0, 0, NULL);
+    trace_is_in(m, c, 301, MODEL_CLIENT, TCP_STATE_TIME_WAIT, MODEL_TCP_INFO);
+    model_finish(m);
+    c = m->conns[0];
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->events[i].kind != MODEL_STATE || c->events[i].state.side != MODEL_CLIENT)
+            continue;
+        if (c->events[i].state.state == TCP_STATE_FIN_WAIT_2)
+            assert_int_equal(last, TCP_STATE_FIN_WAIT_1);
+        last = c->events[i].state.state;
+    }
+    assert_int_equal(count_states(c, MODEL_CLIENT, TCP_STATE_FIN_WAIT_2), 1);
+    model_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +432,8 @@ int main(void)
         cmocka_unit_test(test_views_become_one),
         cmocka_unit_test(test_clocks_are_brought_together),
         WITH_MODEL(test_states_are_inferred),
+        cmocka_unit_test(test_an_end_that_came_before_it_was_read),
+        cmocka_unit_test(test_a_fin_is_not_acknowledged_before_the_kernel_says_so),
         WITH_MODEL(test_what_did_not_arrive_changes_nothing),
     };
 
