@@ -210,8 +210,11 @@ static int encrypt(struct link *l)
 /* The alert goes behind everything; SSL_shutdown with a write pending would lose that write. */
 static int say_close_notify(struct link *l)
 {
-    int ret = transport_close_notify(l->transport);
+    int ret;
 
+    /* Else a server that answers at once is the first to end, and has TIME_WAIT. */
+    tcp_hold_until_end(l->fd);
+    ret = transport_close_notify(l->transport);
     l->notify_sent = true;
     lifecycle_send_notify(&l->life, l->fd, ret);
     link_watch(l, LINK_NOTIFY_SENT);

@@ -107,6 +107,13 @@ void tcp_ack_at_once(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+void tcp_hold_until_end(int fd)
+{
+    int on = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+}
+
 /* The call itself: the C library's send() is a point where a thread may be cancelled, which none of ours ever
  * is, and saying so to it costs two atomic operations a message and member. */
 ssize_t tcp_write(int fd, const void *from, size_t len)

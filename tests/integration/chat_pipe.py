@@ -421,6 +421,17 @@ def test_json_is_one_connection(t):
 
 
 @both
+def test_who_leaves_ends_first(t):
+    """Its close_notify does not run ahead of its FIN: else the server would answer with an end of its own, and wait in TIME_WAIT."""
+    s = t.server()
+    for n in range(1, 21):
+        Chat(t, *tls_words(t), "-n", "ann", f"127.0.0.1:{s.port}", stdin="hello\n").run()
+        s.log.wait(event="close", count=n)
+    states = {r["state"] for r in s.log.find(event="shutdown")}
+    check(states <= {"LAST_ACK", "CLOSED"}, states)
+
+
+@both
 def test_the_ladder_goes_to_stderr(t):
     """--ladder in a pipe: rungs on stderr as they come, with the verdict; what is printed stays what it was."""
     s = t.server()
