@@ -81,7 +81,7 @@ static void print_help(void)
             snprintf(left, sizeof left, "--%s %s", settings_entries[i].name, settings_entries[i].value);
         for (char *c = left; *c != '\0'; c++)
             *c = *c == '_' ? '-' : *c;
-        printf("      %-26s %s\n", left, settings_entries[i].help);
+        printf("      %-28s %s\n", left, settings_entries[i].help);
     }
     fputs(exits, stdout);
 }

@@ -180,7 +180,7 @@ const char *config_option_nearest(const char *name, size_t len, bool from_file)
     if (len < 2 || len >= NEAREST_MAX)
         return NULL;
     const char *best = NULL;
-    size_t best_distance = len / 3 + 2;
+    size_t best_distance = (len + 1) / 3 + 1;
     for (size_t i = 0; i < config_options_count; i++) {
         const struct config_option *o = &config_options[i];
         if ((o->flags & CONFIG_F_HIDDEN) || (from_file && (o->flags & CONFIG_F_COMMAND)))
