@@ -225,7 +225,7 @@ static void test_bad_usage(void **state)
     EXPECT_USAGE("--log needs a value: --log FILE", "--log", "--plain");
     EXPECT_USAGE("--help takes no value", "--help=yes");
     EXPECT_USAGE("there is no option \"--tread\"; is --threads meant?", "--tread=4");
-    EXPECT_USAGE("there is no option \"--foo\"; chatd --help", "--foo");
+    EXPECT_USAGE("there is no option \"--foo\"; chatd --help lists them", "--foo");
     EXPECT_USAGE("there is no option \"-threads\"; is --threads meant?", "-threads", "4");
     EXPECT_USAGE("there is no option \"--qqqqqqqqqqq\"; chatd --help lists them", "--qqqqqqqqqqq");
     EXPECT_USAGE("it takes options only, so \"7000\" means nothing to it; see chatd --help", "7000");
