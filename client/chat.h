@@ -1,4 +1,4 @@
-/* chat.h: the program chat: what its views share. One thread, one event_base. */
+/* chat.h: what the views of chat share. One thread, one event_base. */
 #ifndef CLIENT_CHAT_H
 #define CLIENT_CHAT_H
 
@@ -17,15 +17,6 @@ struct chat {
     struct live *live; /* the connection's ladder; NULL: nobody looks at it */
     int exit_code;
 };
-
-/* The whole program; the exit code. */
-int chat_main(int argc, char **argv);
-
-/* The views: each runs until it is over, with its exit code in chat->exit_code. The client is started by
- * chat_run. */
-void view_pipe_run(struct chat *chat);
-void view_json_run(struct chat *chat);
-void view_line_run(struct chat *chat);
 
 /* Makes the client with that view, wants the rooms, starts, and runs the event loop until `over`. */
 void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect,

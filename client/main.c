@@ -1,5 +1,5 @@
 /* main.c: chat. All of it is in chat_lib, where tests reach it. */
-#include "client/chat.h"
+#include "client/start.h"
 
 int main(int argc, char **argv)
 {

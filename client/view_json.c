@@ -1,7 +1,8 @@
 /* view_json.c: chat for scripts: requests of the protocol as lines on standard input, every line of the
  * server and some events of chat's own on standard output. chat(1) describes both. One connection: what comes
  * after a loss is the script's to decide. */
-#include "client/chat.h"
+#include "client/view.h"
+
 #include "client/feed.h"
 #include "client/leave.h"
 #include "client/sanitize.h"

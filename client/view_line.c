@@ -8,6 +8,7 @@
 #include "client/moderate.h"
 #include "client/sanitize.h"
 #include "client/term.h"
+#include "client/view.h"
 #include "common/clock.h"
 #include "protocol/codec.h"
 

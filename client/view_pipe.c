@@ -1,7 +1,8 @@
 /* view_pipe.c: chat with its input from a pipe or a file: each line is said in the first room, what is said
  * by others and oneself is printed as `nick: text`. At the end of input it ends its side and waits for the
  * server's end. */
-#include "client/chat.h"
+#include "client/view.h"
+
 #include "client/explain.h"
 #include "client/feed.h"
 #include "client/leave.h"
