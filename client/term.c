@@ -1,6 +1,7 @@
 /* term.c: see term.h. */
 #include "client/term.h"
 
+#include "client/show.h"
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -53,12 +55,35 @@ static void draw_again(void)
     rl_redisplay();
 }
 
+/* The window may have another size. readline goes up by as many lines as it has drawn, and clears from there;
+ * where the terminal has set the typed line anew over fewer of them, those that are gone would be taken from
+ * what stands above. */
+static void take_size(void)
+{
+    size_t len = (size_t)rl_point;
+    int rows, was, is = term_width(), cells;
+
+    rl_get_screen_size(&rows, &was);
+    cells =
+        show_text_width(rl_display_prompt, strlen(rl_display_prompt)) + show_text_width(rl_line_buffer, len);
+    if (was > 0 && is > was)
+        for (int gone = cells / was - cells / is; gone > 0; gone--)
+            putchar('\n');
+    rl_resize_terminal();
+}
+
 static void clear_line(void)
 {
-    if (secret.given != NULL)
+    int rows, columns;
+
+    if (secret.given != NULL) {
         fputs("\r\x1b[K", stdout);
-    else
-        rl_clear_visible_line();
+        return;
+    }
+    rl_get_screen_size(&rows, &columns);
+    if (columns != term_width())
+        take_size(); /* the signal is still on its way */
+    rl_clear_visible_line();
 }
 
 static void write_out(void)
@@ -209,6 +234,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         interrupt();
     else if (number == SIGTSTP)
         suspend();
+    else if (number == SIGWINCH && secret.given == NULL)
+        take_size();
     else if (number == SIGWINCH)
         rl_resize_terminal();
     else if (number != SIGCONT)
@@ -324,7 +351,7 @@ void term_set_prompt(const char *prompt)
         rl_set_prompt(prompt);
         return;
     }
-    rl_clear_visible_line();
+    clear_line();
     rl_set_prompt(prompt);
     draw_again();
 }

@@ -1,7 +1,7 @@
 """chat on a terminal: what a person sees."""
 import re
 
-from lib import both, check, equal, seconds
+from lib import both, check, equal, seconds, wait_until
 from lib.chat import Puppet, Terminal
 
 
@@ -81,6 +81,23 @@ def test_a_narrow_window(t):
     told = seen[at:-1]
     check(len(told) > 2 and all(line.startswith("        ") for line in told[1:]), seen)
     equal("".join(told).replace(" ", "")[len("00:00bob:"):], "wordsthatwrap,中文字符也要换行而且不能切断andanend")
+
+
+def test_a_window_that_grows(t):
+    """What is being typed takes fewer lines then; what stands above it stays."""
+    s = t.server()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", columns=40)
+    ann.expect("you are in general")
+    ann.type("above").expect("ann: above")
+    typed = "a line that wraps, 中文也一样 and goes on and on until it is four lines long in the narrow window"
+    ann.write(typed).expect("narrow window")
+    for columns in (60, 120):
+        ann.resize(columns)
+        ann.expect(re.compile(f"general> {re.escape(typed[:40])}"))
+        wait_until(lambda: "".join(ann.screen().splitlines()).replace(" ", "").endswith(typed.replace(" ", "")), "the line, drawn anew")
+        check("ann: above" in ann.screen(), ann.screen())
+    ann.keys("Enter").expect("ann: a line that wraps")
+    check("ann: above" in ann.screen(), ann.screen())
 
 
 def test_help_is_wrapped_between_words(t):

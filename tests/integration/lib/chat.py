@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from .server import BAD_SIGN, CLEAN_ENV
-from .test import SCALE, Skip, check, equal
+from .test import SCALE, Skip, check, equal, wait_until
 
 PATIENCE = 8.0
 
@@ -153,7 +153,13 @@ class Terminal:
         return self
 
     def resize(self, columns, rows=24):
+        """tmux sets out the screen anew at once, and tells the program a while later."""
         self.tmux("resize-window", "-x", columns, "-y", rows)
+        fd = os.open(self.tmux("display-message", "-p", "#{pane_tty}").strip(), os.O_RDONLY | os.O_NOCTTY)
+        try:
+            wait_until(lambda: os.get_terminal_size(fd) == (columns, rows), "the terminal's new size")
+        finally:
+            os.close(fd)
         return self
 
     def expect(self, what, timeout=PATIENCE):
