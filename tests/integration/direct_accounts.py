@@ -122,6 +122,23 @@ def test_a_guest_who_registers_goes_on(t):
     equal([m[3] for m in texts(gus, "@" + ANN)[0]], ["as a guest", "as an account", "welcome"])
 
 
+def test_a_guest_who_registers_goes_on_after_a_restart(t):
+    """Also where nothing was said since: the conversation is entered for the new account as it is made."""
+    s = disk(t, threads=2)
+    ann, zoe = come(s, ANN), come(s, "zoe")
+    gus = s.connect("gus")
+    ann.say("@gus", "hello, guest")
+    gus.say("@zoe", "to another")
+    gus.ask("register", **VERIFIERS)
+    go(s, ann, zoe, gus)
+    s = disk(t, threads=2)
+    gus = come(s, "gus")
+    equal(sorted((u.room, u.read, u.unread) for u in gus.take(2, "unread")), [("@ann", 0, 1), ("@zoe", 0, 1)])
+    equal([m[3] for m in texts(gus, "@" + ANN)[0]], ["hello, guest"])
+    equal([m[3] for m in texts(gus, "@zoe")[0]], ["to another"])
+    equal(gus.ask_all("search", query="guest")[1].count, 1)
+
+
 def test_both_were_guests(t):
     """What two guests have said is no account's; a new order begins with the first account."""
     s = t.server(threads=2)
