@@ -546,3 +546,21 @@ def test_edit_and_remove(t):
         ann = come(s, ANN)
         equal(edits(ann, "@bob"), [("@bob", *line) for line in want])
         equal(ann.ask("edit", room="@bob", seq=1, text="again").seq, 4)
+
+
+@seconds(60)
+def test_leave_and_join_at_once(t):
+    """A join by an account takes the way by its mark, a leave does not: what comes behind a leave waits for it, or it would
+    get there first."""
+    s = t.server(threads=4, requests_per_second=1000000)
+    rooms = [f"room{n}" for n in range(16)]
+    for c in (come(s, nick) for nick in ("ann", "bob", "carol", "dave")):
+        for room in rooms:
+            c.ask("join", room=room)
+        for _ in range(40):
+            for room in rooms:
+                c.raw(f'{{"type":"leave","room":"{room}","id":"1"}}\n{{"type":"join","room":"{room}","id":"2"}}\n')
+            answers = [c.next() for _ in range(2 * len(rooms))]
+            equal([[a.type for a in answers if a.room == room] for room in rooms], [["left", "joined"]] * len(rooms))
+        c.close()
+        s.log.wait(conn=c.session, event="close")
