@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "server/chat/accounts.h"
 #include "server/chat/command.h"
+#include "server/chat/direct.h"
 #include "server/chat/fanout.h"
 #include "server/chat/login.h"
 #include "server/chat/scram_server.h"
@@ -89,12 +90,26 @@ static void answer(struct change *c)
     session_send(s, b);
 }
 
+static void on_promoted(struct reactor *r, struct post *p)
+{
+    (void)r;
+    ask_free((struct ask *)p);
+}
+
 static void promote(struct session *s, const struct account *a)
 {
+    const struct net *net = session_chat(s)->shared->net;
     uint64_t was = s->nick->identity;
 
     directory_promote(&session_chat(s)->shared->directory, s->nick, a->identity);
     member_promote_all(s, was);
+    for (unsigned i = 0; i < net->count; i++) {
+        struct ask *ask = ask_new(s->conn.reactor, NULL, NULL, direct_on_promote, on_promoted);
+
+        ask_set_nick(ask, s);
+        ask->was = was;
+        ask_send(ask, net->reactors[i]);
+    }
 }
 
 static void on_kept(struct reactor *r, struct post *p)

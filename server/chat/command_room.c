@@ -241,6 +241,10 @@ void command_leave(struct session *s, const struct message *m, const struct valu
         a->session = s;
         session_hold(s);
     }
+    if (s->nick->is_account) { /* a join behind it goes another way (marks.h), and would get there first */
+        a->waits = true;
+        session_wait(s);
+    }
     a->member = member;
     member->asks++;
     member->leaving = true;

@@ -27,7 +27,8 @@ struct greeting {
     struct nick *nick;
     char id[PROTOCOL_MAX_ID], agent[MAX_AGENT + 1];
     uint8_t id_len;
-    bool may_resume; /* the identity in nick is one that an earlier connection had */
+    bool may_resume;  /* the identity in nick is one that an earlier connection had */
+    unsigned awaited; /* reactors that have yet to say that they know of the older connection's end */
 };
 
 #define greeting_of(p) ((struct greeting *)(void *)((char *)(p)-offsetof(struct greeting, post)))
@@ -144,15 +145,44 @@ static void take_nick(struct greeting *g)
 
 /* ---- taking it over from an older connection ---- */
 
+/* On its way from the older connection's reactor by one of the others, behind what was posted there, to ours. */
+struct word {
+    struct post post;
+    struct greeting *greeting;
+};
+
 static void on_freed(struct reactor *r, struct post *p)
 {
-    struct greeting *g = greeting_of(p);
+    struct word *word = (struct word *)p;
+    struct greeting *g = word->greeting;
 
     (void)r;
+    free(word);
+    if (--g->awaited > 0)
+        return;
     if (conn_can_speak(&g->session->conn))
         take_nick(g);
     else
         greeting_end(g);
+}
+
+static void pass_on(struct reactor *r, struct post *p)
+{
+    reactor_post(r, ((struct word *)p)->greeting->from, p, on_freed);
+}
+
+/* The rooms that the older connection was in hear of its end before they hear of us. */
+static void tell_freed(struct reactor *r, struct greeting *g)
+{
+    struct net *net = r->net;
+
+    g->awaited = net->count;
+    for (unsigned i = 0; i < net->count; i++) {
+        struct word *word = mem_zalloc(sizeof *word);
+
+        word->greeting = g;
+        reactor_post(r, net->reactors[i], &word->post, pass_on);
+    }
 }
 
 static void on_takeover(struct reactor *r, struct post *p)
@@ -171,7 +201,7 @@ static void on_takeover(struct reactor *r, struct post *p)
                                   : "another connection has taken over your nick",
                     NULL, 0);
     }
-    reactor_post(r, g->from, &g->post, on_freed);
+    tell_freed(r, g);
 }
 
 static void take_over(struct greeting *g, struct reactor *owner)

@@ -54,6 +54,10 @@ void direct_on_edit(struct reactor *r, struct post *ask); /* and remove; as room
 void direct_on_join(struct reactor *r, struct post *ask);
 void direct_on_mark(struct reactor *r, struct post *ask); /* see marks.h */
 
+/* The asker, a guest until now (was), is an account: it is entered in its conversations at home here, so that a
+ * login finds them though nothing more is said there. */
+void direct_on_promote(struct reactor *r, struct post *ask);
+
 /* For room*.c, about a room that is a direct conversation: how the asker sees it (other) and from where on
  * (first); what it said, to all connections of both; the lines of some slices as the asker sees them, as one
  * slice. */

@@ -240,7 +240,7 @@ static bool wants_entry(const struct side *s)
     return s->is_account && !s->is_entered;
 }
 
-static void enter(struct room *room, struct side *s)
+static void enter(struct room *room, struct side *s, post_fn *done)
 {
     const struct side *other = direct_peer(room->direct, s);
     struct step *step;
@@ -248,7 +248,7 @@ static void enter(struct room *room, struct side *s)
 
     if (!wants_entry(s))
         return;
-    step = new_step(room, s, DIRECT_KIND, on_entered);
+    step = new_step(room, s, DIRECT_KIND, done);
     put_name(step);
     b = &step->fact.value;
     codec_begin(b, MESSAGE_ROOM);
@@ -282,8 +282,8 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
     if (!is_said || (!wants_entry(me) && !wants_entry(other)))
         return DIRECT_READY;
     hold(room);
-    enter(room, me);
-    enter(room, other);
+    enter(room, me, on_entered);
+    enter(room, other, on_entered);
     release(room);
     return DIRECT_WAITS;
 }
@@ -301,4 +301,47 @@ enum direct_ready direct_prepare(struct room *room, const struct ask *a, bool is
     if (ready != DIRECT_WAITS)
         d->was_sought = d->has_failed = false;
     return ready;
+}
+
+/* ---- a guest who has registered ---- */
+
+/* Where it could not be, that is tried again before the next message. */
+static void on_entered_early(struct reactor *r, struct post *p)
+{
+    struct step *step = (struct step *)p;
+
+    step->side->is_entered = step->fact.job.failed == NULL;
+    step->fact.job.failed = NULL;
+    (void)r;
+    end_step(step);
+}
+
+static void promote(struct room *room, const struct ask *a)
+{
+    struct direct *d = room->direct;
+    struct side *s = direct_side(d, a->folded, a->folded_len);
+
+    if (room->seq == 0 || s->is_account || s->identity != a->was || s->folded_len != a->folded_len ||
+        memcmp(s->folded, a->folded, s->folded_len) != 0)
+        return;
+    meet(room, s, &(struct person){a->identity, a->since_ms, a->is_account, a->nick, a->nick_len});
+    d->is_preparing = true; /* nothing that waits is run while all rooms are being gone through */
+    enter(room, s, on_entered_early);
+    d->is_preparing = false;
+}
+
+void direct_on_promote(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+    struct chat *chat = chat_of(r);
+    uint32_t at;
+
+    for (struct table_link *link = table_first(&chat->rooms, &at); link != NULL;
+         link = table_next(&chat->rooms, &at, link)) {
+        struct room *room = table_of(link, struct room, link);
+
+        if (room->direct != NULL)
+            promote(room, a);
+    }
+    ask_return(a, r);
 }

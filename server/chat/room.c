@@ -348,6 +348,8 @@ static void on_left(struct reactor *r, struct post *p)
     struct audience *audience = a->audience;
 
     (void)r;
+    if (a->waits)
+        session_go_on(a->session);
     ask_deliver(a);
     if (a->member != NULL) {
         if (a->member->session != NULL)

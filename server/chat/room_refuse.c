@@ -184,21 +184,26 @@ static bool is_self(const struct ask *a)
     return a->other_folded_len == a->folded_len && memcmp(a->other_folded, a->folded, a->folded_len) == 0;
 }
 
-/* Whether the one it is about may be put out or muted by one of that role. */
-static bool check_target(const struct room *room, const struct ask *a, enum rights_role role,
-                         struct refusal *f)
+/* Whether one of that role has a say about the one it is about. */
+static bool check_rank(const struct room *room, const struct ask *a, enum rights_role role, struct refusal *f)
 {
     const struct right *right = rights_find(&room->rights, a->other_folded, a->other_folded_len);
 
-    if (is_self(a)) {
-        refusal_say(f, "bad_request", "that is yourself: to go out, leave the room");
-        f->field = "nick";
-        return false;
-    }
     if (role == ROLE_OWNER || right == NULL || right->role == ROLE_MEMBER)
         return true;
     refusal_say(f, "not_allowed", "%s is %s of %s: only an owner may do that", right_nick(right),
                 right->role == ROLE_OWNER ? "an owner" : "a moderator", room->name);
+    return false;
+}
+
+/* Whether the one it is about may be put out or muted by one of that role. */
+static bool check_target(const struct room *room, const struct ask *a, enum rights_role role,
+                         struct refusal *f)
+{
+    if (!is_self(a))
+        return check_rank(room, a, role, f);
+    refusal_say(f, "bad_request", "that is yourself: to go out, leave the room");
+    f->field = "nick";
     return false;
 }
 
@@ -248,8 +253,8 @@ bool room_refuses_change(struct room *room, const struct ask *a, struct refusal 
     case MESSAGE_INVITE:
         return !check_role(room, a, f);
     case MESSAGE_UNBAN:
-    case MESSAGE_UNMUTE:
-        return !check_lifting(room, a, f);
+    case MESSAGE_UNMUTE: /* a moderator whom an owner has muted does not undo it */
+        return !check_lifting(room, a, f) || !check_rank(room, a, role, f);
     default:
         return false;
     }

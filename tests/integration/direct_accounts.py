@@ -122,6 +122,23 @@ def test_a_guest_who_registers_goes_on(t):
     equal([m[3] for m in texts(gus, "@" + ANN)[0]], ["as a guest", "as an account", "welcome"])
 
 
+def test_a_guest_who_registers_goes_on_after_a_restart(t):
+    """Also where nothing was said since: the conversation is entered for the new account as it is made."""
+    s = disk(t, threads=2)
+    ann, zoe = come(s, ANN), come(s, "zoe")
+    gus = s.connect("gus")
+    ann.say("@gus", "hello, guest")
+    gus.say("@zoe", "to another")
+    gus.ask("register", **VERIFIERS)
+    go(s, ann, zoe, gus)
+    s = disk(t, threads=2)
+    gus = come(s, "gus")
+    equal(sorted((u.room, u.read, u.unread) for u in gus.take(2, "unread")), [("@ann", 0, 1), ("@zoe", 0, 1)])
+    equal([m[3] for m in texts(gus, "@" + ANN)[0]], ["hello, guest"])
+    equal([m[3] for m in texts(gus, "@zoe")[0]], ["to another"])
+    equal(gus.ask_all("search", query="guest")[1].count, 1)
+
+
 def test_both_were_guests(t):
     """What two guests have said is no account's; a new order begins with the first account."""
     s = t.server(threads=2)
@@ -529,3 +546,21 @@ def test_edit_and_remove(t):
         ann = come(s, ANN)
         equal(edits(ann, "@bob"), [("@bob", *line) for line in want])
         equal(ann.ask("edit", room="@bob", seq=1, text="again").seq, 4)
+
+
+@seconds(60)
+def test_leave_and_join_at_once(t):
+    """A join by an account takes the way by its mark, a leave does not: what comes behind a leave waits for it, or it would
+    get there first."""
+    s = t.server(threads=4, requests_per_second=1000000)
+    rooms = [f"room{n}" for n in range(16)]
+    for c in (come(s, nick) for nick in ("ann", "bob", "carol", "dave")):
+        for room in rooms:
+            c.ask("join", room=room)
+        for _ in range(40):
+            for room in rooms:
+                c.raw(f'{{"type":"leave","room":"{room}","id":"1"}}\n{{"type":"join","room":"{room}","id":"2"}}\n')
+            answers = [c.next() for _ in range(2 * len(rooms))]
+            equal([[a.type for a in answers if a.room == room] for room in rooms], [["left", "joined"]] * len(rooms))
+        c.close()
+        s.log.wait(conn=c.session, event="close")

@@ -132,6 +132,28 @@ def test_resume_replaces(t):
     equal(bob.expect("msg").nick, "ann")
 
 
+def test_resume_is_told_in_order(t):
+    """Rooms hear that the earlier connection is gone before the one that took over joins them, however soon that is."""
+    s = t.server(threads=4, requests_per_second=1000000)
+    rooms = [f"room{n}" for n in range(8)]
+    bob, ann = s.connect("bob"), s.connect("ann")
+    for c in (bob, ann):
+        for room in rooms:
+            c.ask("join", room=room)
+    bob.take(len(rooms), "presence", event="join")
+    for _ in range(60):
+        new = s.connect()
+        new.send("hello", version=1, nick="ann", resume=ann.welcome.resume, id="hello")
+        new.raw("".join(f'{{"type":"join","room":"{room}","id":"{room}"}}\n' for room in rooms))
+        new.welcome = new.expect(re="hello")
+        equal([new.expect(re=room).members for room in rooms], [2] * len(rooms))
+        ann.close()
+        ann = new
+    told = bob.take(60 * 2 * len(rooms), "presence")
+    for room in rooms:
+        equal([p.event for p in told if p.room == room], 60 * ["detach", "join"], room)
+
+
 def test_resume_with_a_wrong_token(t):
     s = t.server()
     ann, bob = s.connect("ann"), s.connect("bob")

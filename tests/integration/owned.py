@@ -227,6 +227,21 @@ def test_mute(t):
     ann.refused("unmute", "no_such_nick", room="general", nick="bob")
 
 
+def test_a_muted_moderator(t):
+    """An owner who mutes a moderator is not undone by that one, nor by another moderator."""
+    s = t.server()
+    ann, bob, carol = people(s, "ann", "bob", "carol")
+    for nick in ("bob", "carol"):
+        ann.ask("role", room="general", nick=nick, role="moderator")
+    ann.ask("mute", room="general", nick="bob")
+    for c in (bob, carol):
+        e = c.refused("unmute", "not_allowed", room="general", nick="bob")
+        check("bob is a moderator" in e.text, "why", e)
+    bob.refused("send", "muted", room="general", text="x")
+    ann.ask("unmute", room="general", nick="bob")
+    bob.say("general", "thanks")
+
+
 @seconds(60)
 def test_bans_and_mutes_run_out(t):
     s = t.server(threads=2)
