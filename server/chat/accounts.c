@@ -213,6 +213,16 @@ bool accounts_begin_change(struct accounts *a, const char *folded, size_t len)
     return is_free;
 }
 
+bool accounts_have_place(struct accounts *a, uint32_t most)
+{
+    bool have;
+
+    pthread_mutex_lock(&a->lock);
+    have = a->nicks.count + a->changing.count <= most;
+    pthread_mutex_unlock(&a->lock);
+    return have;
+}
+
 void accounts_end_change(struct accounts *a, const char *folded, size_t len)
 {
     struct table_link *link;

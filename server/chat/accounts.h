@@ -44,6 +44,10 @@ enum accounts_answer {
 enum accounts_answer accounts_ask(struct accounts *a, const char *folded, size_t len);
 void accounts_tell(struct accounts *a, const char *folded, size_t len); /* there is one from now on */
 
+/* Whether the new one whose change has begun may be, where most are the most; other changes that are under way
+ * count as new ones. Any thread. */
+bool accounts_have_place(struct accounts *a, uint32_t most);
+
 /* One change of an account at a time. Any thread. false: another one is under way. */
 bool accounts_begin_change(struct accounts *a, const char *folded, size_t len);
 void accounts_end_change(struct accounts *a, const char *folded, size_t len);

@@ -316,6 +316,18 @@ static bool may_register(struct session *s, const struct value *id)
     return wait == 0;
 }
 
+/* A new account; its change has begun. */
+static bool has_place(struct session *s, const struct value *id)
+{
+    uint32_t most = session_chat(s)->limits.max_accounts;
+
+    if (s->nick->is_account || accounts_have_place(accounts_of(s), most))
+        return true;
+    session_error_field(s, id, "server_accounts", NULL, most,
+                        "the server has %u accounts, as many as it may (--max-accounts)", most);
+    return false;
+}
+
 static struct change *change_begin(struct session *s, const struct value *id, const struct account *with)
 {
     struct change *c;
@@ -323,6 +335,10 @@ static struct change *change_begin(struct session *s, const struct value *id, co
     if (!accounts_begin_change(accounts_of(s), s->nick->text, s->nick->folded_len)) {
         login_put_off(s, id, "overloaded", 1000,
                       "another change of that account is under way: try again in a second");
+        return NULL;
+    }
+    if (!has_place(s, id)) {
+        accounts_end_change(accounts_of(s), s->nick->text, s->nick->folded_len);
         return NULL;
     }
     c = mem_zalloc(sizeof *c);

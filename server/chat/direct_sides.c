@@ -230,9 +230,16 @@ static void on_entered(struct reactor *r, struct post *p)
     struct step *step = (struct step *)p;
 
     (void)r;
-    if (step->fact.job.failed == NULL)
+    if (step->fact.job.failed == NULL && step->fact.is_full)
+        step->room->direct->full = step->side;
+    else if (step->fact.job.failed == NULL)
         step->side->is_entered = true;
     end_step(step);
+}
+
+uint32_t direct_most(struct direct *d, struct side *s)
+{
+    return direct_peer(d, s)->is_account ? DIRECT_MAX : DIRECT_MAX_GUESTS;
 }
 
 static bool wants_entry(const struct side *s)
@@ -243,13 +250,12 @@ static bool wants_entry(const struct side *s)
 static void enter(struct room *room, struct side *s)
 {
     const struct side *other = direct_peer(room->direct, s);
-    struct step *step;
+    struct step *step = new_step(room, s, DIRECT_KIND, on_entered);
     struct buf *b;
 
-    if (!wants_entry(s))
-        return;
-    step = new_step(room, s, DIRECT_KIND, on_entered);
     put_name(step);
+    step->fact.most = direct_most(room->direct, s);
+    step->fact.group_len = s->folded_len + 1U;
     b = &step->fact.value;
     codec_begin(b, MESSAGE_ROOM);
     codec_add(b, FIELD_NICK, other->nick, other->len);
@@ -269,6 +275,8 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
 
     if (d->has_failed)
         return DIRECT_FAILED;
+    if (d->full != NULL)
+        return DIRECT_FULL;
     meet(room, me, &(struct person){a->identity, a->since_ms, a->is_account, a->nick, a->nick_len});
     if (directory_find(&room->chat->shared->directory, other->folded, other->folded_len, &place)) {
         meet(room, other,
@@ -281,10 +289,8 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
     }
     if (!is_said || (!wants_entry(me) && !wants_entry(other)))
         return DIRECT_READY;
-    hold(room);
-    enter(room, me);
-    enter(room, other);
-    release(room);
+    enter(room,
+          wants_entry(other) ? other : me); /* the asker's list does not grow where the other's is full */
     return DIRECT_WAITS;
 }
 

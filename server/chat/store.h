@@ -124,7 +124,11 @@ struct store_fact {
     const char *kind; /* static */
     struct buf key;   /* 1 to STORE_FACT_KEY_MAX bytes of any value; the caller's, as is the value */
     struct buf
-        value;  /* put: up to STORE_FACT_MAX bytes; empty: nothing is kept any more. get: what was found */
+        value; /* put: up to STORE_FACT_MAX bytes; empty: nothing is kept any more. get: what was found */
+    /* put, and most is not 0: a row that is new is kept only where fewer than most there are of the kind whose
+     * keys begin with the first group_len bytes of key; else is_full is set, and nothing is done. */
+    uint32_t most, group_len;
+    bool is_full;
     bool found; /* get */
     void *arg;  /* the caller's */
 };
