@@ -226,14 +226,14 @@ static void test_keys(void **state)
     assert_null(w.job.failed);
     for (int i = 0; i < 2; i++) { /* from the inbox, then from its place */
         l = load("e");
-        key = keys_find(&l.keys, "bob", 3, "k1", 2);
+        key = keys_find(&l.keys, &(struct keys_sender){"bob", 3, 7, 0}, "k1", 2);
         assert_non_null(key);
         assert_int_equal(key->seq, 2);
         assert_int_equal(key->time_ms, 1002);
-        assert_non_null(keys_find(&l.keys, "ann", 3, "k1", 2));
-        assert_null(keys_find(&l.keys, "ann", 3, "k2", 2));
+        assert_non_null(keys_find(&l.keys, &(struct keys_sender){"ann", 3, 7, 0}, "k1", 2));
+        assert_null(keys_find(&l.keys, &(struct keys_sender){"ann", 3, 7, 0}, "k2", 2));
         keys_forget_after(&l.keys, 1);
-        assert_null(keys_find(&l.keys, "bob", 3, "k1", 2));
+        assert_null(keys_find(&l.keys, &(struct keys_sender){"bob", 3, 7, 0}, "k1", 2));
         keys_deinit(&l.keys);
         sleep(2);
     }
