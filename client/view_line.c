@@ -239,10 +239,10 @@ static void show_room(struct line_view *v, const struct message *m, const struct
 {
     const struct value *topic = get_string(m, FIELD_TOPIC);
 
-    line_notice(v, "·", "%.*s: %llu here, %llu said%s%.*s", (int)room->len, room->text,
+    line_notice(v, "·", "%.*s: %llu here, %llu said%s%s%.*s", (int)room->len, room->text,
                 (unsigned long long)get_uint(m, FIELD_MEMBERS), (unsigned long long)get_uint(m, FIELD_SEQ),
-                topic != NULL && topic->len > 0 ? "; " : "", topic != NULL ? (int)topic->len : 0,
-                topic != NULL ? topic->text : "");
+                moderate_access(m), topic != NULL && topic->len > 0 ? "; " : "",
+                topic != NULL ? (int)topic->len : 0, topic != NULL ? topic->text : "");
 }
 
 /* Whether a line answers a command that was typed. */

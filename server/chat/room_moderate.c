@@ -224,7 +224,7 @@ static void keep(struct room *room)
     }
     k = mem_zalloc(sizeof *k);
     k->room = room;
-    k->fact.kind = "room";
+    k->fact.kind = RIGHTS_KIND;
     k->fact.job.home = room->chat->reactor;
     k->fact.job.done = on_kept;
     if (m->now->what == MESSAGE_ACCESS) {

@@ -40,7 +40,7 @@ static struct putting *new_put(struct room *room, const char *folded, size_t len
     struct putting *p = mem_zalloc(sizeof *p);
 
     p->room = room;
-    p->fact.kind = "room";
+    p->fact.kind = RIGHTS_KIND;
     p->fact.job.home = room->chat->reactor;
     p->fact.job.done = done;
     room_put_right_key(&p->fact.key, room, folded, len);
@@ -235,7 +235,7 @@ void room_load_rights(struct room *room)
     }
     l = mem_zalloc(sizeof *l);
     l->room = room;
-    l->facts.kind = "room";
+    l->facts.kind = RIGHTS_KIND;
     l->facts.limit = RIGHTS_MAX + 1; /* and the access */
     l->facts.job.home = room->chat->reactor;
     l->facts.job.done = on_facts;

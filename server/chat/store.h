@@ -106,12 +106,14 @@ struct store_known {
     uint8_t name_len;
     char name[PROTOCOL_MAX_ROOM + 1];
     uint64_t seq;
-    char *topic; /* or NULL */
+    char *topic, *fact; /* or NULL */
 };
 
-/* The rooms of which something is kept, by name. */
+/* The rooms of which something is kept, by name; with each, what is kept as a fact of that kind under its name
+ * and a slash. */
 struct store_list {
     struct store_job job;
+    const char *kind; /* static */
     char prefix[PROTOCOL_MAX_ROOM + 1];
     uint8_t prefix_len;
     struct store_known *rooms; /* the caller's: store_list_deinit */

@@ -242,18 +242,26 @@ static void test_keys(void **state)
     store_close(store);
 }
 
+static bool put_fact(const char *key, size_t len, const char *value);
+
 static void test_list(void **state)
 {
-    struct store_list list = {.job = {.home = &home, .done = on_back}, .prefix = "", .prefix_len = 0};
+    struct store_list list = {
+        .job = {.home = &home, .done = on_back}, .kind = "test", .prefix = "", .prefix_len = 0};
 
     (void)state;
     open_store();
+    assert_true(put_fact("b/", 2, "of b"));
+    assert_true(put_fact("b/ann", 5, "of ann"));
     store_list(store, &list);
     settle();
     assert_int_equal(list.count, 5);
     assert_string_equal(list.rooms[1].name, "b");
     assert_int_equal(list.rooms[1].seq, 35);
+    assert_string_equal(list.rooms[1].fact, "of b");
+    assert_null(list.rooms[0].fact);
     store_list_deinit(&list);
+    assert_true(put_fact("b/", 2, "") && put_fact("b/ann", 5, ""));
     store_close(store);
     assert_true(back > 0);
 }
