@@ -200,7 +200,7 @@ static void meet_account(struct step *step)
 {
     struct account account;
 
-    if (account_parse(step->fact.value.data, step->fact.value.len, &account))
+    if (account_parse(step->fact.value.data, step->fact.value.len, &account) && !account_is_closed(&account))
         meet(step->room, step->side,
              &(struct person){account.identity, account.since_ms, true, account.nick, strlen(account.nick)});
 }
@@ -266,6 +266,11 @@ static void enter(struct room *room, struct side *s)
     store_put(room->chat->shared->store, &step->fact);
 }
 
+static bool is_closed(const struct room *room, const struct side *s)
+{
+    return accounts_is_closed(&room->chat->shared->accounts, s->folded, s->folded_len);
+}
+
 /* Begins what is still needed; DIRECT_WAITS: there was something. */
 static enum direct_ready take_step(struct room *room, const struct ask *a, bool is_said)
 {
@@ -281,6 +286,8 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
     if (directory_find(&room->chat->shared->directory, other->folded, other->folded_len, &place)) {
         meet(room, other,
              &(struct person){place.identity, place.since_ms, place.is_account, place.text, place.len});
+    } else if (is_said && other->is_account && is_closed(room, other)) {
+        return DIRECT_NOBODY;
     } else if (!other->is_account && (is_said || room->seq == 0)) {
         if (d->was_sought)
             return DIRECT_NOBODY;
