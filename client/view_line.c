@@ -352,6 +352,10 @@ static void on_message(void *view, const struct message *m)
         collect_member(v, m);
     else if (m->type == MESSAGE_REGISTERED)
         secret_show_registered(v);
+    else if (m->type == MESSAGE_KEYS)
+        secret_show_keys(v, m);
+    else if (m->type == MESSAGE_UNREGISTERED)
+        secret_show_unregistered(v);
     if (room == NULL)
         return;
     if (m->type == MESSAGE_MSG) {

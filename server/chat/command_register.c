@@ -120,7 +120,7 @@ static void promote(struct session *s, const struct account *a)
     member_promote_all(s, was);
 }
 
-/* The other connections of an account that is closed. */
+/* The other connections of an account that is closed: one reactor's. */
 struct closing {
     struct post post;
     char folded[UTF8_FOLD_MAX];
@@ -152,7 +152,7 @@ static void close_all(struct change *c)
     if (is_wanted(c)) {
         answer(c);
         session_let_go(s, "leave");
-        session_bye(s, "bye", "your account has been removed", NULL, 0);
+        session_bye(s, "kicked", "your account has been removed", NULL, 0);
     }
     count = directory_reactors(d, c->folded, c->folded_len, there);
     for (size_t i = 0; i < count; i++) {

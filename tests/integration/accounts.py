@@ -551,7 +551,7 @@ def test_an_account_is_removed(t):
     second.hello("ann")
     second.expect("unread")
     equal(ann.ask("unregister", nick="ANN").nick, "Ann")
-    ann.ends_with("bye")
+    ann.ends_with("kicked")
     second.ends_with("kicked")
     between.refused("hello", "bad_login", version=1, nick="ann")
     bob.ask("role", room="shared", nick="bob", role="owner")  # there is no owner left, so that a moderator may
