@@ -1,5 +1,5 @@
 /* secret.c: the account behind the nick, on a terminal: its password is asked for without being shown, to log
- * in, to register and to change it; its keys are listed and taken away, and the account itself is. See line.h. */
+ * in, to register and to change it; its keys are listed and taken away, and it is removed. See line.h. */
 #include "client/line.h"
 
 #include "client/secret_file.h"

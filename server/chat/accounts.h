@@ -50,8 +50,8 @@ void accounts_tell(struct accounts *a, const char *folded, size_t len); /* there
 bool accounts_is_closed(struct accounts *a, const char *folded, size_t len);
 void accounts_tell_closed(struct accounts *a, const char *folded, size_t len);
 
-/* Whether the new one whose change has begun may be, where most are the most; other changes that are under way
- * count as new ones. Any thread. */
+/* Whether the new one whose change has begun may be, where most are the most; other changes under way count
+ * as new ones. Any thread. */
 bool accounts_have_place(struct accounts *a, uint32_t most);
 
 /* One change of an account at a time. Any thread. false: another one is under way. */

@@ -1,5 +1,6 @@
 /* command_register.c: register: a guest's nick becomes an account, or an account gets another password or one
- * more key. keys: which it has. unregister: one of them is taken away, or the account is closed. See command.h.
+ * more key. keys: which it has. unregister: one of them is taken away, or the account is closed. See
+ * command.h.
  *
  * The account is read, changed and kept while the session waits; a password is turned into verifiers first,
  * by the hasher's thread. One change of an account is under way at a time. */

@@ -296,8 +296,8 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
     }
     if (!is_said || (!wants_entry(me) && !wants_entry(other)))
         return DIRECT_READY;
-    enter(room,
-          wants_entry(other) ? other : me); /* the asker's list does not grow where the other's is full */
+    /* One behind the other: the asker's list does not grow where the other's is full. */
+    enter(room, wants_entry(other) ? other : me);
     return DIRECT_WAITS;
 }
 

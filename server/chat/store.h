@@ -109,8 +109,8 @@ struct store_known {
     char *topic, *fact; /* or NULL */
 };
 
-/* The rooms of which something is kept, by name; with each, what is kept as a fact of that kind under its name
- * and a slash. */
+/* The rooms of which something is kept, by name; with each, the fact of that kind under its name and a
+ * slash. */
 struct store_list {
     struct store_job job;
     const char *kind; /* static */
@@ -127,8 +127,8 @@ struct store_fact {
     struct buf key;   /* 1 to STORE_FACT_KEY_MAX bytes of any value; the caller's, as is the value */
     struct buf
         value; /* put: up to STORE_FACT_MAX bytes; empty: nothing is kept any more. get: what was found */
-    /* put, and most is not 0: a row that is new is kept only where fewer than most there are of the kind whose
-     * keys begin with the first group_len bytes of key; else is_full is set, and nothing is done. */
+    /* put, and most is not 0: a new row is kept only where there are fewer than most of that kind whose keys
+     * begin with the first group_len bytes of key; else is_full is set, and nothing is done. */
     uint32_t most, group_len;
     bool is_full;
     bool found; /* get */

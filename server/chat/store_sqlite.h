@@ -154,10 +154,11 @@ void store_reader_fail(struct store_reader *r,
     " WITHOUT ROWID"
 #define STORE_SQL_PUT_FACT                                                                                   \
     "INSERT INTO facts(kind, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-#define STORE_SQL_ADD_FACT                                                                                      \
-    "INSERT INTO facts(kind, key, value) SELECT ?1, ?2, ?3"                                                     \
-    " WHERE EXISTS(SELECT 1 FROM facts WHERE kind = ?1 AND key = ?2)"                                           \
-    " OR (SELECT count(*) FROM (SELECT 1 FROM facts WHERE kind = ?1 AND key >= ?4 AND key < ?5 LIMIT ?6)) < ?6" \
+#define STORE_SQL_ADD_FACT                                                                                   \
+    "INSERT INTO facts(kind, key, value) SELECT ?1, ?2, ?3"                                                  \
+    " WHERE EXISTS(SELECT 1 FROM facts WHERE kind = ?1 AND key = ?2)"                                        \
+    " OR (SELECT count(*) FROM (SELECT 1 FROM facts"                                                         \
+    " WHERE kind = ?1 AND key >= ?4 AND key < ?5 LIMIT ?6)) < ?6"                                            \
     " ON CONFLICT DO UPDATE SET value = excluded.value"
 #define STORE_SQL_DROP_FACT "DELETE FROM facts WHERE kind = ? AND key = ?"
 #define STORE_SQL_FACT      "SELECT value FROM facts WHERE kind = ? AND key = ?"
