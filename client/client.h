@@ -168,6 +168,10 @@ void client_give_password(struct client *c, const char *text);
 bool client_register(struct client *c, const char *id, const char *password, bool with_key,
                      char err[SECRET_ERROR_SIZE]);
 
+/* This machine's public key in base64; false: it has none that can be read. */
+#define CLIENT_KEY_SIZE 45
+bool client_own_key(struct client *c, char text[CLIENT_KEY_SIZE]);
+
 /* client_login.c, for the others. */
 void client_login_required(struct client *c, const struct message *m);
 bool client_login_take(struct client *c, const struct message *m); /* whether it was about a login */

@@ -355,6 +355,17 @@ static bool add_verifiers(struct buf *b, const char *password)
     return true;
 }
 
+bool client_own_key(struct client *c, char text[CLIENT_KEY_SIZE])
+{
+    unsigned char public[LOGIN_KEY_SIZE];
+    char err[SECRET_ERROR_SIZE];
+
+    if (!load_key(c, false, err) || !get_public(c, public))
+        return false;
+    text[base64_encode(public, sizeof public, text)] = '\0';
+    return true;
+}
+
 bool client_register(struct client *c, const char *id, const char *password, bool with_key,
                      char err[SECRET_ERROR_SIZE])
 {

@@ -19,6 +19,7 @@ struct line_view {
     char put_out[UTF8_NICK_MAX + 1];  /* the last one who was put out, of whom it is told that it left, too */
     char *first_secret;               /* typed once, to be typed again; or NULL */
     bool was_account;                 /* when it was typed */
+    bool unregisters;                 /* the last of /unkey and /unregister: the account, not only a key */
     bool has_set_password;            /* by the last of /register, /password and /key, not only a key */
     struct line_search {
         unsigned asked;           /* the request whose answer is coming, or came last; 0: none */
@@ -35,7 +36,12 @@ void secret_ask_login(struct line_view *v, const char *why); /* to log in */
 void secret_run_register(struct line_view *v, char *args);   /* the commands of that name */
 void secret_run_password(struct line_view *v, char *args);
 void secret_run_key(struct line_view *v, char *args);
+void secret_run_keys(struct line_view *v, char *args);
+void secret_run_unkey(struct line_view *v, char *args);
+void secret_run_unregister(struct line_view *v, char *args);
 void secret_show_registered(struct line_view *v);
+void secret_show_keys(struct line_view *v, const struct message *m);
+void secret_show_unregistered(struct line_view *v);
 
 /* view_line.c */
 void line_notice(struct line_view *v, const char *mark, const char *format, ...)

@@ -304,3 +304,12 @@ bool moderate_puts_out(const struct message *m)
 
     return m->type == MESSAGE_MODERATION && (is(event, "kick") || is(event, "ban"));
 }
+
+const char *moderate_access(const struct message *m)
+{
+    const struct value *access = get(m, FIELD_ACCESS);
+
+    return is(access, "invited")    ? ", for those who are invited"
+           : is(access, "accounts") ? ", for accounts, and for those who are invited"
+                                    : "";
+}

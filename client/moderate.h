@@ -25,4 +25,7 @@ bool moderate_put_joined(struct buf *b, const struct message *m, bool is_guest);
 /* Whether it is a `moderation` line that puts somebody out. */
 bool moderate_puts_out(const struct message *m);
 
+/* Whom a line `room` says that it is for, to be put behind other words; "" where it is open. */
+const char *moderate_access(const struct message *m);
+
 #endif

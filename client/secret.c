@@ -1,13 +1,15 @@
 /* secret.c: the account behind the nick, on a terminal: its password is asked for without being shown, to log
- * in, to register and to change it. See line.h. */
+ * in, to register and to change it; its keys are listed and taken away, and it is removed. See line.h. */
 #include "client/line.h"
 
 #include "client/secret_file.h"
 #include "client/term.h"
 #include "common/mem.h"
+#include "protocol/codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- to log in ---- */
 
@@ -132,6 +134,95 @@ void secret_run_key(struct line_view *v, char *args)
     if (needs_account(v))
         set(v, NULL, true);
 }
+
+/* ---- to take away ---- */
+
+void secret_run_keys(struct line_view *v, char *args)
+{
+    struct buf b = {0};
+
+    (void)args;
+    if (!needs_account(v))
+        return;
+    codec_begin(&b, MESSAGE_KEYS);
+    command_ask(v, &b);
+}
+
+void secret_run_unkey(struct line_view *v, char *args)
+{
+    char own[CLIENT_KEY_SIZE];
+    struct buf b = {0};
+
+    if (!needs_account(v))
+        return;
+    if (args[0] == '\0' && !client_own_key(&v->chat->client, own)) {
+        line_notice(v, "!",
+                    "this machine has no key: /keys lists those of your account, /unkey KEY takes one away");
+        return;
+    }
+    v->unregisters = false;
+    codec_begin(&b, MESSAGE_UNREGISTER);
+    codec_add_text(&b, FIELD_PUBLIC_KEY, args[0] != '\0' ? args : own);
+    command_ask(v, &b);
+}
+
+/* The nick has to be typed: there is no way back. */
+void secret_run_unregister(struct line_view *v, char *args)
+{
+    struct buf b = {0};
+
+    if (!needs_account(v))
+        return;
+    v->unregisters = true;
+    codec_begin(&b, MESSAGE_UNREGISTER);
+    codec_add_text(&b, FIELD_NICK, args);
+    command_ask(v, &b);
+}
+
+/* Each of the strings of a JSON array, which is base64 without any escape. */
+static void show_each(struct line_view *v, const char *at, const char *end)
+{
+    char own[CLIENT_KEY_SIZE] = "";
+
+    client_own_key(&v->chat->client, own);
+    while ((at = memchr(at, '"', (size_t)(end - at))) != NULL) {
+        const char *key = at + 1, *close = memchr(key, '"', (size_t)(end - key));
+        size_t len;
+
+        if (close == NULL)
+            return;
+        len = (size_t)(close - key);
+        line_notice(v, "·", "%.*s%s", (int)len, key,
+                    len == strlen(own) && memcmp(key, own, len) == 0 ? " (this machine's)" : "");
+        at = close + 1;
+    }
+}
+
+void secret_show_keys(struct line_view *v, const struct message *m)
+{
+    const struct value *keys = message_get_kind(m, FIELD_PUBLIC_KEYS, VALUE_NESTED);
+    bool password = message_get_kind(m, FIELD_PASSWORD, VALUE_TRUE) != NULL,
+         any = keys != NULL && keys->len > 2;
+
+    line_notice(v, "·", "%s logs in by %s%s", v->chat->client.nick,
+                password ? "its password"
+                : any    ? "a key alone"
+                         : "nothing",
+                any ? password ? ", and by these keys:" : ":" : "");
+    if (any)
+        show_each(v, keys->text, keys->text + keys->len);
+}
+
+void secret_show_unregistered(struct line_view *v)
+{
+    if (v->unregisters)
+        line_notice(v, "·", "your account %s is removed, and its nick is nobody's any more",
+                    v->chat->client.nick);
+    else
+        line_notice(v, "·", "that key lets nobody in as %s any more", v->chat->client.nick);
+}
+
+/* ---- what has come of it ---- */
 
 void secret_show_registered(struct line_view *v)
 {

@@ -240,10 +240,10 @@ static void show_room(struct line_view *v, const struct message *m, const struct
 {
     const struct value *topic = get_string(m, FIELD_TOPIC);
 
-    line_notice(v, "·", "%.*s: %llu here, %llu said%s%.*s", (int)room->len, room->text,
+    line_notice(v, "·", "%.*s: %llu here, %llu said%s%s%.*s", (int)room->len, room->text,
                 (unsigned long long)get_uint(m, FIELD_MEMBERS), (unsigned long long)get_uint(m, FIELD_SEQ),
-                topic != NULL && topic->len > 0 ? "; " : "", topic != NULL ? (int)topic->len : 0,
-                topic != NULL ? topic->text : "");
+                moderate_access(m), topic != NULL && topic->len > 0 ? "; " : "",
+                topic != NULL ? (int)topic->len : 0, topic != NULL ? topic->text : "");
 }
 
 /* Whether a line answers a command that was typed. */
@@ -353,6 +353,10 @@ static void on_message(void *view, const struct message *m)
         collect_member(v, m);
     else if (m->type == MESSAGE_REGISTERED)
         secret_show_registered(v);
+    else if (m->type == MESSAGE_KEYS)
+        secret_show_keys(v, m);
+    else if (m->type == MESSAGE_UNREGISTERED)
+        secret_show_unregistered(v);
     if (room == NULL)
         return;
     if (m->type == MESSAGE_MSG) {

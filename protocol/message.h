@@ -62,7 +62,10 @@
     X(MUTE, "mute")                                                                                          \
     X(UNMUTE, "unmute")                                                                                      \
     X(BANS, "bans")                                                                                          \
-    X(MODERATION, "moderation")
+    X(MODERATION, "moderation")                                                                              \
+    X(KEYS, "keys")                                                                                          \
+    X(UNREGISTER, "unregister")                                                                              \
+    X(UNREGISTERED, "unregistered")
 
 enum message_type {
     MESSAGE_UNKNOWN,
@@ -118,6 +121,7 @@ enum message_type {
     X(STORED_KEY, "stored_key")                                                                              \
     X(SERVER_KEY, "server_key")                                                                              \
     X(PUBLIC_KEY, "public_key")                                                                              \
+    X(PUBLIC_KEYS, "public_keys")                                                                            \
     X(READ, "read")                                                                                          \
     X(UNREAD, "unread")                                                                                      \
     X(EDITS, "edits")                                                                                        \

@@ -97,6 +97,7 @@ struct config {
     uint32_t max_connections;
     uint32_t max_per_address; /* connections from one address that is not trusted */
     uint32_t max_rooms;
+    uint32_t max_accounts;
     uint32_t max_rooms_per_connection;
     uint32_t max_members;         /* of one room */
     uint64_t max_line;            /* bytes, LF included */

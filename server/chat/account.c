@@ -121,6 +121,17 @@ void account_make_up(const unsigned char secret[SCRAM_KEY_SIZE], const char *fol
     derive(secret, 'k', folded, len, a->server_key);
 }
 
+bool account_is_closed(const struct account *a)
+{
+    return !a->has_password && a->key_count == 0;
+}
+
+void account_close(struct account *a)
+{
+    a->has_password = false;
+    a->key_count = 0;
+}
+
 bool account_has_key(const struct account *a, const unsigned char key[LOGIN_KEY_SIZE])
 {
     for (uint32_t i = 0; i < a->key_count; i++)
@@ -137,4 +148,14 @@ bool account_add_key(struct account *a, const unsigned char key[LOGIN_KEY_SIZE])
         return false;
     memcpy(a->keys[a->key_count++], key, LOGIN_KEY_SIZE);
     return true;
+}
+
+void account_drop_key(struct account *a, const unsigned char key[LOGIN_KEY_SIZE])
+{
+    for (uint32_t i = 0; i < a->key_count; i++)
+        if (memcmp(a->keys[i], key, LOGIN_KEY_SIZE) == 0) {
+            memmove(a->keys[i], a->keys[i + 1], (a->key_count - i - 1) * sizeof a->keys[0]);
+            a->key_count--;
+            return;
+        }
 }

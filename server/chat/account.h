@@ -36,9 +36,14 @@ bool account_parse(char *line, size_t len, struct account *a);
 void account_make_up(const unsigned char secret[SCRAM_KEY_SIZE], const char *folded, size_t len,
                      struct account *a);
 
+/* It was removed: nobody logs in to it ever again, and nobody else gets its nick, nor what that was given. */
+bool account_is_closed(const struct account *a);
+void account_close(struct account *a);
+
 bool account_has_key(const struct account *a, const unsigned char key[LOGIN_KEY_SIZE]);
 
 /* false where it has as many as it may. One that it has already is not added again. */
 bool account_add_key(struct account *a, const unsigned char key[LOGIN_KEY_SIZE]);
+void account_drop_key(struct account *a, const unsigned char key[LOGIN_KEY_SIZE]);
 
 #endif

@@ -26,6 +26,7 @@ void accounts_init(struct accounts *a)
     throttle_init(&a->throttle);
     hasher_init(&a->hasher);
     nick_set_init(&a->nicks);
+    nick_set_init(&a->closed);
     pthread_mutex_init(&a->lock, NULL);
 }
 
@@ -40,6 +41,7 @@ void accounts_deinit(struct accounts *a)
     hasher_deinit(&a->hasher);
     table_deinit(&a->changing);
     nick_set_deinit(&a->nicks);
+    nick_set_deinit(&a->closed);
     pthread_mutex_destroy(&a->lock);
     mem_wipe(a->secret, sizeof a->secret);
     scram_server_end();
@@ -106,6 +108,22 @@ static void clear_rows(struct store_facts *f)
     f->after = after;
 }
 
+/* The caller has the lock, here and below. */
+static void add_closed(struct accounts *a, const char *folded, size_t len)
+{
+    nick_set_add(&a->closed, folded, len);
+    atomic_store(&a->has_closed, true);
+}
+
+static void take_row(struct accounts *a, struct store_fact_row *row)
+{
+    struct account account;
+
+    nick_set_add(&a->nicks, row->key.data, row->key.len);
+    if (account_parse(row->value.data, row->value.len, &account) && account_is_closed(&account))
+        add_closed(a, row->key.data, row->key.len);
+}
+
 /* Where they can't be read each hello asks for its own, and is told so. */
 static void on_nicks_read(struct reactor *r, struct post *p)
 {
@@ -123,7 +141,7 @@ static void on_nicks_read(struct reactor *r, struct post *p)
     }
     pthread_mutex_lock(&a->lock);
     for (size_t i = 0; i < f->count; i++)
-        nick_set_add(&a->nicks, f->rows[i].key.data, f->rows[i].key.len);
+        take_row(a, &f->rows[i]);
     a->has_nicks = is_last;
     pthread_mutex_unlock(&a->lock);
     if (is_last) {
@@ -162,6 +180,25 @@ void accounts_tell(struct accounts *a, const char *folded, size_t len)
 {
     pthread_mutex_lock(&a->lock);
     nick_set_add(&a->nicks, folded, len);
+    pthread_mutex_unlock(&a->lock);
+}
+
+bool accounts_is_closed(struct accounts *a, const char *folded, size_t len)
+{
+    bool is;
+
+    if (!atomic_load(&a->has_closed))
+        return false;
+    pthread_mutex_lock(&a->lock);
+    is = nick_set_has(&a->closed, folded, len);
+    pthread_mutex_unlock(&a->lock);
+    return is;
+}
+
+void accounts_tell_closed(struct accounts *a, const char *folded, size_t len)
+{
+    pthread_mutex_lock(&a->lock);
+    add_closed(a, folded, len);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -211,6 +248,16 @@ bool accounts_begin_change(struct accounts *a, const char *folded, size_t len)
     }
     pthread_mutex_unlock(&a->lock);
     return is_free;
+}
+
+bool accounts_have_place(struct accounts *a, uint32_t most)
+{
+    bool have;
+
+    pthread_mutex_lock(&a->lock);
+    have = a->nicks.count + a->changing.count <= most;
+    pthread_mutex_unlock(&a->lock);
+    return have;
 }
 
 void accounts_end_change(struct accounts *a, const char *folded, size_t len)

@@ -19,9 +19,11 @@ struct accounts {
     unsigned char secret[SCRAM_KEY_SIZE];
     atomic_bool has_secret;
     pthread_mutex_t lock;
-    struct table changing; /* folded nicks */
-    struct nick_set nicks; /* of all accounts, so that no guest's hello waits for a disk, or fails with it */
-    bool has_nicks;        /* they have all been read */
+    struct table changing;  /* folded nicks */
+    struct nick_set nicks;  /* of all accounts, so that no guest's hello waits for a disk, or fails with it */
+    struct nick_set closed; /* of those that were removed */
+    atomic_bool has_closed; /* any */
+    bool has_nicks;         /* they have all been read */
 };
 
 void accounts_init(struct accounts *a);
@@ -43,6 +45,14 @@ enum accounts_answer {
 };
 enum accounts_answer accounts_ask(struct accounts *a, const char *folded, size_t len);
 void accounts_tell(struct accounts *a, const char *folded, size_t len); /* there is one from now on */
+
+/* Whether it was removed (account.h), and that it is from now on. Any thread. */
+bool accounts_is_closed(struct accounts *a, const char *folded, size_t len);
+void accounts_tell_closed(struct accounts *a, const char *folded, size_t len);
+
+/* Whether the new one whose change has begun may be, where most are the most; other changes under way count
+ * as new ones. Any thread. */
+bool accounts_have_place(struct accounts *a, uint32_t most);
 
 /* One change of an account at a time. Any thread. false: another one is under way. */
 bool accounts_begin_change(struct accounts *a, const char *folded, size_t len);

@@ -10,6 +10,7 @@
 #include "common/utf8.h"
 #include "protocol/message.h"
 #include "server/chat/history.h"
+#include "server/chat/keys.h"
 #include "server/net/mailbox.h"
 #include "server/net/reactor.h"
 
@@ -74,6 +75,10 @@ struct ask *ask_new(struct reactor *from, struct session *s, const struct value 
 void ask_set_room(struct ask *a, const char *room, size_t len);
 void ask_set_nick(struct ask *a, const struct session *s);
 void ask_copy_nick(struct ask *a, const struct ask *from);
+static inline struct keys_sender ask_sender(const struct ask *a)
+{
+    return (struct keys_sender){a->folded, a->folded_len, a->identity, a->since_ms};
+}
 void ask_send(struct ask *a, struct reactor *home);
 void ask_return(struct ask *a, struct reactor *home); /* the home is done with it */
 void ask_free(struct ask *a);                         /* also lets go of the session */

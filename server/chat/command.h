@@ -16,7 +16,8 @@ typedef void command_fn(struct session *s, const struct message *m, const struct
 
 command_fn command_hello, command_ping, command_bye;   /* command_session.c */
 command_fn command_auth;                               /* command_auth.c */
-command_fn command_register;                           /* command_register.c */
+command_fn command_register, command_unregister;       /* command_register.c */
+command_fn command_keys;                               /* the same */
 command_fn command_join, command_leave, command_topic; /* command_room.c */
 command_fn command_send, command_history;              /* command_message.c */
 command_fn command_edit, command_remove;               /* the same */

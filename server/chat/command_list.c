@@ -150,14 +150,26 @@ static void list_members(struct chat *chat, struct gather *g)
 }
 
 static void put_room(struct gather *g, const char *name, size_t len, uint32_t members, uint64_t seq,
-                     const char *topic)
+                     const char *topic, enum rights_access access)
 {
     begin_line(g, MESSAGE_ROOM);
     codec_add(&g->lines, FIELD_ROOM, name, len);
     codec_add_uint(&g->lines, FIELD_MEMBERS, members);
     codec_add_uint(&g->lines, FIELD_SEQ, seq);
     codec_add_text(&g->lines, FIELD_TOPIC, topic != NULL ? topic : "");
+    if (access != ACCESS_OPEN)
+        codec_add_text(&g->lines, FIELD_ACCESS, rights_access_name(access));
     codec_end(&g->lines);
+}
+
+/* Of a room that is not in memory: as it was kept. */
+static enum rights_access access_of(const struct store_known *known)
+{
+    struct rights rights = {.access = ACCESS_OPEN};
+
+    if (known->fact != NULL)
+        rights_decode(&rights, "", 0, known->fact, strlen(known->fact));
+    return (enum rights_access)rights.access;
 }
 
 /* Rooms of which this reactor is the home: those in memory, and those that only the store knows. */
@@ -171,7 +183,8 @@ static void list_rooms(struct chat *chat, struct gather *g)
 
         if (!room->is_loading && room->direct == NULL && room->name_len >= g->name_len &&
             memcmp(room->name, g->name, g->name_len) == 0)
-            put_room(g, room->name, room->name_len, room->members, room->kept, room->topic);
+            put_room(g, room->name, room->name_len, room->members, room->kept, room->topic,
+                     (enum rights_access)room->rights.access);
     }
     for (size_t i = 0; i < g->known.count; i++) {
         const struct store_known *known = &g->known.rooms[i];
@@ -180,7 +193,7 @@ static void list_rooms(struct chat *chat, struct gather *g)
 
         if (known->name[0] != '@' && chat_home(chat, hash) == chat->reactor &&
             (room == NULL || room->is_loading))
-            put_room(g, known->name, known->name_len, 0, known->seq, known->topic);
+            put_room(g, known->name, known->name_len, 0, known->seq, known->topic, access_of(known));
     }
 }
 
@@ -236,6 +249,7 @@ void command_rooms(struct session *s, const struct message *m, const struct valu
     g = gather_new(s, id, prefix, list_rooms);
     memcpy(g->known.prefix, g->name, g->name_len);
     g->known.prefix_len = g->name_len;
+    g->known.kind = RIGHTS_KIND;
     g->known.job.home = g->from;
     g->known.job.done = on_known;
     store_list(session_chat(s)->shared->store, &g->known);

@@ -1,5 +1,6 @@
 /* command_register.c: register: a guest's nick becomes an account, or an account gets another password or one
- * more key. See command.h.
+ * more key. keys: which it has. unregister: one of them is taken away, or the account is closed. See
+ * command.h.
  *
  * The account is read, changed and kept while the session waits; a password is turned into verifiers first,
  * by the hasher's thread. One change of an account is under way at a time. */
@@ -21,8 +22,11 @@
 
 #define change_of_hash(p) ((struct change *)(void *)((char *)(p)-offsetof(struct change, hash)))
 
+enum change_what { CHANGE_SET, CHANGE_DROP_KEY, CHANGE_CLOSE, CHANGE_NOTHING };
+
 struct change {
     struct store_fact fact; /* first */
+    enum change_what what;
     struct hash_job hash;
     struct session *session;
     struct account with; /* what is to be set: a password's four, or a key */
@@ -75,17 +79,37 @@ static void fail(struct change *c, const char *code, const char *text)
     change_end(c);
 }
 
+static void put_keys(struct buf *b, const struct account *a)
+{
+    char text[BASE64_SIZE(LOGIN_KEY_SIZE)];
+    struct buf list = {0};
+
+    for (uint32_t i = 0; i < a->key_count; i++)
+        buf_putf(&list, "%c\"%.*s\"", i == 0 ? '[' : ',',
+                 (int)base64_encode(a->keys[i], LOGIN_KEY_SIZE, text), text);
+    buf_puts(&list, a->key_count > 0 ? "]" : "[]");
+    codec_add_bool(b, FIELD_PASSWORD, a->has_password);
+    codec_add_raw(b, FIELD_PUBLIC_KEYS, list.data, list.len);
+    buf_deinit(&list);
+}
+
 static void answer(struct change *c)
 {
+    static const enum message_type types[] = {[CHANGE_SET] = MESSAGE_REGISTERED,
+                                              [CHANGE_DROP_KEY] = MESSAGE_UNREGISTERED,
+                                              [CHANGE_CLOSE] = MESSAGE_UNREGISTERED,
+                                              [CHANGE_NOTHING] = MESSAGE_KEYS};
     struct session *s = c->session;
     struct buf *b = &s->conn.reactor->scratch;
 
     if (c->id_len == 0)
         return;
     buf_clear(b);
-    codec_begin(b, MESSAGE_REGISTERED);
+    codec_begin(b, types[c->what]);
     codec_add(b, FIELD_RE, c->id, c->id_len);
     codec_add_text(b, FIELD_NICK, c->account.nick);
+    if (c->what == CHANGE_NOTHING)
+        put_keys(b, &c->account);
     codec_end(b);
     session_send(s, b);
 }
@@ -112,6 +136,60 @@ static void promote(struct session *s, const struct account *a)
     }
 }
 
+/* The other connections of an account that is closed: one reactor's. */
+struct closing {
+    struct post post;
+    char folded[UTF8_FOLD_MAX];
+    uint8_t len;
+};
+
+static void on_closing(struct reactor *r, struct post *p)
+{
+    struct closing *c = (struct closing *)p;
+    struct session *there[DIRECTORY_SESSIONS_MAX];
+    size_t count = directory_sessions(&chat_of(r)->shared->directory, c->folded, c->len, r, there);
+
+    for (size_t i = 0; i < count; i++) {
+        session_let_go(there[i], "leave");
+        session_bye(there[i], "kicked", "your account has been removed", NULL, 0);
+    }
+    free(c);
+}
+
+/* Who logs in from now on is turned away after having come into the directory: so nobody is missed. */
+static void close_all(struct change *c)
+{
+    struct session *s = c->session;
+    struct directory *d = &session_chat(s)->shared->directory;
+    struct reactor *there[DIRECTORY_SESSIONS_MAX];
+    size_t count;
+
+    accounts_tell_closed(accounts_of(s), c->folded, c->folded_len);
+    if (is_wanted(c)) {
+        answer(c);
+        session_let_go(s, "leave");
+        session_bye(s, "kicked", "your account has been removed", NULL, 0);
+    }
+    count = directory_reactors(d, c->folded, c->folded_len, there);
+    for (size_t i = 0; i < count; i++) {
+        struct closing *closing = mem_zalloc(sizeof *closing);
+
+        memcpy(closing->folded, c->folded, c->folded_len);
+        closing->len = c->folded_len;
+        reactor_post(s->conn.reactor, there[i], &closing->post, on_closing);
+    }
+}
+
+static void go_on_as(struct change *c)
+{
+    accounts_tell(accounts_of(c->session), c->folded, c->folded_len);
+    if (!is_wanted(c))
+        return;
+    if (!c->session->nick->is_account)
+        promote(c->session, &c->account);
+    answer(c);
+}
+
 static void on_kept(struct reactor *r, struct post *p)
 {
     struct change *c = (struct change *)p;
@@ -122,15 +200,17 @@ static void on_kept(struct reactor *r, struct post *p)
         fail(c, "storage", "the account could not be kept: try again later");
         return;
     }
-    log_event(LOG_INFO, c->is_new ? "register" : "account-change", "conn=%s nick=%s password=%s keys=%u",
-              lifecycle_format_id(&c->session->conn.life, conn), log_quote(c->folded, c->folded_len, nick),
-              c->account.has_password ? "yes" : "no", c->account.key_count);
-    accounts_tell(accounts_of(c->session), c->folded, c->folded_len);
-    if (is_wanted(c)) {
-        if (!c->session->nick->is_account)
-            promote(c->session, &c->account);
-        answer(c);
-    }
+    log_event(LOG_INFO,
+              c->is_new                 ? "register"
+              : c->what == CHANGE_CLOSE ? "unregister"
+                                        : "account-change",
+              "conn=%s nick=%s password=%s keys=%u", lifecycle_format_id(&c->session->conn.life, conn),
+              log_quote(c->folded, c->folded_len, nick), c->account.has_password ? "yes" : "no",
+              c->account.key_count);
+    if (c->what == CHANGE_CLOSE)
+        close_all(c);
+    else
+        go_on_as(c);
     change_end(c);
 }
 
@@ -151,7 +231,7 @@ static void make_new(struct change *c)
     c->is_new = true;
 }
 
-static bool apply(struct change *c)
+static bool set(struct change *c)
 {
     const struct account *with = &c->with;
     struct account *a = &c->account;
@@ -164,6 +244,44 @@ static bool apply(struct change *c)
         memcpy(a->server_key, with->server_key, sizeof a->server_key);
     }
     return with->key_count == 0 || account_add_key(a, with->keys[0]);
+}
+
+static bool drop_key(struct change *c)
+{
+    struct account *a = &c->account;
+
+    if (!account_has_key(a, c->with.keys[0])) {
+        fail(c, "no_such_key", "the account has no such key: keys lists those that it has");
+        return false;
+    }
+    if (a->key_count == 1 && !a->has_password) {
+        fail(c, "last_key", "that key is all that one logs in by: set a password or add another key first");
+        return false;
+    }
+    account_drop_key(a, c->with.keys[0]);
+    return true;
+}
+
+/* false: it is not to be kept, and has been answered. */
+static bool apply(struct change *c)
+{
+    switch (c->what) {
+    case CHANGE_SET:
+        if (set(c))
+            return true;
+        fail(c, "too_many_keys", "the account has as many keys as it may have: take one away (unregister)");
+        return false;
+    case CHANGE_DROP_KEY:
+        return drop_key(c);
+    case CHANGE_CLOSE:
+        account_close(&c->account);
+        return true;
+    case CHANGE_NOTHING:
+        break;
+    }
+    answer(c);
+    change_end(c);
+    return false;
 }
 
 static void on_read(struct reactor *r, struct post *p)
@@ -181,14 +299,12 @@ static void on_read(struct reactor *r, struct post *p)
     } else if (!account_parse(f->value.data, f->value.len, &c->account)) {
         fail(c, "storage", "what the server has kept of that account can't be read");
         return;
-    } else if (!c->session->nick->is_account) {
+    } else if (!c->session->nick->is_account || account_is_closed(&c->account)) {
         fail(c, "nick_in_use", "that nick is somebody's account");
         return;
     }
-    if (!apply(c)) {
-        fail(c, "too_many_keys", "the account has as many keys as it may have");
+    if (!apply(c))
         return;
-    }
     buf_clear(&f->value);
     account_put(&f->value, &c->account);
     f->job.done = on_kept;
@@ -331,6 +447,18 @@ static bool may_register(struct session *s, const struct value *id)
     return wait == 0;
 }
 
+/* A new account; its change has begun. */
+static bool has_place(struct session *s, const struct value *id)
+{
+    uint32_t most = session_chat(s)->limits.max_accounts;
+
+    if (s->nick->is_account || accounts_have_place(accounts_of(s), most))
+        return true;
+    session_error_field(s, id, "server_accounts", NULL, most,
+                        "the server has %u accounts, as many as it may (--max-accounts)", most);
+    return false;
+}
+
 static struct change *change_begin(struct session *s, const struct value *id, const struct account *with)
 {
     struct change *c;
@@ -338,6 +466,10 @@ static struct change *change_begin(struct session *s, const struct value *id, co
     if (!accounts_begin_change(accounts_of(s), s->nick->text, s->nick->folded_len)) {
         login_put_off(s, id, "overloaded", 1000,
                       "another change of that account is under way: try again in a second");
+        return NULL;
+    }
+    if (!has_place(s, id)) {
+        accounts_end_change(accounts_of(s), s->nick->text, s->nick->folded_len);
         return NULL;
     }
     c = mem_zalloc(sizeof *c);
@@ -375,4 +507,65 @@ void command_register(struct session *s, const struct message *m, const struct v
         hash(c, password);
     else
         read_account(c);
+}
+
+/* ---- keys, unregister ---- */
+
+static bool need_account(struct session *s, const struct value *id)
+{
+    if (!s->nick->is_account)
+        session_error(s, id, "account_needed", "%.*s is no account", s->nick->len, nick_text(s->nick));
+    return s->nick->is_account;
+}
+
+static void begin(struct session *s, const struct value *id, enum change_what what,
+                  const struct account *with)
+{
+    struct change *c = change_begin(s, id, with);
+
+    if (c == NULL)
+        return;
+    c->what = what;
+    read_account(c);
+}
+
+void command_keys(struct session *s, const struct message *m, const struct value *id)
+{
+    (void)m;
+    if (need_account(s, id))
+        begin(s, id, CHANGE_NOTHING, &(struct account){0});
+}
+
+/* Who removes an account names it, so that nobody does by a field that is missing. */
+static bool is_own_nick(struct session *s, const struct value *id, const struct value *nick)
+{
+    char folded[UTF8_FOLD_MAX];
+
+    if (utf8_is_nick(nick->text, nick->len) &&
+        utf8_fold_nick(nick->text, nick->len, folded) == s->nick->folded_len &&
+        memcmp(folded, s->nick->text, s->nick->folded_len) == 0)
+        return true;
+    session_error_field(s, id, "bad_request", "nick", 0, "nick takes %.*s here, the account that is yours",
+                        s->nick->len, nick_text(s->nick));
+    return false;
+}
+
+void command_unregister(struct session *s, const struct message *m, const struct value *id)
+{
+    struct account with = {.key_count = 1};
+    const struct value *nick;
+    bool has_key;
+
+    if (!need_account(s, id) ||
+        !take_bytes(s, m, id, FIELD_PUBLIC_KEY, with.keys[0], LOGIN_KEY_SIZE, &has_key) ||
+        !command_take_string(s, m, id, FIELD_NICK, 1, UTF8_NICK_MAX, &nick))
+        return;
+    if (has_key == (nick != NULL))
+        session_error_field(
+            s, id, "bad_request", "public_key", 0,
+            "either a public_key is expected, to take that key away, or nick, to remove the account");
+    else if (has_key)
+        begin(s, id, CHANGE_DROP_KEY, &with);
+    else if (is_own_nick(s, id, nick))
+        begin(s, id, CHANGE_CLOSE, &with);
 }

@@ -120,6 +120,12 @@ static void take_nick(struct greeting *g)
     g->nick->session = s;
     switch (directory_add(d, g->nick)) {
     case DIRECTORY_OK:
+        if (g->nick->is_account &&
+            accounts_is_closed(&session_chat(s)->shared->accounts, g->nick->text, g->nick->folded_len)) {
+            directory_remove(d, g->nick); /* removed since it has logged in */
+            refuse(g, "bad_login", "was an account, and has been removed");
+            break;
+        }
         login_free(s->login);
         s->login = NULL;
         s->nick = g->nick;

@@ -9,6 +9,7 @@
 #include "server/chat/room.h"
 #include "server/chat/session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,9 +157,26 @@ static bool is_pair(struct chat *chat, const struct ask *a, struct nick_place *o
            !other->is_account;
 }
 
-static void refuse(struct ask *a, enum direct_ready why)
+static void refuse_full(struct direct *d, struct ask *a)
 {
-    if (why == DIRECT_NOBODY)
+    struct side *full = d->full;
+    uint32_t most = direct_most(d, full);
+    char text[192];
+
+    snprintf(
+        text, sizeof text,
+        "%.*s has %u direct conversations or more: as many as an account may have where a new one is with "
+        "%s",
+        full->len, full->nick, most, most == DIRECT_MAX ? "an account" : "a guest");
+    ask_fail(a, "too_many_conversations", most, text);
+    d->full = NULL;
+}
+
+static void refuse(struct direct *d, struct ask *a, enum direct_ready why)
+{
+    if (why == DIRECT_FULL)
+        refuse_full(d, a);
+    else if (why == DIRECT_NOBODY)
         ask_fail(a, "no_such_nick", 0, "nobody of that nick is here, and it is no account");
     else
         ask_fail(a, "storage", 0, "the server could not store who talks to whom: try again later");
@@ -189,7 +207,7 @@ static struct room *open_room(struct chat *chat, struct ask *a, bool needs_kept,
         room_wait_first(room, a);
         return NULL;
     }
-    refuse(a, ready);
+    refuse(room->direct, a, ready);
     ask_return(a, chat->reactor);
     if (is_first_try)
         direct_give_up(room);

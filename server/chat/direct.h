@@ -18,6 +18,8 @@
 #define DIRECT_NAME_LEN   33                  /* "@" and 32 hexadecimal digits */
 #define DIRECT_SHOWN_SIZE (UTF8_NICK_MAX + 1) /* "@nick" */
 #define DIRECT_KIND       "direct"            /* of facts: an account's folded nick, NUL, the name */
+#define DIRECT_MAX        1000 /* conversations of one account; none is ever pushed out by a new one */
+#define DIRECT_MAX_GUESTS 500  /* up to which guests may begin one with it: the rest is for accounts */
 
 struct room;
 
@@ -38,6 +40,7 @@ struct direct {
     bool is_preparing; /* who prepares looks for himself whether the steps are done */
     bool was_sought;   /* just now: the other one is no account */
     bool has_failed;   /* just now: the store */
+    struct side *full; /* just now: who has as many conversations as may be; or NULL */
 };
 
 /* Sets the ask's room to the conversation's name; its folded and other_folded are set. */
@@ -88,10 +91,13 @@ enum direct_ready {
     DIRECT_WAITS, /* for the store: put the ask in front of those that wait */
     DIRECT_NOBODY,
     DIRECT_FAILED, /* the store did not take it */
+    DIRECT_FULL,   /* one of the two has as many conversations as it may */
 };
 
 enum direct_ready direct_prepare(struct room *room, const struct ask *a, bool is_said);
 struct side *direct_side(struct direct *d, const char *folded, size_t len);
+uint32_t direct_most(struct direct *d,
+                     struct side *s); /* conversations that s may have for one with the other */
 static inline struct side *direct_peer(struct direct *d, const struct side *s)
 {
     return &d->sides[s == &d->sides[0]];

@@ -200,7 +200,7 @@ static void meet_account(struct step *step)
 {
     struct account account;
 
-    if (account_parse(step->fact.value.data, step->fact.value.len, &account))
+    if (account_parse(step->fact.value.data, step->fact.value.len, &account) && !account_is_closed(&account))
         meet(step->room, step->side,
              &(struct person){account.identity, account.since_ms, true, account.nick, strlen(account.nick)});
 }
@@ -230,9 +230,16 @@ static void on_entered(struct reactor *r, struct post *p)
     struct step *step = (struct step *)p;
 
     (void)r;
-    if (step->fact.job.failed == NULL)
+    if (step->fact.job.failed == NULL && step->fact.is_full)
+        step->room->direct->full = step->side;
+    else if (step->fact.job.failed == NULL)
         step->side->is_entered = true;
     end_step(step);
+}
+
+uint32_t direct_most(struct direct *d, struct side *s)
+{
+    return direct_peer(d, s)->is_account ? DIRECT_MAX : DIRECT_MAX_GUESTS;
 }
 
 static bool wants_entry(const struct side *s)
@@ -243,13 +250,12 @@ static bool wants_entry(const struct side *s)
 static void enter(struct room *room, struct side *s, post_fn *done)
 {
     const struct side *other = direct_peer(room->direct, s);
-    struct step *step;
+    struct step *step = new_step(room, s, DIRECT_KIND, done);
     struct buf *b;
 
-    if (!wants_entry(s))
-        return;
-    step = new_step(room, s, DIRECT_KIND, done);
     put_name(step);
+    step->fact.most = direct_most(room->direct, s);
+    step->fact.group_len = s->folded_len + 1U;
     b = &step->fact.value;
     codec_begin(b, MESSAGE_ROOM);
     codec_add(b, FIELD_NICK, other->nick, other->len);
@@ -258,6 +264,11 @@ static void enter(struct room *room, struct side *s, post_fn *done)
     codec_end(b);
     b->len--; /* its LF */
     store_put(room->chat->shared->store, &step->fact);
+}
+
+static bool is_closed(const struct room *room, const struct side *s)
+{
+    return accounts_is_closed(&room->chat->shared->accounts, s->folded, s->folded_len);
 }
 
 /* Begins what is still needed; DIRECT_WAITS: there was something. */
@@ -269,10 +280,14 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
 
     if (d->has_failed)
         return DIRECT_FAILED;
+    if (d->full != NULL)
+        return DIRECT_FULL;
     meet(room, me, &(struct person){a->identity, a->since_ms, a->is_account, a->nick, a->nick_len});
     if (directory_find(&room->chat->shared->directory, other->folded, other->folded_len, &place)) {
         meet(room, other,
              &(struct person){place.identity, place.since_ms, place.is_account, place.text, place.len});
+    } else if (is_said && other->is_account && is_closed(room, other)) {
+        return DIRECT_NOBODY;
     } else if (!other->is_account && (is_said || room->seq == 0)) {
         if (d->was_sought)
             return DIRECT_NOBODY;
@@ -281,10 +296,8 @@ static enum direct_ready take_step(struct room *room, const struct ask *a, bool 
     }
     if (!is_said || (!wants_entry(me) && !wants_entry(other)))
         return DIRECT_READY;
-    hold(room);
-    enter(room, me, on_entered);
-    enter(room, other, on_entered);
-    release(room);
+    /* One behind the other: the asker's list does not grow where the other's is full. */
+    enter(room, wants_entry(other) ? other : me, on_entered);
     return DIRECT_WAITS;
 }
 
@@ -310,7 +323,7 @@ static void on_entered_early(struct reactor *r, struct post *p)
 {
     struct step *step = (struct step *)p;
 
-    step->side->is_entered = step->fact.job.failed == NULL;
+    step->side->is_entered = step->fact.job.failed == NULL && !step->fact.is_full;
     step->fact.job.failed = NULL;
     (void)r;
     end_step(step);
@@ -325,6 +338,8 @@ static void promote(struct room *room, const struct ask *a)
         memcmp(s->folded, a->folded, s->folded_len) != 0)
         return;
     meet(room, s, &(struct person){a->identity, a->since_ms, a->is_account, a->nick, a->nick_len});
+    if (!wants_entry(s))
+        return;
     d->is_preparing = true; /* nothing that waits is run while all rooms are being gone through */
     enter(room, s, on_entered_early);
     d->is_preparing = false;

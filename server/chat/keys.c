@@ -5,16 +5,29 @@
 #include "common/utf8.h"
 #include "protocol/message.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TEXT_MAX (UTF8_FOLD_MAX + 1 + PROTOCOL_MAX_ID)
 
+struct wanted {
+    const struct keys_sender *sender;
+    const char *text;
+};
+
+/* The same guest over reconnects, the same account; or a guest who has become one since. */
+static bool is_senders(const struct key *k, const struct keys_sender *s)
+{
+    return k->identity == 0 || k->identity == s->identity || s->since_ms <= k->time_ms;
+}
+
 static int matches(const struct table_link *link, const void *key, size_t len)
 {
     const struct key *k = table_of(link, struct key, link);
+    const struct wanted *w = key;
 
-    return k->len == len && memcmp(k->text, key, len) == 0;
+    return k->len == len && memcmp(k->text, w->text, len) == 0 && is_senders(k, w->sender);
 }
 
 static size_t make_text(char *out, const char *sender, size_t sender_len, const char *key, size_t len)
@@ -25,12 +38,13 @@ static size_t make_text(char *out, const char *sender, size_t sender_len, const 
     return sender_len + 1 + len;
 }
 
-const struct key *keys_find(const struct keys *k, const char *sender, size_t sender_len, const char *key,
+const struct key *keys_find(const struct keys *k, const struct keys_sender *sender, const char *key,
                             size_t len)
 {
     char text[TEXT_MAX];
-    size_t n = make_text(text, sender, sender_len, key, len);
-    struct table_link *link = table_find(&k->table, table_hash(text, n), text, n, matches);
+    size_t n = make_text(text, sender->folded, sender->len, key, len);
+    const struct wanted w = {sender, text};
+    struct table_link *link = table_find(&k->table, table_hash(text, n), &w, n, matches);
 
     return link != NULL ? table_of(link, struct key, link) : NULL;
 }
@@ -47,12 +61,13 @@ static void add(struct keys *k, struct key *new, uint64_t seq, uint64_t time_ms)
     table_insert(&k->table, &new->link, table_hash(new->text, new->len));
 }
 
-void keys_add(struct keys *k, const char *sender, size_t sender_len, const char *key, size_t len,
-              uint64_t seq, uint64_t time_ms)
+void keys_add(struct keys *k, const struct keys_sender *sender, const char *key, size_t len, uint64_t seq,
+              uint64_t time_ms)
 {
-    struct key *new = mem_zalloc(sizeof *new + sender_len + 1 + len);
+    struct key *new = mem_zalloc(sizeof *new + sender->len + 1 + len);
 
-    new->len = (uint16_t)make_text(new->text, sender, sender_len, key, len);
+    new->identity = sender->identity;
+    new->len = (uint16_t)make_text(new->text, sender->folded, sender->len, key, len);
     add(k, new, seq, time_ms);
 }
 

@@ -161,6 +161,7 @@ static void keep(struct chat *chat, struct pair *pair, struct chunk *line)
 
 static void say(struct chat *chat, struct pair *pair, struct ask *a, const struct nick_place *other)
 {
+    const struct keys_sender sender = ask_sender(a);
     struct reactor *r = chat->reactor;
     struct chunk *mine, *theirs;
 
@@ -174,7 +175,7 @@ static void say(struct chat *chat, struct pair *pair, struct ask *a, const struc
     list_newest(chat, pair);
     keep(chat, pair, direct_is_first(a) ? theirs : mine);
     if (a->key_len > 0)
-        keys_add(&pair->keys, a->folded, a->folded_len, a->key, a->key_len, pair->seq, pair->last_time_ms);
+        keys_add(&pair->keys, &sender, a->key, a->key_len, pair->seq, pair->last_time_ms);
     keys_forget(&pair->keys, history_oldest(&pair->history, pair->seq + 1));
     tell(chat, a->folded, a->folded_len, a->identity, mine);
     tell(chat, a->other_folded, a->other_folded_len, other->identity, theirs);
@@ -185,10 +186,11 @@ static void say(struct chat *chat, struct pair *pair, struct ask *a, const struc
 void pair_send(struct chat *chat, struct ask *a, const struct nick_place *other)
 {
     struct pair *pair = get_pair(chat, a, other->identity);
+    const struct keys_sender sender = ask_sender(a);
     const struct key *old = NULL;
 
     if (a->key_len > 0)
-        old = keys_find(&pair->keys, a->folded, a->folded_len, a->key, a->key_len);
+        old = keys_find(&pair->keys, &sender, a->key, a->key_len);
     if (old != NULL) {
         answer_ack(a, other, old->seq, old->time_ms, true);
     } else {

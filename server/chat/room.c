@@ -456,9 +456,10 @@ static void put_ack(struct room *room, struct session *s, struct reactor *from, 
 
 static void add_key(struct room *room, const struct said *said, uint64_t now)
 {
-    keys_add(&room->keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
+    keys_add(&room->keys, &said->sender, said->key, said->key_len, room->seq, now);
     if (room_lasts(room))
-        keys_pack(&room->said_keys, said->folded, said->folded_len, said->key, said->key_len, room->seq, now);
+        keys_pack(&room->said_keys, said->sender.folded, said->sender.len, said->key, said->key_len,
+                  room->seq, now);
 }
 
 /* Whether the one who says it may not: then the error goes the way of an acknowledgement. */
@@ -467,7 +468,7 @@ static bool is_refused(struct room *room, struct session *s, struct reactor *fro
     struct refusal f;
     struct ack *ack;
 
-    if (!room_refuses_send(room, from, said->folded, said->folded_len, &f))
+    if (!room_refuses_send(room, from, said->sender.folded, said->sender.len, &f))
         return false;
     ack = new_ack(room, s, from);
     refusal_put(&room->ack_lines, said->id, said->id_len, &f);
@@ -502,7 +503,7 @@ void room_say(struct room *room, struct session *s, struct reactor *from, const 
         return;
     }
     if (said->key_len > 0)
-        old = keys_find(&room->keys, said->folded, said->folded_len, said->key, said->key_len);
+        old = keys_find(&room->keys, &said->sender, said->key, said->key_len);
     if (old != NULL) {
         put_ack(room, s, from, said, old->seq, old->time_ms, true);
         return;
@@ -532,8 +533,7 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
                         .room_len = room->name_len,
                         .nick = nick_text(n),
                         .nick_len = n->len,
-                        .folded = n->text,
-                        .folded_len = n->folded_len,
+                        .sender = {n->text, n->folded_len, n->identity, n->since_ms},
                         .text = text->text,
                         .text_len = text->len};
 
@@ -552,8 +552,7 @@ void room_take_send(struct room *room, struct ask *a)
                         .room_len = direct ? a->other_len : room->name_len,
                         .nick = a->nick,
                         .nick_len = a->nick_len,
-                        .folded = a->folded,
-                        .folded_len = a->folded_len,
+                        .sender = ask_sender(a),
                         .id = a->id,
                         .id_len = a->id_len,
                         .key = a->key,

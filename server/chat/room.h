@@ -112,8 +112,9 @@ struct ask *room_new_leave(struct session *s, struct audience *a, const struct v
 /* What somebody says. about: 0, or FIELD_EDITS or FIELD_REMOVES, of an earlier message. */
 struct said {
     const char *room; /* as the one who says it knows it */
-    const char *nick, *folded, *id, *key, *text;
-    size_t room_len, nick_len, folded_len, id_len, key_len, text_len;
+    const char *nick, *id, *key, *text;
+    size_t room_len, nick_len, id_len, key_len, text_len;
+    struct keys_sender sender;
     enum message_field about;
     uint64_t of;
 };

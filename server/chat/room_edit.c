@@ -15,8 +15,7 @@ static void say(struct room *room, struct ask *a)
                         .room_len = direct ? a->other_len : room->name_len,
                         .nick = a->nick,
                         .nick_len = a->nick_len,
-                        .folded = a->folded,
-                        .folded_len = a->folded_len,
+                        .sender = ask_sender(a),
                         .id = a->id,
                         .id_len = a->id_len,
                         .key = a->key,
@@ -80,7 +79,9 @@ static void on_found(struct room *room, struct ask *a, char *line, size_t len)
 
 static bool has_been_made(const struct room *room, const struct ask *a)
 {
-    return a->key_len > 0 && keys_find(&room->keys, a->folded, a->folded_len, a->key, a->key_len) != NULL;
+    const struct keys_sender sender = ask_sender(a);
+
+    return a->key_len > 0 && keys_find(&room->keys, &sender, a->key, a->key_len) != NULL;
 }
 
 void room_take_edit(struct room *room, struct ask *a)

@@ -224,7 +224,7 @@ static void keep(struct room *room)
     }
     k = mem_zalloc(sizeof *k);
     k->room = room;
-    k->fact.kind = "room";
+    k->fact.kind = RIGHTS_KIND;
     k->fact.job.home = room->chat->reactor;
     k->fact.job.done = on_kept;
     if (m->now->what == MESSAGE_ACCESS) {
@@ -259,7 +259,8 @@ static void on_looked_up(struct reactor *r, struct post *p)
     struct room *room = l->room;
     struct ask *a = room->moderation.now;
     struct who target = {a->other_folded, a->other_folded_len, 0, true};
-    bool found = l->fact.found;
+    bool found = l->fact.found &&
+                 !accounts_is_closed(&room->chat->shared->accounts, a->other_folded, a->other_folded_len);
     struct refusal f;
 
     (void)r;

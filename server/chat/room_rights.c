@@ -156,22 +156,26 @@ struct right *rights_next(const struct rights *r, uint32_t *at, const struct rig
     return link != NULL ? table_of(link, struct right, link) : NULL;
 }
 
+static void count(struct rights *r, const struct right *right, uint32_t by)
+{
+    r->owners += right->role == ROLE_OWNER ? by : 0;
+    r->holders += right->role != ROLE_MEMBER ? by : 0;
+    r->guests += right->identity != 0 ? by : 0;
+    r->mutes += right->mute.by != NULL ? by : 0;
+}
+
 void rights_count(struct rights *r)
 {
     uint32_t at;
 
     r->owners = r->holders = r->guests = r->mutes = 0;
-    for (const struct right *right = rights_first(r, &at); right != NULL;
-         right = rights_next(r, &at, right)) {
-        r->owners += right->role == ROLE_OWNER;
-        r->holders += right->role != ROLE_MEMBER;
-        r->guests += right->identity != 0;
-        r->mutes += right->mute.by != NULL;
-    }
+    for (const struct right *right = rights_first(r, &at); right != NULL; right = rights_next(r, &at, right))
+        count(r, right, 1);
 }
 
 static void take_out(struct rights *r, struct right *right)
 {
+    count(r, right, (uint32_t)-1);
     table_remove(&r->nicks, &right->link);
     right_free(right);
 }
@@ -184,11 +188,12 @@ void rights_put(struct rights *r, struct right *right)
         right->identity = right->away_ms = 0;
     if (old != NULL)
         take_out(r, old);
-    if (right_is_empty(right))
+    if (right_is_empty(right)) {
         right_free(right);
-    else
+    } else {
         table_insert(&r->nicks, &right->link, table_hash(right->text, right->folded_len));
-    rights_count(r);
+        count(r, right, 1);
+    }
 }
 
 void rights_deinit(struct rights *r)

@@ -89,6 +89,9 @@ struct right *rights_first(const struct rights *r, uint32_t *at);
 struct right *rights_next(const struct rights *r, uint32_t *at, const struct right *right);
 void rights_count(struct rights *r); /* after a role, an invitation or a mute was changed in place */
 
+#define RIGHTS_KIND                                                                                          \
+    "room" /* of facts: the room's name, a slash, and the folded nick or, of the access, nothing */
+
 /* room_rights_code.c: as it is kept, one JSON object; nothing where nothing is to be kept of it. */
 void right_encode(struct buf *b, const struct right *right);
 void rights_encode_access(struct buf *b, enum rights_access access);

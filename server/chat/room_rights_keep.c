@@ -40,7 +40,7 @@ static struct putting *new_put(struct room *room, const char *folded, size_t len
     struct putting *p = mem_zalloc(sizeof *p);
 
     p->room = room;
-    p->fact.kind = "room";
+    p->fact.kind = RIGHTS_KIND;
     p->fact.job.home = room->chat->reactor;
     p->fact.job.done = done;
     room_put_right_key(&p->fact.key, room, folded, len);
@@ -141,21 +141,33 @@ static bool may_return(struct right *right, uint64_t now_ms)
     return now_ms - right->away_ms < RIGHTS_AWAY_MS;
 }
 
-/* Its guest is there, or may still come back; else its role and its invitation are over. */
+/* Its role and its invitation are over. */
+static void drop_role(struct room *room, struct right *right)
+{
+    struct right *change = right_copy(right);
+
+    change->role = ROLE_MEMBER;
+    change->invited = false;
+    change_right(room, right, change);
+}
+
+/* Its guest is there, or may still come back; else it is over. */
 static void review_guest(struct room *room, struct right *right, uint64_t now_ms)
 {
     struct nick_place place;
     bool there = directory_find(&room->chat->shared->directory, right->text, right->folded_len, &place);
-    struct right *change;
 
-    if (there && !place.is_account && place.identity == right->identity) {
+    if (there && !place.is_account && place.identity == right->identity)
         right->away_ms = 0;
-    } else if (!may_return(right, now_ms) && room->moderation.now == NULL) {
-        change = right_copy(right);
-        change->role = ROLE_MEMBER;
-        change->invited = false;
-        change_right(room, right, change);
-    }
+    else if (!may_return(right, now_ms) && room->moderation.now == NULL)
+        drop_role(room, right);
+}
+
+static void review_account(struct room *room, struct right *right)
+{
+    if ((right->role != ROLE_MEMBER || right->invited) && room->moderation.now == NULL &&
+        accounts_is_closed(&room->chat->shared->accounts, right->text, right->folded_len))
+        drop_role(room, right);
 }
 
 void room_review_rights(struct room *room)
@@ -164,12 +176,13 @@ void room_review_rights(struct room *room)
     uint64_t now_ms = reactor_now(room->chat->reactor) / 1000;
     uint32_t at;
 
-    if (r->guests > 0)
-        for (struct right *right = rights_first(r, &at), *next; right != NULL; right = next) {
-            next = rights_next(r, &at, right);
-            if (right->identity != 0)
-                review_guest(room, right, now_ms);
-        }
+    for (struct right *right = rights_first(r, &at), *next; right != NULL; right = next) {
+        next = rights_next(r, &at, right);
+        if (right->identity != 0)
+            review_guest(room, right, now_ms);
+        else
+            review_account(room, right);
+    }
     if (r->holders == 0 && !r->is_damaged && room->moderation.now == NULL &&
         (r->nicks.count > 0 || r->access != ACCESS_OPEN))
         forget_all(room);
@@ -235,7 +248,7 @@ void room_load_rights(struct room *room)
     }
     l = mem_zalloc(sizeof *l);
     l->room = room;
-    l->facts.kind = "room";
+    l->facts.kind = RIGHTS_KIND;
     l->facts.limit = RIGHTS_MAX + 1; /* and the access */
     l->facts.job.home = room->chat->reactor;
     l->facts.job.done = on_facts;

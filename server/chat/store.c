@@ -55,8 +55,10 @@ void store_list(struct store *s, struct store_list *l)
 
 void store_list_deinit(struct store_list *l)
 {
-    for (size_t i = 0; i < l->count; i++)
+    for (size_t i = 0; i < l->count; i++) {
         free(l->rooms[i].topic);
+        free(l->rooms[i].fact);
+    }
     free(l->rooms);
     l->rooms = NULL;
     l->count = l->cap = 0;

@@ -105,12 +105,14 @@ struct store_known {
     uint8_t name_len;
     char name[PROTOCOL_MAX_ROOM + 1];
     uint64_t seq;
-    char *topic; /* or NULL */
+    char *topic, *fact; /* or NULL */
 };
 
-/* The rooms of which something is kept, by name. */
+/* The rooms of which something is kept, by name; with each, the fact of that kind under its name and a
+ * slash. */
 struct store_list {
     struct store_job job;
+    const char *kind; /* static */
     char prefix[PROTOCOL_MAX_ROOM + 1];
     uint8_t prefix_len;
     struct store_known *rooms; /* the caller's: store_list_deinit */
@@ -123,7 +125,11 @@ struct store_fact {
     const char *kind; /* static */
     struct buf key;   /* 1 to STORE_FACT_KEY_MAX bytes of any value; the caller's, as is the value */
     struct buf
-        value;  /* put: up to STORE_FACT_MAX bytes; empty: nothing is kept any more. get: what was found */
+        value; /* put: up to STORE_FACT_MAX bytes; empty: nothing is kept any more. get: what was found */
+    /* put, and most is not 0: a new row is kept only where there are fewer than most of that kind whose keys
+     * begin with the first group_len bytes of key; else is_full is set, and nothing is done. */
+    uint32_t most, group_len;
+    bool is_full;
     bool found; /* get */
     void *arg;  /* the caller's */
 };

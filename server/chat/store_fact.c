@@ -24,12 +24,31 @@ static void put_column(struct buf *b, sqlite3_stmt *sql, int column)
     buf_put(b, data, (size_t)sqlite3_column_bytes(sql, column));
 }
 
-int store_fact_put(sqlite3_stmt *put, sqlite3_stmt *drop, const struct store_fact *f)
+/* The group ends where its last byte is one higher: that one is never 0xff (a NUL, or of UTF-8). */
+static int add(sqlite3_stmt *sql, struct store_fact *f)
 {
+    struct buf from = {f->key.data, f->group_len, f->group_len}, to = {0};
+    int ret;
+
+    buf_put(&to, from.data, from.len);
+    to.data[to.len - 1]++;
+    bind_key(sql, 4, &from);
+    bind_key(sql, 5, &to);
+    sqlite3_bind_int64(sql, 6, f->most);
+    ret = store_db_run(sql);
+    f->is_full = ret == 0 && sqlite3_changes(sqlite3_db_handle(sql)) == 0;
+    buf_deinit(&to);
+    return ret;
+}
+
+int store_fact_put(const struct store_fact_sql *sql, struct store_fact *f)
+{
+    sqlite3_stmt *put = f->most > 0 ? sql->add : sql->put;
+
     if (f->value.len == 0)
-        return store_db_run(bind(drop, f));
+        return store_db_run(bind(sql->drop, f));
     sqlite3_bind_text(put, 3, f->value.data, (int)f->value.len, SQLITE_STATIC);
-    return store_db_run(bind(put, f));
+    return f->most > 0 ? add(bind(put, f), f) : store_db_run(bind(put, f));
 }
 
 int store_fact_get(sqlite3_stmt *sql, struct store_fact *f)

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { PUT, DROP, COUNT };
+enum { PUT, ADD, DROP, COUNT };
 
 struct memory {
     struct store store; /* first */
@@ -16,7 +16,8 @@ struct memory {
     sqlite3_stmt *sql[COUNT];
 };
 
-static const char *const texts[COUNT] = {[PUT] = STORE_SQL_PUT_FACT, [DROP] = STORE_SQL_DROP_FACT};
+static const char *const texts[COUNT] = {
+    [PUT] = STORE_SQL_PUT_FACT, [ADD] = STORE_SQL_ADD_FACT, [DROP] = STORE_SQL_DROP_FACT};
 
 /* Nothing can fail here but for want of memory, which nothing survives. */
 static void make_facts(struct memory *m)
@@ -42,7 +43,8 @@ static void memory_write(struct store *s, struct store_job *job)
     if (job->is_fact) {
         pthread_mutex_lock(&m->lock);
         make_facts(m);
-        if (store_fact_put(m->sql[PUT], m->sql[DROP], (struct store_fact *)job) != 0)
+        if (store_fact_put(&(struct store_fact_sql){m->sql[PUT], m->sql[ADD], m->sql[DROP]},
+                           (struct store_fact *)job) != 0)
             job->failed = "the server's memory did not take it";
         pthread_mutex_unlock(&m->lock);
     }

@@ -24,7 +24,9 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_READ_END] = "COMMIT",
     [SQL_LIST] =
         "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
-        " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1) FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+        " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1),"
+        " (SELECT value FROM facts WHERE kind = ?3 AND key = CAST(r.name || '/' AS BLOB))"
+        " FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
     [SQL_FIND_INDEXED] = "SELECT low, high FROM indexed WHERE room = ?",
     [SQL_FIND_WORD] =
         "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?",
@@ -308,7 +310,8 @@ static void add_known(struct store_list *l, sqlite3_stmt *sql)
         l->rooms = mem_realloc(l->rooms, l->cap * sizeof *l->rooms);
     }
     known = &l->rooms[l->count++];
-    *known = (struct store_known){.name_len = (uint8_t)len, .topic = copy_text(sql, 1)};
+    *known =
+        (struct store_known){.name_len = (uint8_t)len, .topic = copy_text(sql, 1), .fact = copy_text(sql, 3)};
     memcpy(known->name, sqlite3_column_text(sql, 0), (size_t)len);
     known->seq = STORE_SEQ(sqlite3_column_int64(sql, 2));
 }
@@ -322,6 +325,7 @@ void store_sqlite_list(void *reader, struct store_job *job)
 
     sqlite3_bind_int(sql, 1, l->prefix_len);
     sqlite3_bind_text(sql, 2, l->prefix, l->prefix_len, SQLITE_STATIC);
+    sqlite3_bind_text(sql, 3, l->kind, -1, SQLITE_STATIC);
     while ((ret = sqlite3_step(sql)) == SQLITE_ROW)
         add_known(l, sql);
     if (ret != SQLITE_DONE)

@@ -89,6 +89,7 @@ enum store_writer_sql {
     SQL_DROP,
     SQL_DROP_KEYS,
     SQL_PUT_FACT,
+    SQL_ADD_FACT,
     SQL_DROP_FACT,
     SQL_INDEXED,
     SQL_PUT_INDEXED,
@@ -153,10 +154,19 @@ void store_reader_fail(struct store_reader *r,
     " WITHOUT ROWID"
 #define STORE_SQL_PUT_FACT                                                                                   \
     "INSERT INTO facts(kind, key, value) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+#define STORE_SQL_ADD_FACT                                                                                   \
+    "INSERT INTO facts(kind, key, value) SELECT ?1, ?2, ?3"                                                  \
+    " WHERE EXISTS(SELECT 1 FROM facts WHERE kind = ?1 AND key = ?2)"                                        \
+    " OR (SELECT count(*) FROM (SELECT 1 FROM facts"                                                         \
+    " WHERE kind = ?1 AND key >= ?4 AND key < ?5 LIMIT ?6)) < ?6"                                            \
+    " ON CONFLICT DO UPDATE SET value = excluded.value"
 #define STORE_SQL_DROP_FACT "DELETE FROM facts WHERE kind = ? AND key = ?"
 #define STORE_SQL_FACT      "SELECT value FROM facts WHERE kind = ? AND key = ?"
 #define STORE_SQL_FACTS     "SELECT key, value FROM facts WHERE kind = ? AND key > ? AND key >= ? ORDER BY key"
-int store_fact_put(sqlite3_stmt *put, sqlite3_stmt *drop, const struct store_fact *f);
+struct store_fact_sql {
+    sqlite3_stmt *put, *add, *drop;
+};
+int store_fact_put(const struct store_fact_sql *sql, struct store_fact *f);
 int store_fact_get(sqlite3_stmt *sql, struct store_fact *f);
 int store_fact_scan(sqlite3_stmt *sql, struct store_facts *f);
 

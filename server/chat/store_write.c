@@ -38,6 +38,7 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_DROP] = "DELETE FROM messages WHERE id BETWEEN ? AND ?",
     [SQL_DROP_KEYS] = "DELETE FROM keys WHERE id BETWEEN ? AND ?",
     [SQL_PUT_FACT] = STORE_SQL_PUT_FACT,
+    [SQL_ADD_FACT] = STORE_SQL_ADD_FACT,
     [SQL_DROP_FACT] = STORE_SQL_DROP_FACT,
     [SQL_INDEXED] = "SELECT low, high FROM indexed WHERE room = ?",
     [SQL_PUT_INDEXED] = "INSERT OR REPLACE INTO indexed(room, low, high) VALUES(?, ?, ?)",
@@ -224,13 +225,13 @@ static void tell_success(struct store_writer *w)
 /* All of it into a transaction that has begun; *end: the first that was not looked at. */
 static int put_all(struct store_writer *w, struct store_job *jobs, struct store_job **end)
 {
+    const struct store_fact_sql facts = {w->sql[SQL_PUT_FACT], w->sql[SQL_ADD_FACT], w->sql[SQL_DROP_FACT]};
     sqlite3_stmt *sql = w->sql[SQL_PUT_INBOX];
     int ret = 0;
 
     buf_clear(&w->batch);
     for (*end = jobs; *end != NULL && ret == 0; *end = (*end)->next)
-        ret = (*end)->is_fact ? store_fact_put(w->sql[SQL_PUT_FACT], w->sql[SQL_DROP_FACT],
-                                               (const struct store_fact *)*end)
+        ret = (*end)->is_fact ? store_fact_put(&facts, (struct store_fact *)*end)
                               : put_one(w, (struct store_write *)*end);
     if (ret != 0 || w->batch.len == 0)
         return ret;

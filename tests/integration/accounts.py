@@ -483,3 +483,91 @@ def test_others_do_not_notice(t):
     talkers[1].expect("msg", timeout=1, text="still here")
     for c in many:
         equal(c.expect(re="h").account, True)
+
+
+def with_keys(t, s, nick, *keys):
+    """A connection of that nick, which it has registered by those keys."""
+    c = s.connect(nick)
+    for key in keys:
+        c.ask("register", public_key=b64(key.public))
+    return c
+
+
+def test_a_key_is_taken_away(t):
+    s = disk(t)
+    keys = [Key(t, f"k{i}.pem") for i in range(3)]
+    c = with_keys(t, s, "ann", *keys)
+    texts = [b64(key.public) for key in keys]
+    answer = c.ask("keys")
+    equal((answer.type, answer.nick, answer.password, answer.public_keys), ("keys", "ann", False, texts))
+    equal(c.ask("unregister", public_key=texts[1]).nick, "ann")
+    c.refused("unregister", "no_such_key", public_key=texts[1])
+    c.ask("unregister", public_key=texts[0])
+    c.refused("unregister", "last_key", public_key=texts[2])
+    equal(c.ask("keys").public_keys, texts[2:])
+    c.close()
+    s.stop()
+    s = disk(t)
+    equal(keys[1].login(s.connect(), "ann").code, "bad_login")
+    c = s.connect()
+    equal(keys[2].login(c, "ann").type, "authenticated")
+    c.hello("ann")
+    c.ask("register", **ANN)
+    c.ask("unregister", public_key=texts[2])
+    answer = c.ask("keys")
+    equal((answer.password, answer.public_keys), (True, []))
+
+
+def test_bad_unregisters(t):
+    s = t.server()
+    c = s.connect("ann")
+    for request in ("keys", "unregister"):
+        c.refused(request, "account_needed", nick="ann")
+    key = Key(t)
+    c.ask("register", public_key=b64(key.public))
+    equal(c.refused("unregister", "bad_request").field, "public_key")
+    equal(c.refused("unregister", "bad_request", nick="ann", public_key=b64(key.public)).field, "public_key")
+    equal(c.refused("unregister", "bad_request", public_key="x").field, "public_key")
+    for nick in ("bob", "", "a b", 5):
+        equal(c.refused("unregister", "bad_request", nick=nick).field, "nick")
+    equal(c.ask("keys").public_keys, [b64(key.public)])
+
+
+def test_an_account_is_removed(t):
+    """All its connections end; nobody gets its nick or what it had; its rooms go on without it, at once and after a restart."""
+    s = disk(t, threads=2)
+    key, other = Key(t, "a.pem"), Key(t, "b.pem")
+    ann, bob = with_keys(t, s, "Ann", key), with_keys(t, s, "bob", other)
+    for room in ("shared", "hers"):
+        equal(ann.ask("join", room=room).role, "owner")
+        bob.ask("join", room=room)
+    ann.ask("role", room="shared", nick="bob", role="moderator")
+    ann.ask("access", room="hers", access="accounts")
+    bob.say("@ann", "a word")
+    ann.say("@bob", "another")
+    second, between = s.connect(), s.connect()
+    for c in (second, between):
+        equal(key.login(c, "ann").type, "authenticated")
+    second.hello("ann")
+    second.expect("unread")
+    equal(ann.ask("unregister", nick="ANN").nick, "Ann")
+    ann.ends_with("kicked")
+    second.ends_with("kicked")
+    between.refused("hello", "bad_login", version=1, nick="ann")
+    bob.ask("role", room="shared", nick="bob", role="owner")  # there is no owner left, so that a moderator may
+    bob.ask("topic", room="hers", text="everyone's")
+    for restarts in range(2):
+        equal(key.login(s.connect(), "ann").code, "bad_login")
+        s.connect().refused("hello", "login_required", version=1, nick="ann")
+        bob.refused("send", "no_such_nick", room="@ann", text="x")
+        equal([m.text for m in bob.ask_all("history", room="@ann")[0]], ["a word", "another"])
+        bob.refused("role", "no_such_nick", room="shared", nick="ann", role="owner")
+        equal("access" in s.connect("gus").ask("join", room="hers"), False)
+        if restarts == 0:
+            bob.close()
+            s.stop()
+            s = disk(t, threads=2)
+            bob = s.connect()
+            other.login(bob, "bob")
+            bob.hello("bob")
+            equal(bob.ask("join", room="shared").role, "owner")

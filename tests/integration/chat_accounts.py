@@ -213,3 +213,20 @@ def test_challenges_that_are_not_answered(t):
         p.expect_end()
         c.run(5)
         check("not gone on with" in c.stderr(), c.stderr())
+
+
+def test_keys_and_the_end_of_an_account(t):
+    s = t.server()
+    register(s, public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    term = Terminal(t, "-n", "ann", "--password-file", secret(t, "correct horse"), address(s), columns=100)
+    term.expect_line("general>")
+    term.type("/unkey").expect("this machine has no key")
+    term.type("/key").expect("lets it in as ann from now on")
+    term.type("/keys").expect("ann logs in by its password, and by these keys:")
+    term.expect("(this machine's)")
+    term.type("/unkey 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=").expect("that key lets nobody in as ann any more")
+    term.type("/unkey x").expect("public_key takes 32 bytes in base64")
+    term.type("/unregister bob").expect("nick takes ann here")
+    term.type("/unregister ann").expect("your account ann is removed")
+    term.expect("your account has been removed")
+    s.connect().refused("hello", "login_required", version=1, nick="ann")

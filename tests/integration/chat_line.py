@@ -120,7 +120,8 @@ def test_commands(t):
     ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", rows=60)
     ann.expect("you are in general")
     bob.ask("role", room="general", nick="ann", role="moderator")
-    for command, seen in (("/help", "/reconnect"), ("/who", "2 here: "), ("/rooms", "general: 2 here, 0 said"),
+    bob.ask("access", room="general", access="accounts")
+    for command, seen in (("/help", "/reconnect"), ("/who", "2 here: "), ("/rooms", "general: 2 here, 0 said, for accounts, and"),
                           ("/topic green tea", "ann has set the topic of general: green tea"), ("/foo", "there is no /foo"),
                           ("/msg", "/msg NICK [TEXT]"), ("/nick x", "you are ann here"), ("/join Tea", "Tea can't be a room"),
                           ("/join tea", "you are in tea, alone so far"), ("/room", "tea (you talk here)"),

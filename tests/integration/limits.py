@@ -5,6 +5,7 @@ import ssl
 import time
 
 from lib import SCALE, both, check, equal, wait_until
+from lib.login import b64
 
 NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
 
@@ -211,3 +212,55 @@ def test_no_descriptor_is_leaked(t):
             c.close()
     s.log.wait(event="close", count=60)
     wait_until(lambda: s.descriptors() <= before, "the descriptors' return")
+
+
+def account(s, nick):
+    """A connection of that nick, which it has registered."""
+    c = s.connect(nick)
+    c.ask("register", public_key=b64(os.urandom(32)))
+    return c
+
+
+def leave(s, c):
+    c.close()
+    s.log.wait(conn=c.session, event="close")
+
+
+def test_direct_conversations_of_an_account(t):
+    """Guests begin 500 with one account, accounts 1000; what was begun goes on, and others have room of their own."""
+    s = t.server(threads=2, data=t.path("data"))
+    ann, bob, first = account(s, "ann"), account(s, "bob"), s.connect("first")
+    first.say("@ann", "hello")
+    for i in range(499):
+        c = s.connect(f"g{i}")
+        c.say("@ann", "hello")
+        leave(s, c)
+    guest = s.connect("guest")
+    e = guest.refused("send", "too_many_conversations", room="@ann", text="x")
+    equal(e.max, 500)
+    check("ann has 500 direct conversations" in e.text, "the text names whose and how many:", e.text)
+    ann.refused("send", "too_many_conversations", room="@guest", text="x")
+    first.say("@ann", "I was here before")
+    ann.say("@first", "and go on")
+    guest.say("@bob", "who else?")
+    guest.refused("send", "too_many_conversations", room="@ann", text="x")
+    for i in range(500):
+        c = account(s, f"a{i}")
+        c.say("@ann", "hello")
+        leave(s, c)
+    e = bob.refused("send", "too_many_conversations", room="@ann", text="x")
+    equal(e.max, 1000)
+    bob.say("@a7", "hello")
+    first.say("@ann", "still here")
+
+
+def test_max_accounts(t):
+    s = t.server(max_accounts=2, data=t.path("data"))
+    ann, bob, carol = account(s, "ann"), account(s, "bob"), s.connect("carol")
+    e = carol.refused("register", "server_accounts", public_key=b64(os.urandom(32)))
+    equal(e.max, 2)
+    ann.ask("register", public_key=b64(os.urandom(32)))  # one key more: no further account
+    leave(s, bob)
+    s.stop()
+    s = t.server(max_accounts=2, data=t.path("data"))
+    s.connect("carol").refused("register", "server_accounts", public_key=b64(os.urandom(32)))

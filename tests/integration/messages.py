@@ -113,6 +113,49 @@ def test_key_after_reconnecting(t):
     bob.quiet("msg")
 
 
+@both
+def test_a_key_is_not_that_of_who_has_the_nick_next(t):
+    """Somebody else takes the nick of a guest who left, and numbers his sends in the same way: none is swallowed."""
+    s = t.server(threads=2)
+    bob = s.join("general", "bob")
+    ann = s.join("general", "ann")
+    bob.say("@ann", "hello")
+    equal(ann.say("general", "ann's", key="1").seq, 1)
+    equal(ann.say("@bob", "ann's", key="1").seq, 2)
+    ann.close()
+    s.log.close_of(ann.session)
+    other = s.join("general", "ANN")
+    ack = other.say("general", "somebody else's", key="1")
+    equal((ack.seq, "repeat" in ack), (2, False))
+    equal("repeat" in other.say("@bob", "somebody else's", key="1"), False)
+    equal(other.say("general", "somebody else's", key="1").repeat, True)
+    other.close()
+    s.log.close_of(other.session)
+    back = s.connect("ann", hello={"resume": ann.welcome.resume})
+    back.ask("join", room="general")
+    again = back.say("general", "ann's", key="1")
+    equal((again.seq, again.repeat), (1, True))
+
+
+def test_a_key_outlives_registering(t):
+    """A guest who registers goes on with his keys."""
+    s = t.server()
+    ann = s.join("general", "ann")
+    equal(ann.say("general", "once", key="1").seq, 1)
+    ann.ask("register", public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    equal(ann.say("general", "once", key="1").repeat, True)
+
+
+def test_a_guest_repeats_a_send_after_a_restart(t):
+    """No token is good any more then: of what is read from the disk the nick decides."""
+    s = t.server(data=t.path("data"))
+    equal(s.join("general", "ann").say("general", "once", key="1").seq, 1)
+    s.stop()
+    s = t.server(data=t.path("data"))
+    ann = s.join("general", "ann")
+    equal(ann.say("general", "once", key="1").repeat, True)
+
+
 def test_key_many_in_one_write(t):
     s = t.server()
     c = s.join("general", "ann")

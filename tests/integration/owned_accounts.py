@@ -211,3 +211,42 @@ def test_damaged_rights(t):
     equal((joined.seq, "role" in joined), (1, False))
     s.log.wait(event="damaged-right", room="general", nick="ann")
     s.connect("carol").refused("join", "banned", room="general")
+
+
+def test_the_list_of_rooms_shows_their_access(t):
+    """Of rooms in memory, and of those that only the disk knows."""
+    s = disk(t)
+    make(s, "ann")
+    ann = come(s, "ann", "open")
+    for access in ("invited", "accounts"):
+        ann.ask("join", room=access)
+        ann.say(access, "a word, so that the room is kept")
+        ann.ask("access", room=access, access=access)
+    ann.say("open", "here too")
+    wanted = {"open": None, "invited": "invited", "accounts": "accounts"}
+    for _ in range(2):
+        equal({r.room: r.get("access") for r in s.connect("gus").ask_all("rooms")[0]}, wanted)
+        s.stop()
+        s = disk(t)
+    ann = come(s, "ann", "invited")
+    ann.ask("access", room="invited", access="open")
+    equal([r.get("access") for r in ann.ask_all("rooms", prefix="inv")[0]], [None])
+
+
+def test_who_with_many_roles(t):
+    """Roles come and go one by one, and the room counts them right: its last owner but one may step down."""
+    s = disk(t)
+    ann = s.connect("ann")
+    ann.ask("register", public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    ann.ask("join", room="general")
+    nicks = [f"n{i}" for i in range(100)]
+    for nick in nicks:
+        c = s.connect(nick)
+        c.ask("register", public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+        ann.ask("role", room="general", nick=nick, role="moderator")
+        c.close()
+    ann.ask("role", room="general", nick="n7", role="owner")
+    ann.ask("role", room="general", nick="n8", role="member")
+    equal(roles(ann), {"ann": "owner"})
+    ann.ask("role", room="general", nick="ann", role="member")
+    ann.refused("topic", "not_allowed", room="general", text="x")

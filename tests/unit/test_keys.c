@@ -13,14 +13,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SINCE           1000000 /* later than all that is said here: who it is decides */
+#define BY(folded, len) (&(struct keys_sender){(folded), (len), 7, SINCE})
+
 static void add(struct keys *k, const char *sender, const char *key, uint64_t seq)
 {
-    keys_add(k, sender, strlen(sender), key, strlen(key), seq, seq * 1000);
+    keys_add(k, BY(sender, strlen(sender)), key, strlen(key), seq, seq * 1000);
 }
 
 static uint64_t seq_of(const struct keys *k, const char *sender, const char *key)
 {
-    const struct key *found = keys_find(k, sender, strlen(sender), key, strlen(key));
+    const struct key *found = keys_find(k, BY(sender, strlen(sender)), key, strlen(key));
 
     if (found == NULL)
         return 0;
@@ -53,15 +56,15 @@ static void test_a_key_with_any_bytes(void **state)
     struct keys k = {0};
 
     (void)state;
-    keys_add(&k, "ann", 3, "b\0c", 3, 1, 1000);
-    assert_non_null(keys_find(&k, "ann", 3, "b\0c", 3));
-    assert_null(keys_find(&k, "ann", 3, "b", 1));
-    assert_null(keys_find(&k, "ann", 3, "b\0d", 3));
-    assert_null(keys_find(&k, "annb", 4, "c", 1));
-    keys_add(&k, "ann", 3, "\0", 1, 2, 2000);
-    assert_int_equal(keys_find(&k, "ann", 3, "\0", 1)->seq, 2);
-    assert_null(keys_find(&k, "ann", 3, "", 0));
-    assert_null(keys_find(&k, "ann", 3, "\0\0", 2));
+    keys_add(&k, BY("ann", 3), "b\0c", 3, 1, 1000);
+    assert_non_null(keys_find(&k, BY("ann", 3), "b\0c", 3));
+    assert_null(keys_find(&k, BY("ann", 3), "b", 1));
+    assert_null(keys_find(&k, BY("ann", 3), "b\0d", 3));
+    assert_null(keys_find(&k, BY("annb", 4), "c", 1));
+    keys_add(&k, BY("ann", 3), "\0", 1, 2, 2000);
+    assert_int_equal(keys_find(&k, BY("ann", 3), "\0", 1)->seq, 2);
+    assert_null(keys_find(&k, BY("ann", 3), "", 0));
+    assert_null(keys_find(&k, BY("ann", 3), "\0\0", 2));
     keys_deinit(&k);
 }
 
@@ -73,10 +76,10 @@ static void test_the_longest(void **state)
     (void)state;
     memset(sender, 's', sizeof sender);
     memset(key, 'k', sizeof key);
-    keys_add(&k, sender, sizeof sender, key, sizeof key, 1, 1000);
-    assert_non_null(keys_find(&k, sender, sizeof sender, key, sizeof key));
-    assert_null(keys_find(&k, sender, sizeof sender, key, sizeof key - 1));
-    assert_null(keys_find(&k, sender, sizeof sender - 1, key, sizeof key));
+    keys_add(&k, BY(sender, sizeof sender), key, sizeof key, 1, 1000);
+    assert_non_null(keys_find(&k, BY(sender, sizeof sender), key, sizeof key));
+    assert_null(keys_find(&k, BY(sender, sizeof sender), key, sizeof key - 1));
+    assert_null(keys_find(&k, BY(sender, sizeof sender - 1), key, sizeof key));
     keys_deinit(&k);
 }
 
@@ -109,13 +112,35 @@ static void test_forgotten_with_their_messages(void **state)
     assert_null(k.oldest);
 }
 
+/* By identity, by having had the nick ever since, or, where it was read from the store, by the nick. */
+static void test_whose(void **state)
+{
+    const struct keys_sender ann = {"ann", 3, 7, SINCE}, later = {"ann", 3, 8, SINCE},
+                             registered = {"ann", 3, 9, 900};
+    struct keys k = {0}, kept = {0};
+    struct buf packed = {0};
+
+    (void)state;
+    keys_add(&k, &ann, "1", 1, 1, 1000);
+    assert_null(keys_find(&k, &later, "1", 1));
+    keys_add(&k, &later, "1", 1, 2, 2000);
+    assert_int_equal(keys_find(&k, &ann, "1", 1)->seq, 1);
+    assert_int_equal(keys_find(&k, &later, "1", 1)->seq, 2);
+    assert_non_null(keys_find(&k, &registered, "1", 1));
+    keys_pack(&packed, "ann", 3, "1", 1, 1, 1000);
+    assert_int_equal(keys_unpack(&kept, packed.data, packed.len, 1), 0);
+    assert_non_null(keys_find(&kept, &later, "1", 1));
+    buf_deinit(&packed);
+    keys_deinit(&k);
+    keys_deinit(&kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_found_again),
-        cmocka_unit_test(test_a_key_with_any_bytes),
-        cmocka_unit_test(test_the_longest),
-        cmocka_unit_test(test_forgotten_with_their_messages),
+        cmocka_unit_test(test_found_again), cmocka_unit_test(test_a_key_with_any_bytes),
+        cmocka_unit_test(test_the_longest), cmocka_unit_test(test_forgotten_with_their_messages),
+        cmocka_unit_test(test_whose),
     };
 
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

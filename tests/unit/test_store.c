@@ -226,14 +226,14 @@ static void test_keys(void **state)
     assert_null(w.job.failed);
     for (int i = 0; i < 2; i++) { /* from the inbox, then from its place */
         l = load("e");
-        key = keys_find(&l.keys, "bob", 3, "k1", 2);
+        key = keys_find(&l.keys, &(struct keys_sender){"bob", 3, 7, 0}, "k1", 2);
         assert_non_null(key);
         assert_int_equal(key->seq, 2);
         assert_int_equal(key->time_ms, 1002);
-        assert_non_null(keys_find(&l.keys, "ann", 3, "k1", 2));
-        assert_null(keys_find(&l.keys, "ann", 3, "k2", 2));
+        assert_non_null(keys_find(&l.keys, &(struct keys_sender){"ann", 3, 7, 0}, "k1", 2));
+        assert_null(keys_find(&l.keys, &(struct keys_sender){"ann", 3, 7, 0}, "k2", 2));
         keys_forget_after(&l.keys, 1);
-        assert_null(keys_find(&l.keys, "bob", 3, "k1", 2));
+        assert_null(keys_find(&l.keys, &(struct keys_sender){"bob", 3, 7, 0}, "k1", 2));
         keys_deinit(&l.keys);
         sleep(2);
     }
@@ -242,18 +242,26 @@ static void test_keys(void **state)
     store_close(store);
 }
 
+static bool put_fact(const char *key, size_t len, const char *value);
+
 static void test_list(void **state)
 {
-    struct store_list list = {.job = {.home = &home, .done = on_back}, .prefix = "", .prefix_len = 0};
+    struct store_list list = {
+        .job = {.home = &home, .done = on_back}, .kind = "test", .prefix = "", .prefix_len = 0};
 
     (void)state;
     open_store();
+    assert_true(put_fact("b/", 2, "of b"));
+    assert_true(put_fact("b/ann", 5, "of ann"));
     store_list(store, &list);
     settle();
     assert_int_equal(list.count, 5);
     assert_string_equal(list.rooms[1].name, "b");
     assert_int_equal(list.rooms[1].seq, 35);
+    assert_string_equal(list.rooms[1].fact, "of b");
+    assert_null(list.rooms[0].fact);
     store_list_deinit(&list);
+    assert_true(put_fact("b/", 2, "") && put_fact("b/ann", 5, ""));
     store_close(store);
     assert_true(back > 0);
 }
