@@ -83,7 +83,7 @@ static uint64_t since_now(const struct directory *d)
 {
     uint64_t now_ms = clock_wall_us() / 1000;
 
-    return now_ms == d->released_ms ? now_ms + 1 : now_ms;
+    return now_ms > d->released_ms ? now_ms : d->released_ms + 1; /* also where the clock was set back */
 }
 
 enum directory_result directory_add(struct directory *d, struct nick *n)
@@ -111,6 +111,7 @@ void directory_remove(struct directory *d, struct nick *n)
 {
     uint32_t hash = table_hash(n->text, n->folded_len);
     struct nick *at;
+    uint64_t now_ms;
 
     pthread_mutex_lock(&d->lock);
     at = find(d, n->text, n->folded_len, hash);
@@ -123,7 +124,9 @@ void directory_remove(struct directory *d, struct nick *n)
             at = at->next;
         at->next = n->next;
     }
-    d->released_ms = clock_wall_us() / 1000;
+    now_ms = clock_wall_us() / 1000;
+    if (now_ms > d->released_ms)
+        d->released_ms = now_ms;
     pthread_mutex_unlock(&d->lock);
 }
 

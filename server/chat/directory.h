@@ -45,7 +45,8 @@ struct directory {
     struct table nicks;
     uint64_t secret[2];
     uint64_t last_identity;
-    uint64_t released_ms; /* when a nick was last let go of; wall time */
+    uint64_t
+        released_ms; /* when a nick was last let go of; wall time, the latest if the clock was set back */
 };
 
 void directory_init(struct directory *d);

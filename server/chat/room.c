@@ -493,10 +493,20 @@ static void put_change(struct room *room, const struct said *said, uint64_t now)
     buf_put(&room->said_changes, &change, sizeof change);
 }
 
+/* Not before its sender has had the nick: whose it is, is told by that (room_edit.c). */
+static uint64_t time_of(struct room *room, const struct said *said)
+{
+    uint64_t now = room_time(room);
+
+    if (now < said->sender.since_ms)
+        now = room->last_time_ms = said->sender.since_ms;
+    return now;
+}
+
 void room_say(struct room *room, struct session *s, struct reactor *from, const struct said *said)
 {
     const struct key *old = NULL;
-    uint64_t now = room_time(room);
+    uint64_t now = time_of(room, said);
 
     if (room->is_failing) {
         refuse(room, s, from, said);

@@ -86,6 +86,24 @@ def test_another_one_of_that_nick(t):
     equal(other.ask("remove", room="general", seq=3).seq, 4)
 
 
+def test_what_is_said_at_once_is_ones_own(t):
+    """In the millisecond in which somebody else let go of the nick, too."""
+    s = t.server()
+    for n in range(100):
+        room = f"r{n}"
+        old, ann = s.join(room, "ann"), s.connect()
+        old.send("bye")
+        old.expect("bye")
+        ann.raw("".join(json.dumps(line) + "\n" for line in (
+            {"type": "hello", "version": 1, "nick": "ann"}, {"type": "join", "room": room},
+            {"type": "send", "room": room, "text": "x"},
+            {"type": "edit", "id": "e", "room": room, "seq": 1, "text": "y"})))
+        equal(ann.expect(re="e").type, "ack")
+        ann.close()
+        old.close()
+        s.log.wait(event="close", count=2 * n + 2)
+
+
 def test_order_and_ids(t):
     """Requests of one connection are carried out in their order, whatever an edit has to wait for."""
     s = disk(t, threads=2)
