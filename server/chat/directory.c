@@ -11,6 +11,10 @@
 #include <string.h>
 #include <sys/random.h>
 
+/* By how much nicks that are had for less than a millisecond, one after the other, may run ahead of the
+ * clock. */
+#define AHEAD_MAX_MS 1000
+
 static int matches(const struct table_link *link, const void *key, size_t len)
 {
     const struct nick *n = table_of(link, struct nick, link);
@@ -111,7 +115,7 @@ void directory_remove(struct directory *d, struct nick *n)
 {
     uint32_t hash = table_hash(n->text, n->folded_len);
     struct nick *at;
-    uint64_t now_ms;
+    uint64_t last_ms;
 
     pthread_mutex_lock(&d->lock);
     at = find(d, n->text, n->folded_len, hash);
@@ -124,9 +128,11 @@ void directory_remove(struct directory *d, struct nick *n)
             at = at->next;
         at->next = n->next;
     }
-    now_ms = clock_wall_us() / 1000;
-    if (now_ms > d->released_ms)
-        d->released_ms = now_ms;
+    last_ms = clock_wall_us() / 1000;
+    if (n->since_ms > last_ms)
+        last_ms = n->since_ms < last_ms + AHEAD_MAX_MS ? n->since_ms : last_ms + AHEAD_MAX_MS;
+    if (last_ms > d->released_ms)
+        d->released_ms = last_ms;
     pthread_mutex_unlock(&d->lock);
 }
 

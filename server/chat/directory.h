@@ -45,8 +45,7 @@ struct directory {
     struct table nicks;
     uint64_t secret[2];
     uint64_t last_identity;
-    uint64_t
-        released_ms; /* when a nick was last let go of; wall time, the latest if the clock was set back */
+    uint64_t released_ms; /* up to when a nick that was let go of may have said something; wall time */
 };
 
 void directory_init(struct directory *d);
