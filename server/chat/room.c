@@ -555,22 +555,29 @@ void room_send_here(struct room *room, struct session *s, const struct value *id
     room_say(room, s, s->conn.reactor, &said);
 }
 
-void room_take_send(struct room *room, struct ask *a)
+void room_say_asked(struct room *room, const struct ask *a, enum message_field about)
 {
     bool direct = room->direct != NULL;
-    struct said said = {.room = direct ? a->other : room->name,
-                        .room_len = direct ? a->other_len : room->name_len,
-                        .nick = a->nick,
-                        .nick_len = a->nick_len,
-                        .sender = ask_sender(a),
-                        .id = a->id,
-                        .id_len = a->id_len,
-                        .key = a->key,
-                        .key_len = a->key_len,
-                        .text = a->text.data,
-                        .text_len = a->text.len};
 
-    room_say(room, a->session, a->from, &said);
+    room_say(room, a->session, a->from,
+             &(struct said){.room = direct ? a->other : room->name,
+                            .room_len = direct ? a->other_len : room->name_len,
+                            .nick = a->nick,
+                            .nick_len = a->nick_len,
+                            .sender = ask_sender(a),
+                            .id = a->id,
+                            .id_len = a->id_len,
+                            .key = a->key,
+                            .key_len = a->key_len,
+                            .text = a->text.data,
+                            .text_len = a->text.len,
+                            .about = about,
+                            .of = a->after});
+}
+
+void room_take_send(struct room *room, struct ask *a)
+{
+    room_say_asked(room, a, 0);
     a->session = NULL; /* held on, until the acknowledgement is back */
     ask_return(a, room->chat->reactor);
 }

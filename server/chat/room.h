@@ -121,6 +121,8 @@ struct said {
 
 /* It is in this turn, and s, which is held, gets its acknowledgement when it is kept. */
 void room_say(struct room *room, struct session *s, struct reactor *from, const struct said *said);
+/* The same of what was asked for elsewhere; about: as in struct said. */
+void room_say_asked(struct room *room, const struct ask *a, enum message_field about);
 
 /* The short way for a send to a room that is at home on the session's own reactor; the session is held until
  * it is acknowledged. */

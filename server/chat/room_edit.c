@@ -10,22 +10,7 @@
 
 static void say(struct room *room, struct ask *a)
 {
-    bool direct = room->direct != NULL;
-    struct said said = {.room = direct ? a->other : room->name,
-                        .room_len = direct ? a->other_len : room->name_len,
-                        .nick = a->nick,
-                        .nick_len = a->nick_len,
-                        .sender = ask_sender(a),
-                        .id = a->id,
-                        .id_len = a->id_len,
-                        .key = a->key,
-                        .key_len = a->key_len,
-                        .text = a->text.data,
-                        .text_len = a->text.len,
-                        .about = a->removes ? FIELD_REMOVES : FIELD_EDITS,
-                        .of = a->after};
-
-    room_say(room, a->session, a->from, &said);
+    room_say_asked(room, a, a->removes ? FIELD_REMOVES : FIELD_EDITS);
     ask_return(a, room->chat->reactor);
 }
 
