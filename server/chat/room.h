@@ -143,7 +143,8 @@ void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, con
 
 /* Acknowledges a request that gives out no seq, in the room's next turn; a then has no session any more. */
 void room_acknowledge(struct room *room, struct ask *a, uint64_t now_ms);
-uint64_t room_time(struct room *room); /* never goes back */
+uint64_t room_time(struct room *room);   /* never goes back */
+void room_mark_dirty(struct room *room); /* its turn has something to be flushed */
 
 void room_flush(struct room *room);     /* gives the store what was said and not given to it yet */
 void room_flush_all(struct chat *chat); /* at the end of a turn */
