@@ -16,8 +16,9 @@
 
 struct command {
     const char *name, *takes, *help;
-    void (*run)(struct line_view *v, char *args);
+    void (*run)(struct line_view *v, char *args); /* NULL: it moderates */
     bool needs_args;
+    enum message_type moderates;
 };
 
 /* Cuts the first word off; what is left begins at the next one. */
@@ -170,46 +171,6 @@ static void moderate(struct line_view *v, enum message_type type, char *args)
         line_notice(v, "!", "%s", why);
     else
         command_ask(v, &b);
-}
-
-static void run_kick(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_KICK, args);
-}
-
-static void run_ban(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_BAN, args);
-}
-
-static void run_unban(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_UNBAN, args);
-}
-
-static void run_mute(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_MUTE, args);
-}
-
-static void run_unmute(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_UNMUTE, args);
-}
-
-static void run_invite(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_INVITE, args);
-}
-
-static void run_access(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_ACCESS, args);
-}
-
-static void run_role(struct line_view *v, char *args)
-{
-    moderate(v, MESSAGE_ROLE, args);
 }
 
 static void run_bans(struct line_view *v, char *args)
@@ -365,45 +326,46 @@ static void run_quit(struct line_view *v, char *args)
 static void run_help(struct line_view *v, char *args);
 
 static const struct command commands[] = {
-    {"/help", "", "this list", run_help, false},
-    {"/join", "ROOM | @NICK", "go into a room and talk there", run_join, true},
-    {"/leave", "[ROOM]", "leave it", run_leave, false},
+    {"/help", "", "this list", run_help, false, 0},
+    {"/join", "ROOM | @NICK", "go into a room and talk there", run_join, true, 0},
+    {"/leave", "[ROOM]", "leave it", run_leave, false, 0},
     {"/room", "[ROOM | @NICK]", "talk there; alone: the rooms that you are in, and what is unread", run_room,
-     false},
+     false, 0},
     {"/msg", "NICK [TEXT]", "say something to one person; without text: read what waits, and talk there",
-     run_msg, true},
-    {"/who", "[ROOM]", "who is here", run_who, false},
-    {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false},
-    {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true},
-    {"/history", "[N]", "what was said before", run_history, false},
-    {"/invite", "NICK", "ask somebody into this room", run_invite, true},
-    {"/kick", "NICK [REASON]", "put somebody out, who may come back", run_kick, true},
-    {"/ban", "NICK [TIME] [REASON]", "put somebody out for good, or for 10m, 2h, 7d", run_ban, true},
-    {"/unban", "NICK", "let somebody in again", run_unban, true},
-    {"/mute", "NICK [TIME] [REASON]", "let somebody only listen", run_mute, true},
-    {"/unmute", "NICK", "let somebody speak again", run_unmute, true},
-    {"/bans", "", "who is banned and who is muted", run_bans, false},
-    {"/access", "open|invited|accounts", "who may come into this room", run_access, true},
-    {"/role", "NICK ROLE", "make somebody owner, moderator or member", run_role, true},
+     run_msg, true, 0},
+    {"/who", "[ROOM]", "who is here", run_who, false, 0},
+    {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false, 0},
+    {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true, 0},
+    {"/history", "[N]", "what was said before", run_history, false, 0},
+    {"/invite", "NICK", "ask somebody into this room", NULL, true, MESSAGE_INVITE},
+    {"/kick", "NICK [REASON]", "put somebody out, who may come back", NULL, true, MESSAGE_KICK},
+    {"/ban", "NICK [TIME] [REASON]", "put somebody out for good, or for 10m, 2h, 7d", NULL, true,
+     MESSAGE_BAN},
+    {"/unban", "NICK", "let somebody in again", NULL, true, MESSAGE_UNBAN},
+    {"/mute", "NICK [TIME] [REASON]", "let somebody only listen", NULL, true, MESSAGE_MUTE},
+    {"/unmute", "NICK", "let somebody speak again", NULL, true, MESSAGE_UNMUTE},
+    {"/bans", "", "who is banned and who is muted", run_bans, false, 0},
+    {"/access", "open|invited|accounts", "who may come into this room", NULL, true, MESSAGE_ACCESS},
+    {"/role", "NICK ROLE", "make somebody owner, moderator or member", NULL, true, MESSAGE_ROLE},
     {"/search", "WORDS", "what was said with these words, in your rooms; \"in quotes\": a phrase", run_search,
-     true},
-    {"/more", "", "more of that", run_more, false},
+     true, 0},
+    {"/more", "", "more of that", run_more, false, 0},
     {"/edit", "[SEQ] TEXT", "say your last message anew, or the one of that number, which /search tells",
-     run_edit, true},
-    {"/remove", "[SEQ]", "take it back", run_remove, false},
-    {"/nick", "", "who you are", run_nick, false},
-    {"/register", "", "make your nick an account: it is yours then", secret_run_register, false},
-    {"/password", "", "give your account another password", secret_run_password, false},
-    {"/key", "", "let this machine into your account by its key", secret_run_key, false},
-    {"/keys", "", "which keys let into your account", secret_run_keys, false},
-    {"/unkey", "[KEY]", "take that one away, or this machine's", secret_run_unkey, false},
-    {"/unregister", "NICK", "remove your account, which is NICK, for good", secret_run_unregister, true},
+     run_edit, true, 0},
+    {"/remove", "[SEQ]", "take it back", run_remove, false, 0},
+    {"/nick", "", "who you are", run_nick, false, 0},
+    {"/register", "", "make your nick an account: it is yours then", secret_run_register, false, 0},
+    {"/password", "", "give your account another password", secret_run_password, false, 0},
+    {"/key", "", "let this machine into your account by its key", secret_run_key, false, 0},
+    {"/keys", "", "which keys let into your account", secret_run_keys, false, 0},
+    {"/unkey", "[KEY]", "take that one away, or this machine's", secret_run_unkey, false, 0},
+    {"/unregister", "NICK", "remove your account, which is NICK, for good", secret_run_unregister, true, 0},
     {"/tcp", "[all | live | off]", "the connection: state and ladder; live: each step as it comes", run_tcp,
-     false},
-    {"/shutdown", "", "end your side of the connection: you only listen then", run_shutdown, false},
-    {"/reconnect", "", "connect anew", run_reconnect, false},
-    {"/quit", "", "say good bye and leave", run_quit, false},
-    {NULL, NULL, NULL, NULL, false},
+     false, 0},
+    {"/shutdown", "", "end your side of the connection: you only listen then", run_shutdown, false, 0},
+    {"/reconnect", "", "connect anew", run_reconnect, false, 0},
+    {"/quit", "", "say good bye and leave", run_quit, false, 0},
+    {NULL, NULL, NULL, NULL, false, 0},
 };
 
 const char *command_name(size_t i)
@@ -418,7 +380,7 @@ static void put_help(struct line_view *v, const struct command *c)
     size_t from = v->out.len;
 
     if (is_wide)
-        buf_putf(&v->out, "  %-10s %-21s ", c->name, c->takes);
+        buf_putf(&v->out, "  %-11s %-21s ", c->name, c->takes);
     else
         buf_putf(&v->out, "  %s%s%s: ", c->name, c->takes[0] != '\0' ? " " : "", c->takes);
     show_put_wrapped(&v->out, &v->style, c->help, strlen(c->help), (int)(v->out.len - from),
@@ -453,6 +415,8 @@ void command_run(struct line_view *v, char *line)
         line_notice(v, "!", "there is no %s: /help lists what there is", name);
     else if (c->needs_args && args[0] == '\0')
         line_notice(v, "!", "%s %s: %s", c->name, c->takes, c->help);
+    else if (c->run == NULL)
+        moderate(v, c->moderates, args);
     else
         c->run(v, args);
 }
