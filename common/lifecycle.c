@@ -285,10 +285,11 @@ void lifecycle_send_notify(struct lifecycle *l, int fd, long ret)
 
 /* On loopback the peer's acknowledgement of our FIN is handled within the call, so that the kernel can only
  * be asked when LAST_ACK is over already: it is then inferred, as RFC 9293 knows no other way from CLOSE-WAIT
- * to CLOSED. */
+ * to CLOSED. A peer that was quick enough may have answered with its own FIN, and then we are in TIME_WAIT. */
 void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
 {
     struct tcp_facts facts;
+    bool is_over, waits;
 
     if (ret == 0) {
         l->self_ended = true;
@@ -298,9 +299,12 @@ void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
         return;
     tcp_get_facts(fd, &facts);
     lifecycle_trace_call(l, "shutdown(WR)", ret, &facts, NULL);
-    l->passive =
-        ret == 0 && (l->peer_ended || facts.state == TCP_STATE_CLOSED); /* its FIN may wait to be read */
-    if (l->passive && facts.state == TCP_STATE_CLOSED)
+    is_over = ret == 0 && facts.state == TCP_STATE_CLOSED;
+    waits = is_over && !l->peer_ended && lifecycle_is_in_time_wait(l, fd);
+    l->passive = ret == 0 && (l->peer_ended || (is_over && !waits)); /* its FIN may wait to be read */
+    if (waits)
+        put_event(l, "shutdown", "shutdown", ret, "TIME_WAIT", "sock_diag", "how=SHUT_WR");
+    else if (is_over)
         put_event(l, "shutdown", "shutdown", ret, "LAST_ACK", "inferred", "how=SHUT_WR then=CLOSED");
     else
         put_event(l, "shutdown", "shutdown", ret, tcp_state_name(facts.state), facts.source, "how=SHUT_WR");

@@ -52,15 +52,30 @@ void lifecycle_trace_closing(const struct lifecycle *l, int fd, struct lifecycle
         last->unread = 0;
 }
 
-/* A closed socket has no TCP_INFO, so that TIME_WAIT is asked for by its ends. */
-static void ask_what_is_left(struct lifecycle *l, const struct lifecycle_last *last)
+static bool ask_by_ends(const struct tcp_addr *local, const struct tcp_addr *peer, struct sockdiag_socket *s)
 {
     static _Thread_local int diag = -1;
-    struct sockdiag_socket s;
 
     if (diag < 0)
         diag = sockdiag_open();
-    if (diag >= 0 && sockdiag_find(diag, &last->local, &l->peer, &s) == 1)
+    return diag >= 0 && sockdiag_find(diag, local, peer, s) == 1;
+}
+
+bool lifecycle_is_in_time_wait(const struct lifecycle *l, int fd)
+{
+    struct sockdiag_socket s;
+    struct tcp_addr local;
+
+    tcp_get_local(fd, &local);
+    return ask_by_ends(&local, &l->peer, &s) && s.state == TCP_STATE_TIME_WAIT;
+}
+
+/* A closed socket has no TCP_INFO. */
+static void ask_what_is_left(struct lifecycle *l, const struct lifecycle_last *last)
+{
+    struct sockdiag_socket s;
+
+    if (ask_by_ends(&last->local, &l->peer, &s))
         lifecycle_trace_state(l, s.state, "sock_diag", s.facts.source != NULL ? &s.facts : NULL);
 }
 

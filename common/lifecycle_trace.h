@@ -1,5 +1,5 @@
 /* lifecycle_trace.h: private to lifecycle*.c: what of a connection's life goes into the event log (trace.h).
- * Nothing happens where tracing is off. The thread that owns the connection. */
+ * Nothing happens where tracing is off, but where it is said. The thread that owns the connection. */
 #ifndef COMMON_LIFECYCLE_TRACE_H
 #define COMMON_LIFECYCLE_TRACE_H
 
@@ -16,6 +16,10 @@ void lifecycle_trace_state(struct lifecycle *l, enum tcp_state state, const char
 
 /* Both ends, the cookie and, on an accepted connection, the client's first sequence number. */
 void lifecycle_trace_ends(struct lifecycle *l, int fd, const struct tcp_addr *local, uint64_t cookie);
+
+/* TCP_INFO says CLOSED of a socket in TIME_WAIT: whether the kernel knows one of these ends. Also without
+ * tracing; false where it can't be asked. */
+bool lifecycle_is_in_time_wait(const struct lifecycle *l, int fd);
 
 /* What is to be known before close() and what after it; from one call to the other on the stack of the
  * caller. */

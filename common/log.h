@@ -1,6 +1,6 @@
 /* log.h: the program's log, a `key=value` line an event.
  *
- * time=2026-11-23T18:47:01.123456Z level=info event=listen address=127.0.0.1:7000
+ *     time=2026-11-23T18:47:01.123456Z level=info event=listen address=127.0.0.1:7000
  *
  * Any thread may write. A thread that has called log_batch(true) gathers its lines until it calls log_flush,
  * one write(2) for all of them; others write each line at once. A line is never torn and never dropped

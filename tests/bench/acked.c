@@ -2,8 +2,8 @@
  * PIPELINE sends under way, for SECONDS. Prints the number. With a fourth figure each send carries a key, as
  * chat's do.
  *
- * acked PORT CONNECTIONS PIPELINE SECONDS [KEYS]
- * */
+ *     acked PORT CONNECTIONS PIPELINE SECONDS [KEYS]
+ */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>

@@ -1,8 +1,8 @@
 /* load.c: puts one and the same load on any chat or publish/subscribe server, and says what the server's
  * process paid.
  *
- * load PROTOCOL PORT PID [--rooms R] [--members M] [--window W] [--size BYTES] [--bystanders N] [--rooms-each
- * N] [--tls] [--opening N] [--warm-ms MS] [--ms MS] [--settle-ms MS]
+ *     load PROTOCOL PORT PID [--rooms R] [--members M] [--window W] [--size BYTES] [--bystanders N]
+ *         [--rooms-each N] [--tls] [--opening N] [--warm-ms MS] [--ms MS] [--settle-ms MS]
  *
  * Opens everything, lets it settle, takes memory; then speaks for a while, and measures a part of that while:
  * what the server's threads ran, and what the listeners heard. At the end it waits until everyone has heard
