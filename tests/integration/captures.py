@@ -49,10 +49,11 @@ def ladder_rows(text):
 def tshark_rows(capture):
     if not shutil.which("tshark"):
         raise Skip("tshark is not installed")
-    fields = ["tcp.srcport", "tcp.dstport", "tcp.flags", "tcp.seq", "tcp.len", "tcp.ack"]
+    fields = ["frame.time_epoch", "tcp.srcport", "tcp.dstport", "tcp.flags", "tcp.seq", "tcp.len", "tcp.ack"]
     said = subprocess.run(["tshark", "-r", capture, "-T", "fields", *(x for f in fields for x in ("-e", f))], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
-    rows = [[int(x, 0) for x in line.split("\t")] for line in said.splitlines()]
+    lines = sorted((line.split("\t") for line in said.splitlines()), key=lambda line: line[0])  # two cores write as they come
+    rows = [[int(x, 0) for x in line[1:]] for line in lines]
     server = rows[0][1]
     return [(r[1] == server, r[2] & 0x3f, r[3], r[4], r[5]) for r in rows]
 
