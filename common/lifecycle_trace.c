@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 void lifecycle_trace_state(struct lifecycle *l, enum tcp_state state, const char *source,
                            const struct tcp_facts *facts)
@@ -52,30 +53,31 @@ void lifecycle_trace_closing(const struct lifecycle *l, int fd, struct lifecycle
         last->unread = 0;
 }
 
-static bool ask_by_ends(const struct tcp_addr *local, const struct tcp_addr *peer, struct sockdiag_socket *s)
-{
-    static _Thread_local int diag = -1;
-
-    if (diag < 0)
-        diag = sockdiag_open();
-    return diag >= 0 && sockdiag_find(diag, local, peer, s) == 1;
-}
-
+/* Rare enough for a descriptor of its own, which then is not there for good. */
 bool lifecycle_is_in_time_wait(const struct lifecycle *l, int fd)
 {
     struct sockdiag_socket s;
     struct tcp_addr local;
+    int diag = sockdiag_open();
+    bool waits;
 
+    if (diag < 0)
+        return false;
     tcp_get_local(fd, &local);
-    return ask_by_ends(&local, &l->peer, &s) && s.state == TCP_STATE_TIME_WAIT;
+    waits = sockdiag_find(diag, &local, &l->peer, &s) == 1 && s.state == TCP_STATE_TIME_WAIT;
+    close(diag);
+    return waits;
 }
 
 /* A closed socket has no TCP_INFO. */
 static void ask_what_is_left(struct lifecycle *l, const struct lifecycle_last *last)
 {
+    static _Thread_local int diag = -1;
     struct sockdiag_socket s;
 
-    if (ask_by_ends(&last->local, &l->peer, &s))
+    if (diag < 0)
+        diag = sockdiag_open();
+    if (diag >= 0 && sockdiag_find(diag, &last->local, &l->peer, &s) == 1)
         lifecycle_trace_state(l, s.state, "sock_diag", s.facts.source != NULL ? &s.facts : NULL);
 }
 
