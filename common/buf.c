@@ -13,17 +13,14 @@ void buf_deinit(struct buf *b)
     *b = (struct buf){0};
 }
 
-char *buf_reserve(struct buf *b, size_t more)
+void buf_grow(struct buf *b, size_t more)
 {
-    if (b->cap - b->len < more) {
-        size_t cap = b->cap > 0 ? b->cap : 128;
+    size_t cap = b->cap > 0 ? b->cap : 128;
 
-        while (cap - b->len < more)
-            cap *= 2;
-        b->data = mem_realloc(b->data, cap);
-        b->cap = cap;
-    }
-    return b->data + b->len;
+    while (cap - b->len < more)
+        cap *= 2;
+    b->data = mem_realloc(b->data, cap);
+    b->cap = cap;
 }
 
 void buf_putf(struct buf *b, const char *format, ...)
@@ -45,20 +42,34 @@ void buf_putf(struct buf *b, const char *format, ...)
     b->len += n > 0 ? (size_t)n : 0;
 }
 
-/* Two digits a step: every message and every acknowledgement has a seq and a time. */
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                            "8081828384858687888990919293949596979899";
+
+/* Eight digits, as two halves that a processor can work on side by side. */
+static void put_eight(char *out, uint32_t value)
+{
+    uint32_t high = value / 10000, low = value % 10000;
+
+    memcpy(out, pairs + high / 100 * 2, 2);
+    memcpy(out + 2, pairs + high % 100 * 2, 2);
+    memcpy(out + 4, pairs + low / 100 * 2, 2);
+    memcpy(out + 6, pairs + low % 100 * 2, 2);
+}
+
+/* Every message has a seq and a time, and so has its acknowledgement. */
 void buf_put_uint(struct buf *b, uint64_t value)
 {
-    static const char pairs[] =
-        "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-        "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-        "8081828384858687888990919293949596979899";
-    char digits[20];
+    char digits[24];
     size_t at = sizeof digits;
 
-    while (value >= 100) {
+    for (; value >= 100000000; value /= 100000000) {
+        at -= 8;
+        put_eight(digits + at, (uint32_t)(value % 100000000));
+    }
+    for (; value >= 100; value /= 100) {
         at -= 2;
         memcpy(digits + at, pairs + value % 100 * 2, 2);
-        value /= 100;
     }
     if (value >= 10) {
         at -= 2;

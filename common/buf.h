@@ -13,8 +13,15 @@ struct buf {
 
 void buf_deinit(struct buf *b); /* frees; b is empty and usable after it */
 
+void buf_grow(struct buf *b, size_t more); /* for buf_reserve */
+
 /* Makes room for more bytes and says where they go; the caller then adds to len what it wrote. */
-char *buf_reserve(struct buf *b, size_t more);
+static inline char *buf_reserve(struct buf *b, size_t more)
+{
+    if (b->cap - b->len < more)
+        buf_grow(b, more);
+    return b->data + b->len;
+}
 
 void buf_putf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_put_uint(struct buf *b, uint64_t value);

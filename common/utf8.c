@@ -40,6 +40,10 @@ bool utf8_is_valid(const char *text, size_t len)
                 p += 8;
                 continue;
             }
+        } else if (len >= 8) { /* the last eight, with bytes in front that have been looked at */
+            memcpy(&word, end - 8, 8);
+            if ((word & HIGH_BITS) == 0)
+                return true;
         }
         n = sequence_len(p, (size_t)(end - p));
         if (n == 0)

@@ -32,7 +32,8 @@ void codec_add_bool(struct buf *b, enum message_field f, bool value);
 void codec_add_raw(struct buf *b, enum message_field f, const char *json, size_t len);
 void codec_end(struct buf *b);
 
-/* The line that a server writes most: {"type":"msg","room":…,"seq":…,"nick":…,"time":…,"text":…}. */
+/* The line that a server writes most: {"type":"msg","room":…,"seq":…,"nick":…,"time":…,"text":…}. room and nick
+ * are names that have been checked: nothing in them wants an escape. */
 void codec_put_msg(struct buf *b, const char *room, size_t room_len, uint64_t seq, const char *nick,
                    size_t nick_len, uint64_t time_ms, const char *text, size_t text_len);
 

@@ -321,8 +321,10 @@ static bool skip_nested(struct scan *s, struct value *v)
 
 static int find_name(const struct name *names, size_t count, const char *text, size_t len)
 {
-    for (size_t i = 0; i < count; i++)
-        if (names[i].len == len && memcmp(names[i].text, text, len) == 0)
+    char last = len > 0 ? text[len - 1] : '\0';
+
+    for (size_t i = 0; i < count; i++) /* names of one length mostly differ in their last byte */
+        if (names[i].len == len && names[i].text[len - 1] == last && memcmp(names[i].text, text, len) == 0)
             return (int)i;
     return -1;
 }

@@ -253,6 +253,8 @@ static void flush_dirty(struct reactor *r)
     struct conn_list all = take_list(r, &r->dirty);
 
     for (uint32_t i = 0; i < all.n; i++) {
+        if (i + 1 < all.n)
+            conn_prefetch(all.v[i + 1]);
         all.v[i]->is_dirty = false;
         conn_flush(all.v[i]);
     }

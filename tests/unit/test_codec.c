@@ -70,6 +70,60 @@ static void test_strings(void **state)
     buf_deinit(&b);
 }
 
+/* Runs of plain bytes are looked through in blocks: what ends one is found wherever it stands in them. */
+static void test_an_escape_at_every_place(void **state)
+{
+    static const char *const escapes[][2] = {
+        {"\"", "\\\""}, {"\\", "\\\\"}, {"\n", "\\n"}, {"\x1f", "\\u001f"}};
+
+    (void)state;
+    for (size_t len = 1; len <= 50; len++)
+        for (size_t at = 0; at < len; at++)
+            for (size_t e = 0; e < sizeof escapes / sizeof *escapes; e++) {
+                char text[64], expected[80];
+                struct buf b = {0};
+                struct message m;
+                char *copy;
+
+                memset(text, e % 2 == 0 ? ' ' : '\x7f', len);
+                text[at] = *escapes[e][0];
+                snprintf(expected, sizeof expected, "\"%.*s%s%.*s\"", (int)at, text, escapes[e][1],
+                         (int)(len - at - 1), text + at + 1);
+                codec_put_string(&b, text, len);
+                assert_int_equal(b.len, strlen(expected));
+                assert_memory_equal(b.data, expected, b.len);
+                buf_clear(&b);
+                codec_begin(&b, MESSAGE_SEND);
+                codec_add(&b, FIELD_TEXT, text, len);
+                codec_end(&b);
+                copy = decode_line(&b, &m);
+                assert_field(&m, FIELD_TEXT, text, len);
+                free(copy);
+                buf_deinit(&b);
+            }
+}
+
+static void test_numbers_of_every_length(void **state)
+{
+    (void)state;
+    for (uint64_t power = 1;; power *= 10) {
+        const uint64_t values[] = {power - 1, power, power + 1, power * 9, UINT64_MAX / power};
+
+        for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+            char expected[24];
+            struct buf b = {0};
+
+            snprintf(expected, sizeof expected, "%llu", (unsigned long long)values[i]);
+            buf_put_uint(&b, values[i]);
+            buf_put(&b, "", 1);
+            assert_string_equal(b.data, expected);
+            buf_deinit(&b);
+        }
+        if (power > UINT64_MAX / 10)
+            break;
+    }
+}
+
 static void test_a_line_of_each_kind(void **state)
 {
     struct buf b = {0};
@@ -439,6 +493,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strings),
+        cmocka_unit_test(test_an_escape_at_every_place),
+        cmocka_unit_test(test_numbers_of_every_length),
         cmocka_unit_test(test_a_line_of_each_kind),
         cmocka_unit_test(test_messages_there_and_back),
         cmocka_unit_test(test_messages_again),
