@@ -84,6 +84,7 @@ struct config {
     uint32_t search;                      /* enum config_search */
     uint32_t keep_seconds, keep_messages; /* of a room, on disk; 0: all */
     uint64_t keep_bytes;
+    uint64_t keep_total;   /* bytes of all that is kept; 0: as much as the disk has */
     char *backup;          /* where a copy of what is kept is to go; NULL: serve */
     uint32_t threads;      /* reactors, from 1 */
     char *name;            /* what the server is called in its certificate and its log */

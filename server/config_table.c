@@ -69,6 +69,10 @@ const struct config_option config_options[] = {
           "messages of a room kept on disk at least, and older ones no longer; 0 keeps all"),
     SIZE("keep-bytes", keep_bytes, CONFIG_G_SERVER, 0, "0", 0, UINT64_C(1) << 50,
          "bytes of a room's messages kept on disk, about; 0 keeps all"),
+    SIZE(
+        "keep-total", keep_total, CONFIG_G_SERVER, 0, "0", 0, UINT64_C(1) << 50,
+        "bytes that all that is kept may take on disk, about; then sends fail until there is space in it; 0 is as many "
+        "as the disk has"),
     {"threads", CONFIG_T_COUNT, CONFIG_G_SERVER, 0, AT(threads), "N", "auto", "auto", NULL, 1, 64,
      "threads that serve connections; auto is one a core"},
     {"name", CONFIG_T_NAME, CONFIG_G_SERVER, 0, AT(name), "NAME", "auto", "auto", NULL, 1, 64,

@@ -93,6 +93,7 @@ struct store *data_open_store(const struct config *c)
         .durability = c->durability == CONFIG_DURABILITY_POWER ? STORE_POWER : STORE_PROCESS,
         .search = c->search == CONFIG_SEARCH_ON,
         .retention = {.seconds = c->keep_seconds, .messages = c->keep_messages, .bytes = c->keep_bytes},
+        .most_bytes = c->keep_total,
     };
     char err[STORE_ERROR_SIZE];
     struct store *store = store_open(&options, err);

@@ -40,7 +40,8 @@ struct store_options {
     const char *dir; /* NULL: memory */
     enum store_durability durability;
     struct store_retention retention;
-    bool search; /* an index of words is kept */
+    uint64_t most_bytes; /* of the database, about: then nothing more is kept; 0: as much as the disk has */
+    bool search;         /* an index of words is kept */
 };
 
 struct store_job {

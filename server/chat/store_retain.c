@@ -122,7 +122,7 @@ void store_retain(struct store_writer *w)
     char why[LOG_QUOTED_SIZE];
 
     if ((w->retention.seconds == 0 && w->retention.messages == 0 && w->retention.bytes == 0) ||
-        now - w->swept_us < PAUSE_US || w->is_failing)
+        now - w->swept_us < PAUSE_US || (w->is_failing && !w->is_over))
         return;
     w->swept_us = now;
     w->look_until_us = now + LOOK_US;

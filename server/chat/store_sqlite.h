@@ -99,6 +99,8 @@ enum store_writer_sql {
     SQL_ROWS_BACK,
     SQL_PUT_CHANGE,
     SQL_DROP_CHANGES,
+    SQL_PAGES,
+    SQL_FREE_PAGES,
     SQL_WRITER_COUNT
 };
 
@@ -130,6 +132,8 @@ struct store_writer {
     struct store_trouble trouble; /* while it is failing */
     bool is_failing;
     uint64_t failed_jobs, log_again_us, try_again_us;
+    uint64_t most_pages; /* that may be in use; 0: any number */
+    bool is_over;        /* there are as many: the reason why it is failing */
     struct store_retention retention;
     uint64_t swept_us, look_until_us;
     sqlite3_int64 swept_room; /* the last one looked at */
@@ -190,6 +194,7 @@ int store_writer_tidy(struct store_writer *w);
  * good. */
 void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t);
 
+#define STORE_PAGE  16384 /* bytes */
 #define INBOX_BYTES (1 << 20)
 
 /* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0

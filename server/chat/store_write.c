@@ -19,6 +19,7 @@
 #define CARRY_PAGES_IDLE 256
 #define LOG_EVERY_US     10000000
 #define TRY_EVERY_US     1000000
+#define SPARE_PART       64
 
 static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -49,6 +50,8 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_PUT_CHANGE] = "INSERT INTO changes(id, by, removed) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET"
                        " by = excluded.by, removed = excluded.removed WHERE removed = 0",
     [SQL_DROP_CHANGES] = "DELETE FROM changes WHERE id BETWEEN ?1 AND ?2 AND by <= (?2 & 0xffffffffff)",
+    [SQL_PAGES] = "PRAGMA page_count",
+    [SQL_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
@@ -86,6 +89,7 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
 
     *w = (struct store_writer){.path = path,
                                .retention = options->retention,
+                               .most_pages = (options->most_bytes + STORE_PAGE - 1) / STORE_PAGE,
                                .is_powerful = options->durability == STORE_POWER,
                                .index.is_on = options->search};
     store_make_private(path);
@@ -214,7 +218,7 @@ static void tell_success(struct store_writer *w)
 {
     char path[LOG_QUOTED_SIZE];
 
-    if (!w->is_failing)
+    if (!w->is_failing || w->is_over)
         return;
     w->is_failing = w->trouble.is_damage = false;
     log_event(LOG_WARN, "storage-again", "file=%s failed=%llu", log_quote_text(w->path, path),
@@ -249,16 +253,46 @@ static void count_inbox(struct store_writer *w)
         buf_deinit(&w->batch);
 }
 
+static uint64_t number_of(sqlite3_stmt *sql)
+{
+    uint64_t n = sqlite3_step(sql) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(sql, 0) : 0;
+
+    sqlite3_reset(sql);
+    return n;
+}
+
+/* Whether the database may take more. What moves things in it, or lets go of them, does not ask: so it may grow
+ * beyond its limit by what the inbox held and by the index of that. Once it was full there must be some space, so
+ * that it is not full again at once. */
+static bool has_space(struct store_writer *w)
+{
+    uint64_t most = w->most_pages - (w->is_over ? w->most_pages / SPARE_PART : 0), pages;
+
+    if (w->most_pages == 0)
+        return true;
+    pages = number_of(w->sql[SQL_PAGES]);
+    w->is_over = pages >= most && pages - number_of(w->sql[SQL_FREE_PAGES]) >= most;
+    if (w->is_over)
+        w->trouble = (struct store_trouble){
+            .code = SQLITE_FULL,
+            .todo =
+                "raise --keep-total, or keep less of each room by --keep-bytes, --keep-messages or --keep-seconds",
+            .why = "what is kept takes as much as it may"};
+    return !w->is_over;
+}
+
 /* Whether it makes sense to try: nothing is written to files that have been moved away, nor to a damaged one,
  * which is looked at again once in a while. */
 static bool may_write(struct store_writer *w)
 {
     uint64_t now;
 
-    if (!store_files_are_there(&w->files, w->path, &w->trouble))
+    if (!store_files_are_there(&w->files, w->path, &w->trouble)) {
+        w->is_over = false;
         return false;
+    }
     if (!w->is_failing || !w->trouble.is_damage)
-        return true;
+        return has_space(w);
     now = clock_mono_us();
     if (now < w->try_again_us)
         return false;

@@ -198,6 +198,50 @@ def test_full_disk(t):
     equal(run_chatd(t, "--data", path, "--check-data")[0], 0)
 
 
+def fill_up(c, seq):
+    """Sends until nothing more is kept; what was, the first of it behind seq."""
+    acked = []
+    while True:
+        a = c.ask_any("send", room="general", text="x" * 4000)
+        if a.type == "error":
+            equal((a.code, acked), ("storage", list(range(seq + 1, seq + 1 + len(acked)))))
+            return acked
+        acked.append(a.seq)
+        check(len(acked) < 2000, "there is no limit")
+
+
+@seconds(60)
+def test_keep_total(t):
+    """A limit of our own works as a full disk does: sends fail, what is acknowledged is kept, it goes on when there is space, over
+    a restart too; and what is let go of makes space."""
+    s = disk(t, keep_total="2m")
+    ann = s.join("general", "ann")
+    acked = fill_up(ann, 0)
+    check(len(acked) > 100, f"only {len(acked)} were taken")
+    check("--keep-total" in s.log.wait(event="storage-failed")["todo"], "the log does not say what to do")
+    ann.ask("join", room="elsewhere")
+    kill(s)
+    s = disk(t, keep_total="2m")
+    bob = s.join("general", "bob")
+    equal(kept_of(bob), acked)
+    acked += fill_up(bob, len(acked))
+    bob.close()
+    s.stop()
+    check(os.path.getsize(t.path("data/chatd.db")) < 4 << 20, "it has grown far beyond its limit")
+    s = disk(t, keep_total="2m", keep_bytes=200_000)
+    bob = s.join("general", "bob")
+    acked += fill_up(bob, len(acked))
+    wait_until(lambda: bob.ask_any("send", room="general", text="more").type == "ack", "it does not go on", timeout=20)
+    bob.close()
+    s.stop()
+    s = disk(t, keep_total="4m")
+    bob = s.join("general", "bob")
+    equal(bob.say("general", "more").seq, len(acked) + 2)
+    bob.close()
+    s.stop()
+    equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
+
+
 def test_keys_of_what_failed(t):
     """A send that failed was not kept, so that its key is free: sent again it is new."""
     path = t.path("small")
