@@ -213,7 +213,7 @@ static int say_close_notify(struct link *l)
     int ret;
 
     /* Else a server that answers at once is the first to end, and has TIME_WAIT. */
-    tcp_hold_until_end(l->fd);
+    lifecycle_io(&l->life, l->fd, "setsockopt(TCP_CORK)", tcp_hold_until_end(l->fd));
     ret = transport_close_notify(l->transport);
     l->notify_sent = true;
     lifecycle_send_notify(&l->life, l->fd, ret);

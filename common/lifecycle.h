@@ -56,7 +56,8 @@ const char *lifecycle_format_id(const struct lifecycle *l, char out[LIFECYCLE_ID
 void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char *call, long ret,
                      const char *more);
 
-/* A read or write that moved bytes, or a write that the kernel refused (-EAGAIN): for the event log alone. */
+/* A read or write that moved bytes, or a write that the kernel refused (-EAGAIN), or an option that changes what
+ * is sent when: for the event log alone. */
 void lifecycle_trace_io(struct lifecycle *l, int fd, const char *call, long ret);
 
 static inline void lifecycle_io(struct lifecycle *l, int fd, const char *call, long ret)

@@ -83,8 +83,8 @@ ssize_t tcp_read(int fd, void *to, size_t size);
 ssize_t tcp_write(int fd, const void *from, size_t len); /* no SIGPIPE */
 ssize_t tcp_writev(int fd, const struct iovec *parts, int count);
 /* What is written from here on fills segments, and the last one leaves with the FIN of tcp_shutdown_write,
- * which is to follow. Nothing where the platform cannot. tcp(7), TCP_CORK. Platform file. */
-void tcp_hold_until_end(int fd);
+ * which is to follow. 0 or -errno: -ENOTSUP where the platform cannot. tcp(7), TCP_CORK. Platform file. */
+int tcp_hold_until_end(int fd);
 int tcp_shutdown_write(int fd);
 int tcp_close(int fd);
 int tcp_close_reset(int fd); /* SO_LINGER{1,0}: RST instead of FIN */

@@ -107,11 +107,11 @@ void tcp_ack_at_once(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
-void tcp_hold_until_end(int fd)
+int tcp_hold_until_end(int fd)
 {
     int on = 1;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+    return setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0 ? 0 : -errno;
 }
 
 /* The call itself: the C library's send() is a point where a thread may be cancelled, which none of ours ever

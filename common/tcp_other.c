@@ -67,9 +67,10 @@ bool tcp_take_saved_isn(int fd, uint32_t *isn)
     return false;
 }
 
-void tcp_hold_until_end(int fd)
+int tcp_hold_until_end(int fd)
 {
     (void)fd;
+    return -ENOTSUP;
 }
 
 ssize_t tcp_write(int fd, const void *from, size_t len)

@@ -46,6 +46,8 @@ struct pass {
         int64_t time_ns;
     } taken[MODEL_SIDES];
     uint64_t sent[MODEL_SIDES];
+    bool holds[MODEL_SIDES];    /* TCP_CORK: what it writes waits for the FIN behind it */
+    uint32_t held[MODEL_SIDES]; /* bytes */
     int64_t
         end_came[MODEL_SIDES]; /* when that side's kernel first told of the other's FIN; INT64_MAX: never */
 };
@@ -167,7 +169,10 @@ static void take_end(struct pass *p, enum model_side side, int64_t time_ns)
     p->fin[side] = true;
     time_ns = earlier(time_ns, time_of(p, model_other(side), "recv", true) - 2);
     time_ns = earlier(time_ns, p->end_came[model_other(side)] - 2);
-    put(p->m, p->c, time_ns, side, MODEL_FIN | MODEL_ACK, 0);
+    if (p->held[side] > 0)
+        time_ns = earlier(time_ns, time_received(p, model_other(side), p->sent[side] - p->held[side]) - 2);
+    put(p->m, p->c, time_ns, side, MODEL_FIN | MODEL_ACK | (p->held[side] > 0 ? MODEL_PSH : 0),
+        p->held[side]);
     put(p->m, p->c, time_end_acked(p, side, time_ns), model_other(side), MODEL_ACK, 0);
 }
 
@@ -186,7 +191,12 @@ static void take_call(struct pass *p, const struct model_call *call)
         p->rst = true;
         put(p->m, p->c, call->time_ns - 1, other, MODEL_RST | MODEL_ACK, 0);
     }
-    if (sends(call)) {
+    if (call->err == 0 && strcmp(call->name, "setsockopt(TCP_CORK)") == 0)
+        p->holds[side] = true;
+    if (sends(call) && p->holds[side]) {
+        p->held[side] += (uint32_t)call->result;
+        p->sent[side] += (uint64_t)call->result;
+    } else if (sends(call)) {
         put(p->m, p->c,
             earlier(earlier(call->time_ns, time_received(p, other, p->sent[side])), p->end_came[other] - 2) -
                 1,

@@ -68,10 +68,15 @@ static const char *short_name(const char *name, enum ladder_length length)
 {
     static const struct {
         const char *full, *brief;
-    } names[] = {{"getsockopt(SO_ERROR)", "SO_ERROR"}, {"accept4", "accept"}, {"shutdown(WR)", "shut(WR)"},
-                 {"shutdown(RDWR)", "shut(RDWR)"},     {"sendmsg", "send"},   {"recvmsg", "recv"}};
+    } names[] = {{"getsockopt(SO_ERROR)", "SO_ERROR"},
+                 {"setsockopt(TCP_CORK)", "TCP_CORK"},
+                 {"accept4", "accept"},
+                 {"shutdown(WR)", "shut(WR)"},
+                 {"shutdown(RDWR)", "shut(RDWR)"},
+                 {"sendmsg", "send"},
+                 {"recvmsg", "recv"}};
 
-    for (size_t i = 0; i < (length == LADDER_SHORT ? sizeof names / sizeof *names : 2); i++)
+    for (size_t i = 0; i < (length == LADDER_SHORT ? sizeof names / sizeof *names : 3); i++)
         if (strcmp(name, names[i].full) == 0)
             return names[i].brief;
     return name;
@@ -85,7 +90,7 @@ static bool moves_bytes(const char *name)
 
 static void put_call_result(const struct model_call *c, const char *name, char out[LADDER_TEXT])
 {
-    const char *open = strchr(name, '(') != NULL ? "" : "()";
+    const char *open = strchr(c->name, '(') != NULL ? "" : "()";
 
     if (!c->has_result || c->is_event)
         snprintf(out, LADDER_TEXT, "%s", name);

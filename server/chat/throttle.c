@@ -97,6 +97,8 @@ static struct throttle_entry *get(struct throttle *t, const struct key *k, bool 
     } else {
         e = table_of(link, struct throttle_entry, link);
         TAILQ_REMOVE(&t->used, e, used);
+        if (now_us < e->seen_us) /* another thread's turn began later */
+            now_us = e->seen_us;
         forgotten = (now_us - e->seen_us) / (THROTTLE_FORGET_MS * UINT64_C(1000));
         e->failures = forgotten < e->failures ? e->failures - (uint32_t)forgotten : 0;
         e->seen_us += forgotten * THROTTLE_FORGET_MS * UINT64_C(1000);

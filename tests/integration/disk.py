@@ -250,6 +250,7 @@ def test_put_out_while_an_edit_is_read(t):
             send_and_hang(bob, disk, type="edit", id="e", room="general", seq=3 if how == "kick" else 40, text="too late")
             if how == "ban":
                 ann.send("ban", room="general", nick="bob", id="out")
+                ann.ask("who", room="general")  # its home has had the ban
             else:
                 ann.ask("kick", room="general", nick="bob")
                 bob.expect("left", code="kicked")

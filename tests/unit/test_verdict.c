@@ -388,6 +388,41 @@ static void test_an_end_that_came_before_it_was_read(void **state)
     model_free(m);
 }
 
+/* TCP_CORK: what is written waits, and leaves with the FIN in one segment; the other side read it before
+ * shutdown() had returned. */
+static void test_what_is_held_leaves_with_the_fin(void **state)
+{
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "client.sqlog");
+    const struct model_segment *fin = NULL;
+    char text[256];
+
+    (void)state;
+    c->end[MODEL_SERVER].has_log = true;
+    trace_did(m, c, 0, MODEL_CLIENT, "connect", 0, 0, NULL);
+    trace_did(m, c, 10, MODEL_SERVER, "accept4", 0, 0, NULL);
+    trace_did(m, c, 100, MODEL_CLIENT, "send", 40, 0, NULL);
+    trace_did(m, c, 105, MODEL_SERVER, "recv", 40, 0, NULL);
+    trace_did(m, c, 110, MODEL_CLIENT, "setsockopt(TCP_CORK)", 0, 0, NULL);
+    trace_did(m, c, 120, MODEL_CLIENT, "send", 24, 0, NULL);
+    trace_did(m, c, 140, MODEL_SERVER, "recv", 24, 0, NULL);
+    trace_did(m, c, 150, MODEL_CLIENT, "shutdown(WR)", 0, 0, NULL);
+    trace_did(m, c, 160, MODEL_SERVER, "recv", 0, 0, NULL);
+    trace_did(m, c, 170, MODEL_SERVER, "close", 0, 0, NULL);
+    trace_did(m, c, 200, MODEL_CLIENT, "recv", 0, 0, NULL);
+    model_finish(m);
+    c = m->conns[0];
+    segments_of(c, text);
+    assert_string_equal(text, "C:P C:F S:F ");
+    for (size_t i = 0; i < c->count && fin == NULL; i++)
+        if (c->events[i].kind == MODEL_SEGMENT && (c->events[i].segment.flags & F))
+            fin = &c->events[i].segment;
+    assert_int_equal(fin->from, MODEL_CLIENT);
+    assert_int_equal(fin->len, 24);
+    assert_true(fin->time_ns < TRACE_START + 140000LL);
+    model_free(m);
+}
+
 /* The kernel said FIN_WAIT_1 behind the call: what acknowledged the FIN came later than that. */
 static void test_a_fin_is_not_acknowledged_before_the_kernel_says_so(void **state)
 {
@@ -433,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_clocks_are_brought_together),
         WITH_MODEL(test_states_are_inferred),
         cmocka_unit_test(test_an_end_that_came_before_it_was_read),
+        cmocka_unit_test(test_what_is_held_leaves_with_the_fin),
         cmocka_unit_test(test_a_fin_is_not_acknowledged_before_the_kernel_says_so),
         WITH_MODEL(test_what_did_not_arrive_changes_nothing),
     };
