@@ -123,6 +123,18 @@ static bool is_unheard(const struct lifecycle *l)
     return is_silent(l) && !trace_is_on();
 }
 
+/* What the kernel says now. Of a socket that it has done with it says nothing new, and at a server's thousandth
+ * reset a second each question counts: the log has it all the same, the event log had it before, or has it with the
+ * kernel's own word that the socket was freed. */
+static void get_facts(struct lifecycle *l, int fd, struct tcp_facts *facts)
+{
+    *facts = (struct tcp_facts){.source = "none"};
+    if (is_unheard(l) || (is_silent(l) && !trace_wants_facts && (l->is_gone || l->was_reset)))
+        return;
+    tcp_get_facts(fd, facts);
+    l->is_gone = l->established && facts->state == TCP_STATE_CLOSED;
+}
+
 static void put_event(struct lifecycle *l, const char *event, const char *call, long ret, const char *state,
                       const char *source, const char *more)
 {
@@ -146,7 +158,7 @@ void lifecycle_event(struct lifecycle *l, int fd, const char *event, const char 
 
     if (is_unheard(l))
         return;
-    tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     put_event(l, event, call, ret, tcp_state_name(facts.state), facts.source, more);
     lifecycle_trace_call(l, call, ret, &facts, more);
 }
@@ -161,7 +173,7 @@ static void tls_event(struct lifecycle *l, int fd, const char *event, const char
         trace_tls(l->id, traced, ret, more);
     if (is_silent(l))
         return;
-    tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     put_event(l, event, call, ret, tcp_state_name(facts.state), facts.source, more);
 }
 
@@ -187,11 +199,10 @@ static void put_ends(struct lifecycle *l, int fd, char *out, size_t size)
     uint64_t cookie = tcp_get_cookie(fd);
     struct tcp_addr local;
 
-    tcp_get_local(fd, &local);
+    lifecycle_trace_ends(l, fd, &local, cookie);
     if (!is_silent(l))
         snprintf(out, size, "local=%s peer=%s cookie=%llx", tcp_addr_format(&local, from),
                  tcp_addr_format(&l->peer, to), (unsigned long long)cookie);
-    lifecycle_trace_ends(l, fd, &local, cookie);
 }
 
 void lifecycle_connect(struct lifecycle *l, int fd, long ret)
@@ -207,7 +218,7 @@ void lifecycle_connect(struct lifecycle *l, int fd, long ret)
     if (is_unheard(l))
         return;
     put_ends(l, fd, ends, sizeof ends);
-    tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     put_event(l, "connect", "connect", ret, tcp_state_name(facts.state), facts.source, ends);
     lifecycle_trace_call(l, again ? "getsockopt(SO_ERROR)" : "connect", ret, &facts, NULL);
 }
@@ -218,11 +229,11 @@ void lifecycle_accept(struct lifecycle *l, int fd, const struct tcp_addr *peer)
     struct tcp_facts facts;
 
     l->peer = *peer;
-    l->established = true;
+    l->established = l->accepted = true;
     if (is_unheard(l))
         return;
     put_ends(l, fd, ends, sizeof ends);
-    tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     put_event(l, "accept", "accept4", fd, tcp_state_name(facts.state), facts.source, ends);
     lifecycle_trace_call(l, "accept4", fd, &facts, NULL);
 }
@@ -267,7 +278,7 @@ void lifecycle_recv_fin(struct lifecycle *l, int fd)
     }
     if (is_unheard(l))
         return;
-    tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     lifecycle_trace_call(l, "recv", 0, &facts, more);
     if (l->self_ended && !l->passive &&
         facts.state == TCP_STATE_CLOSED) /* TCP_INFO knows no TIME_WAIT: the socket is gone then */
@@ -297,7 +308,7 @@ void lifecycle_shutdown(struct lifecycle *l, int fd, long ret)
     }
     if (is_unheard(l))
         return;
-    tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     lifecycle_trace_call(l, "shutdown(WR)", ret, &facts, NULL);
     is_over = ret == 0 && facts.state == TCP_STATE_CLOSED;
     waits = is_over && !l->peer_ended && lifecycle_is_in_time_wait(l, fd);
@@ -376,12 +387,11 @@ static void put_close_line(struct lifecycle *l, const struct tcp_facts *facts, l
 void lifecycle_close(struct lifecycle *l, int fd, bool abort, const char *reason)
 {
     const char *how = how_it_ended(l, abort, half_closed_us(l));
-    struct tcp_facts facts = {.source = "none"};
     struct lifecycle_last last;
+    struct tcp_facts facts;
     long ret;
 
-    if (!is_unheard(l))
-        tcp_get_facts(fd, &facts);
+    get_facts(l, fd, &facts);
     lifecycle_trace_closing(l, fd, &last);
     ret = abort ? tcp_close_reset(fd) : tcp_close(fd);
     if (!is_silent(l))

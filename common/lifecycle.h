@@ -38,7 +38,7 @@ struct lifecycle {
     bool self_ended : 1, peer_ended : 1;          /* by FIN */
     bool got_notify : 1, sent_notify : 1;         /* TLS close_notify (RFC 8446, section 6.1) */
     bool was_reset : 1, was_truncated : 1, was_refused : 1, timed_out : 1, established : 1, quiet : 1;
-    bool traced_ends : 1;
+    bool traced_ends : 1, accepted : 1, is_gone : 1; /* is_gone: the kernel has said CLOSED */
 };
 
 #define LIFECYCLE_ID_SIZE 32

@@ -30,21 +30,30 @@ void lifecycle_trace_call(struct lifecycle *l, const char *call, long ret, const
         lifecycle_trace_state(l, facts->state, facts->source, NULL);
 }
 
-void lifecycle_trace_ends(struct lifecycle *l, int fd, const struct tcp_addr *local, uint64_t cookie)
+void lifecycle_trace_ends(struct lifecycle *l, int fd, struct tcp_addr *local, uint64_t cookie)
 {
-    struct trace_ends ends = {.local = *local, .peer = l->peer, .cookie = cookie};
+    struct trace_ends ends = {.peer = l->peer, .cookie = cookie};
+    bool is_due = trace_is_on() && l->id != 0 && !l->traced_ends;
+    struct tcp_syn syn;
 
-    if (!trace_is_on() || l->id == 0 || l->traced_ends)
+    ends.has_isn = is_due && l->accepted && tcp_take_saved_syn(fd, &syn);
+    if (ends.has_isn)
+        *local = syn.local;
+    else
+        tcp_get_local(fd, local);
+    if (!is_due)
         return;
     l->traced_ends = true;
-    ends.has_isn = l->established && tcp_take_saved_isn(fd, &ends.isn);
+    ends.local = *local;
+    if (ends.has_isn)
+        ends.isn = syn.isn;
     trace_connection(l->id, &ends);
 }
 
 void lifecycle_trace_closing(const struct lifecycle *l, int fd, struct lifecycle_last *last)
 {
     *last = (struct lifecycle_last){0};
-    if (!trace_is_on() || l->id == 0)
+    if (!trace_is_on() || l->id == 0 || l->was_reset || l->timed_out) /* then nothing is left of it */
         return;
     /* Whose FIN was first, not whose close_notify: else there is nothing to ask for afterwards. */
     if (l->self_ended ? !l->passive : l->ended_first != LIFECYCLE_PEER)

@@ -14,8 +14,9 @@ void lifecycle_trace_call(struct lifecycle *l, const char *call, long ret, const
 void lifecycle_trace_state(struct lifecycle *l, enum tcp_state state, const char *source,
                            const struct tcp_facts *facts);
 
-/* Both ends, the cookie and, on an accepted connection, the client's first sequence number. */
-void lifecycle_trace_ends(struct lifecycle *l, int fd, const struct tcp_addr *local, uint64_t cookie);
+/* Finds the local end, and records both, the cookie and, on an accepted connection, the client's first sequence
+ * number. One question to the kernel serves for both where it has kept the SYN. */
+void lifecycle_trace_ends(struct lifecycle *l, int fd, struct tcp_addr *local, uint64_t cookie);
 
 /* TCP_INFO says CLOSED of a socket in TIME_WAIT: whether the kernel knows one of these ends. Also without
  * tracing; false where it can't be asked. */

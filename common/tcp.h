@@ -66,10 +66,16 @@ uint64_t
 tcp_get_cookie(int fd); /* SO_COOKIE: stays with the connection; 0 where there is none. Platform file. */
 void tcp_ack_at_once(int fd); /* TCP_QUICKACK: acknowledges a bare FIN without delay. Platform file. */
 
-/* TCP_SAVE_SYN on a listener, and what it kept for a connection: the client's initial sequence number,
- * readable once. false where there is none. Platform file. */
+/* TCP_SAVE_SYN on a listener, and what it kept for a connection, readable once: the client's initial sequence
+ * number, and the address that it connected to, which is what tcp_get_local says. false where there is none
+ * (a SYN cookie's). Platform file. */
+struct tcp_syn {
+    struct tcp_addr local;
+    uint32_t isn;
+};
+
 void tcp_save_syn(int listener);
-bool tcp_take_saved_isn(int fd, uint32_t *isn);
+bool tcp_take_saved_syn(int fd, struct tcp_syn *syn);
 
 int tcp_socket(int family);
 int tcp_listen(const struct sockaddr *at, socklen_t len, int backlog); /* the descriptor */

@@ -83,20 +83,34 @@ void tcp_save_syn(int listener)
     setsockopt(listener, IPPROTO_TCP, TCP_SAVE_SYN, &on, sizeof on);
 }
 
-/* What is kept is the SYN's IP header and all behind it. */
-bool tcp_take_saved_isn(int fd, uint32_t *isn)
+/* Big-endian, as headers have it. */
+static uint32_t number_at(const uint8_t *from, size_t size)
 {
-    uint8_t syn[256];
-    socklen_t len = sizeof syn;
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < size; i++)
+        n = n << 8 | from[i];
+    return n;
+}
+
+/* What is kept is the SYN's IP header and all behind it (RFC 791, RFC 8200). */
+bool tcp_take_saved_syn(int fd, struct tcp_syn *syn)
+{
+    uint8_t kept[256];
+    socklen_t len = sizeof kept;
+    bool is_v4;
     size_t at;
 
-    if (getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, syn, &len) != 0 || len < 40)
+    if (getsockopt(fd, IPPROTO_TCP, TCP_SAVED_SYN, kept, &len) != 0 || len < 40)
         return false;
-    at = syn[0] >> 4 == 4 ? (size_t)(syn[0] & 15) * 4 : 40;
-    if (at + 8 > len)
+    is_v4 = kept[0] >> 4 == 4;
+    at = is_v4 ? (size_t)(kept[0] & 15) * 4 : 40;
+    if (at + 8 > len || (!is_v4 && kept[6] != IPPROTO_TCP)) /* extension headers: not worth reading */
         return false;
-    *isn =
-        (uint32_t)syn[at + 4] << 24 | (uint32_t)syn[at + 5] << 16 | (uint32_t)syn[at + 6] << 8 | syn[at + 7];
+    *syn = (struct tcp_syn){.isn = number_at(kept + at + 4, 4)};
+    syn->local.family = is_v4 ? AF_INET : AF_INET6;
+    syn->local.port = (uint16_t)number_at(kept + at + 2, 2);
+    memcpy(syn->local.ip, kept + (is_v4 ? 16 : 24), is_v4 ? 4 : 16);
     return true;
 }
 

@@ -61,9 +61,9 @@ void tcp_save_syn(int listener)
     (void)listener;
 }
 
-bool tcp_take_saved_isn(int fd, uint32_t *isn)
+bool tcp_take_saved_syn(int fd, struct tcp_syn *syn)
 {
-    (void)fd, (void)isn;
+    (void)fd, (void)syn;
     return false;
 }
 

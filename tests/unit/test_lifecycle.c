@@ -1,4 +1,4 @@
-/* test_lifecycle.c: what the log says of an end that was over before the kernel could be asked. */
+/* test_lifecycle.c: what the log says of an end that was over before the kernel could be asked; the kept SYN. */
 #include "common/lifecycle.h"
 #include "common/log.h"
 
@@ -105,6 +105,44 @@ static void test_the_peer_was_first_and_all_is_over(void **state)
     close_ends(&e);
 }
 
+/* The kept SYN tells where its connection came in: the event log asks for nothing else then. */
+static void check_kept_syn(const struct sockaddr *any, socklen_t len)
+{
+    struct sockaddr_storage at;
+    struct tcp_addr peer, local;
+    struct tcp_syn syn;
+    int listener = tcp_listen(any, len, 1), ours, theirs;
+
+    if (listener < 0 && any->sa_family == AF_INET6)
+        return; /* a host without IPv6 */
+    assert_true(listener >= 0);
+    tcp_save_syn(listener);
+    assert_return_code(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    theirs = socket(any->sa_family, SOCK_STREAM, 0);
+    assert_return_code(connect(theirs, (struct sockaddr *)&at, len), 0);
+    assert_int_equal(poll(&(struct pollfd){.fd = listener, .events = POLLIN}, 1, 1000), 1);
+    ours = tcp_accept(listener, &peer);
+    assert_true(ours >= 0);
+    if (tcp_take_saved_syn(ours, &syn)) {
+        tcp_get_local(ours, &local);
+        assert_memory_equal(&syn.local, &local, sizeof local);
+        assert_false(tcp_take_saved_syn(ours, &syn)); /* it is there once */
+    }
+    close(ours);
+    close(theirs);
+    close(listener);
+}
+
+static void test_the_kept_syn_has_the_local_end(void **state)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
+    (void)state;
+    check_kept_syn((struct sockaddr *)&v4, sizeof v4);
+    check_kept_syn((struct sockaddr *)&v6, sizeof v6);
+}
+
 static int open_the_log(void **state)
 {
     int fd = mkstemp(path);
@@ -125,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_we_were_first_and_all_is_over),
         cmocka_unit_test(test_the_peer_was_first_and_all_is_over),
+        cmocka_unit_test(test_the_kept_syn_has_the_local_end),
     };
 
     lifecycle_set_side("server");
