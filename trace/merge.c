@@ -417,6 +417,8 @@ static void finish_conn(struct model *m, struct model_conn *c)
 
 void merge_model(struct model *m)
 {
+    if (m->count == 0)
+        return;
     give_orphans(m);
     fold_all(m);
     drop_merged(m);

@@ -141,7 +141,7 @@ def test_two_hosts(t):
     server = [p for p in logs if p.name.startswith("server-") and b'"accept4"' in p.read_bytes()]
     others = [p for p in logs if p not in server] + [pathlib.Path(out) / "wire.pcap"]
     wanted = told(t, *server, *others)
-    check(len(wanted) >= 10 and wanted[0][2].startswith("accept") and wanted[-1][2].startswith("close"), wanted)
+    check(len(wanted) >= 6 and wanted[0][2].startswith("accept") and wanted[-1][2].startswith("close"), wanted)
     for ahead in (7.25, -7.25):
         moved = []
         for i, p in enumerate(server):
@@ -275,9 +275,12 @@ def test_packet_comments(t):
     said = subprocess.run(["tshark", "-r", t.path("out.pcapng"), "-T", "fields", "-e", "tcp.flags", "-e", "frame.comment"], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout.splitlines()
     comments = [(int(line.split("\t")[0], 0), line.split("\t", 1)[1]) for line in said]
-    for flag, words in ((SYN, "client: connect()"), (FIN, ""), (ACK, "client: shutdown(WR)"), (ACK, "client: FIN_WAIT_1 (tcp_info)"),
-                        (ACK, "server: accept"), (ACK, "server: recv "), (ACK, "server: close()")):
-        check(any(f & flag and words in said for f, said in comments), f"{words}: {comments}")
+    equal(comments[0][0], SYN)
+    check("client: socket()" in comments[0][1], comments[0])
+    whole = " ".join(said for _, said in comments)
+    for words in ("client: connect()", "client: shutdown(WR)", "client: FIN_WAIT_1 (", "server: accept", "server: recv ",
+                  "server: close()"):
+        check(words in whole, f"{words}: {comments}")
     with open(t.path("out.pcapng"), "rb") as f:
         check(b"GRACEFUL, " in f.read(), "the section has no verdict")
 
@@ -309,6 +312,7 @@ def test_broken(t):
     complaint(t, b"\0" * 4096)
 
 
+@seconds(90)
 def test_no_way_to_crash(t):
     """Each byte of the heads changed, and the file cut at each place of them: an answer, never a signal."""
     packets = list(ethernet_packets(foreign(t)))[:6]

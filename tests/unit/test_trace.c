@@ -17,7 +17,8 @@ static char written[65536];
 static int begin(void **state)
 {
     int fd = mkstemp(path);
-    struct trace_options o = {.file = path, .program = "test", .side = "server", .prefix = "t", .level = TRACE_MESSAGES};
+    struct trace_options o = {
+        .file = path, .program = "test", .side = "server", .prefix = "t", .level = TRACE_MESSAGES};
 
     (void)state;
     if (fd < 0)
