@@ -350,6 +350,8 @@ int link_send(struct link *l, const void *data, size_t len)
         return -EPIPE;
     buf_put(&l->out, data, len);
     l->life.msgs_out += count_lines(data, len);
+    if (l->state == LINK_STATE_OPEN) /* else they are told of when it is */
+        lifecycle_messages(&l->life, data, len);
     if (l->state == LINK_STATE_OPEN && l->error == 0)
         link_flush(l);
     if (link_is_full(l))

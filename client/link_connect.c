@@ -233,6 +233,8 @@ void link_came_up(struct link *l)
     l->deadline_us = 0;
     l->was_up = true;
     link_set_state(l, LINK_STATE_OPEN);
+    if (l->out.len > l->out_at) /* said before */
+        lifecycle_messages(&l->life, l->out.data + l->out_at, l->out.len - l->out_at);
     if (l->handler->up != NULL)
         l->handler->up(l, l->owner);
     if (l->state == LINK_STATE_OPEN)

@@ -24,6 +24,7 @@ static bool deliver(struct link *l, char *line, size_t len)
     if (len == 0)
         return true;
     l->life.msgs_in++;
+    lifecycle_message(&l->life, true, line, len);
     if (l->handler->line != NULL)
         l->handler->line(l, line, len, l->owner);
     return l->state == LINK_STATE_OPEN;

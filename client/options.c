@@ -54,6 +54,8 @@ static const char help[] =
     "  -v, --verbose          show each step of the connection's life\n"
     "      --log FILE         append the lifecycle log to FILE\n"
     "      --trace FILE       write an event log of the connection to FILE, for chat-trace\n"
+    "      --trace-detail WHAT  what it has: calls (default) and states, or messages too: each line's type and\n"
+    "                         length, never its text\n"
     "      --ladder           draw the connection as it goes: calls, TCP states and segments, as /tcp live\n"
     "                         does; with its input from a pipe or a file on standard error\n"
     "      --color WHEN       auto (default), always or never; NO_COLOR is respected\n"
@@ -203,6 +205,7 @@ enum {
     OPTION_PASSWORD_FILE,
     OPTION_LOG,
     OPTION_TRACE,
+    OPTION_TRACE_DETAIL,
     OPTION_LADDER,
     OPTION_ON_EOF,
     OPTION_NO_RECONNECT,
@@ -224,6 +227,7 @@ static const struct option long_options[] = {
     {"password-file", required_argument, NULL, OPTION_PASSWORD_FILE},
     {"log", required_argument, NULL, OPTION_LOG},
     {"trace", required_argument, NULL, OPTION_TRACE},
+    {"trace-detail", required_argument, NULL, OPTION_TRACE_DETAIL},
     {"ladder", no_argument, NULL, OPTION_LADDER},
     {"on-eof", required_argument, NULL, OPTION_ON_EOF},
     {"no-reconnect", no_argument, NULL, OPTION_NO_RECONNECT},
@@ -232,6 +236,14 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, OPTION_HELP},
     {NULL, 0, NULL, 0},
 };
+
+static enum options_result take_trace_detail(struct options *o, const char *what)
+{
+    o->trace_messages = strcmp(what, "messages") == 0;
+    if (!o->trace_messages && strcmp(what, "calls") != 0)
+        return wrong("--trace-detail %s: calls or messages is expected", what);
+    return OPTIONS_RUN;
+}
 
 static enum options_result take_tls(struct options *o, enum options_choice tls)
 {
@@ -303,6 +315,8 @@ static enum options_result take(struct options *o, int option, char **argv)
         return take_on_eof(o, optarg);
     case OPTION_COLOR:
         return take_color(o, optarg);
+    case OPTION_TRACE_DETAIL:
+        return take_trace_detail(o, optarg);
     case ':':
         return wrong("%s needs a value: chat --help lists the options", argv[optind - 1]);
     case '?':

@@ -16,6 +16,7 @@ struct options {
     char *known_hosts; /* NULL: there is no home to keep it in */
     char *key_file;    /* the same */
     const char *ca, *log, *trace, *password_file;
+    bool trace_messages;
     const char *rooms[OPTIONS_ROOMS];
     size_t room_count;
     enum options_choice tls, color;

@@ -175,7 +175,8 @@ static void add_note(struct model *m, struct model_conn *c, const struct kept *k
     char text[2 * MORE_MAX];
 
     snprintf(text, sizeof text, "%s%s%s", first, second[0] != '\0' ? " " : "", second);
-    model_add_note(m, c, &(struct model_note){k->time_ns, MODEL_CLIENT, kind, text});
+    model_add_note(
+        m, c, &(struct model_note){.time_ns = k->time_ns, .side = MODEL_CLIENT, .kind = kind, .text = text});
 }
 
 static void add(struct model *m, struct model_conn *c, const struct kept *k)

@@ -36,7 +36,7 @@ static int open_trace(const struct options *o)
                                .side = "client",
                                .prefix = lifecycle_id_prefix(),
                                .facts = true,
-                               .level = TRACE_CALLS};
+                               .level = o->trace_messages ? TRACE_MESSAGES : TRACE_CALLS};
 
     if (o->trace == NULL)
         to.dir = trace_default_dir();

@@ -74,6 +74,13 @@ static inline void lifecycle_message(const struct lifecycle *l, bool is_incoming
         trace_message(l->id, is_incoming, line, len);
 }
 
+/* Whole lines that are to be sent, each with its end. */
+static inline void lifecycle_messages(const struct lifecycle *l, const char *lines, size_t len)
+{
+    if (trace_level == TRACE_MESSAGES && l->id != 0)
+        trace_messages(l->id, lines, len);
+}
+
 /* The events in order of a life. */
 void lifecycle_socket(struct lifecycle *l, int fd);
 void lifecycle_connect(struct lifecycle *l, int fd,

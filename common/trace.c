@@ -72,13 +72,10 @@ static char *put_uint(char *at, uint64_t n)
     return end;
 }
 
+/* All of its bytes, as a hexstring of qlog has them. */
 static char *put_hex(char *at, uint64_t n)
 {
-    int shift = 60;
-
-    while (shift > 0 && n >> shift == 0)
-        shift -= 4;
-    for (; shift >= 0; shift -= 4)
+    for (int shift = 60; shift >= 0; shift -= 4)
         *at++ = "0123456789abcdef"[n >> shift & 15];
     return at;
 }
@@ -93,8 +90,9 @@ static char *put_text(char *at, const char *text)
 {
     const char *end = text + strnlen(text, TEXT_MAX);
 
-    while (end > text && end - text == TEXT_MAX && ((unsigned char)*end & 0xc0) == 0x80)
-        end--;
+    if (end - text == TEXT_MAX)
+        while (end > text && ((unsigned char)*end & 0xc0) == 0x80)
+            end--;
     for (; text < end; text++) {
         if (*text == '"' || *text == '\\')
             *at++ = '\\';
@@ -119,6 +117,18 @@ static char *put_time(char *at, uint64_t ns)
     return at + 6;
 }
 
+/* Microseconds, in milliseconds as qlog has all times. */
+static char *put_ms(char *at, uint32_t us)
+{
+    uint32_t rest = us % 1000;
+
+    at = put_uint(at, us / 1000);
+    at[0] = '.';
+    at[1] = (char)('0' + rest / 100);
+    memcpy(at + 2, pairs + rest % 100 * 2, 2);
+    return at + 4;
+}
+
 static char *put_addr(char *at, const struct tcp_addr *a)
 {
     char text[TCP_ADDR_TEXT];
@@ -139,8 +149,8 @@ static char *put_facts(char *at, const struct tcp_facts *f)
 {
     if (f == NULL)
         return at;
-    at = put_uint(PUT(at, ",\"info\":{\"rtt\":"), f->rtt_us);
-    at = put_uint(PUT(at, ",\"rto\":"), f->rto_us);
+    at = put_ms(PUT(at, ",\"info\":{\"rtt\":"), f->rtt_us);
+    at = put_ms(PUT(at, ",\"rto\":"), f->rto_us);
     at = PUT_UNLESS_0(at, "unacked", f->unacked);
     at = PUT_UNLESS_0(at, "unsent", f->unsent);
     at = PUT_UNLESS_0(at, "backoff", f->retransmits);
@@ -401,4 +411,16 @@ void trace_message(uint64_t id, bool is_incoming, const char *line, size_t len)
 
     e.name_len = find_type(line, len, &e.name);
     record(&e);
+}
+
+void trace_messages(uint64_t id, const char *lines, size_t len)
+{
+    const char *end = lines + len, *lf;
+
+    for (; lines < end; lines = lf + 1) {
+        lf = memchr(lines, '\n', (size_t)(end - lines));
+        lf = lf != NULL ? lf : end;
+        if (lf > lines)
+            trace_message(id, false, lines, (size_t)(lf - lines));
+    }
 }

@@ -14,9 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The schemas' URIs end in the namespace and carry the month in which they were fixed. */
-#define TRACE_SCHEMA_VERSION "2026-11"
-#define TRACE_SCHEMA(name)   "urn:x-chatd:qlog:" TRACE_SCHEMA_VERSION ":" name
+/* The schemas' URIs end in the namespace and carry the day on which they were fixed. */
+#define TRACE_SCHEMAS        "urn:x-chatd:qlog:"
+#define TRACE_SCHEMA_VERSION "2026-11-28"
+#define TRACE_SCHEMA(name)   TRACE_SCHEMAS TRACE_SCHEMA_VERSION ":" name
 
 enum trace_level { TRACE_OFF, TRACE_CALLS, TRACE_MESSAGES };
 
@@ -104,7 +105,8 @@ void trace_tls(uint64_t id, const char *event, long ret,
 void trace_closed(uint64_t id, const char *ended_first, const char *how, const char *reason,
                   uint64_t bytes_in, uint64_t bytes_out);
 
-/* A line of the protocol: its bytes are not kept, only its type and length. */
+/* A line of the protocol: its bytes are not kept, only its type and length (without its end). */
 void trace_message(uint64_t id, bool is_incoming, const char *line, size_t len);
+void trace_messages(uint64_t id, const char *lines, size_t len); /* that go out, each with its LF */
 
 #endif

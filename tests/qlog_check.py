@@ -15,7 +15,9 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 EVENT_NAME = re.compile(r"[a-z0-9_-]+:[a-z0-9_-]+")
 ADDRESS = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[[0-9a-fA-F:.]+\]):\d{1,5}|unknown")
-HEX = re.compile(r"[0-9a-f]+")
+HEXSTRING = re.compile(r"([0-9a-f]{2})+")  # "an even number of digits", two for each byte
+COOKIE = re.compile(r"[0-9a-f]{16}")
+FLAGS = re.compile(r"(SYN|FIN|RST|PSH|ACK|URG|ECE|CWR)(,(SYN|FIN|RST|PSH|ACK|URG|ECE|CWR))*|")
 STATES = {"ESTABLISHED", "SYN_SENT", "SYN_RECEIVED", "FIN_WAIT_1", "FIN_WAIT_2", "TIME_WAIT", "CLOSED", "CLOSE_WAIT",
           "LAST_ACK", "LISTEN", "CLOSING"}
 
@@ -75,19 +77,30 @@ def record(fields, others=False):
     return check_record
 
 
-INFO = record({name: uint(64) for name in ("rtt", "rto", "unacked?", "unsent?", "backoff?", "retransmitted?", "acked", "received",
-                                           "cwnd", "snd_wnd")})
+def milliseconds(v):
+    """The draft's form for all times: a float of milliseconds; here with the microseconds that the kernel counts."""
+    return isinstance(v, float) and v >= 0 and abs(v * 1000 - round(v * 1000)) < 1e-3
+
+
+def cookie(v):
+    return like(HEXSTRING)(v) and like(COOKIE)(v)
+
+
+INFO = record({"rtt": milliseconds, "rto": milliseconds} | {name: uint(64) for name in (
+    "unacked?", "unsent?", "backoff?", "retransmitted?", "acked", "received", "cwnd", "snd_wnd")})
 TLS = record({"ok": boolean, "detail?": text})
 EVENTS = {
     "app:call": record({"call": text, "ret": integer, "errno?": like(re.compile(r"E[A-Z0-9]+|UNKNOWN")), "detail?": text,
                         "info?": INFO}),
     "app:closed": record({"ended_first": one_of("none", "self", "peer"), "how": text, "reason": text, "bytes_in": uint(64),
                           "bytes_out": uint(64)}),
-    "tcp:connection": record({"local": like(ADDRESS), "peer": like(ADDRESS), "cookie": like(HEX), "client_isn?": uint(32)}),
-    "tcp:state_updated": record({"old?": one_of(*STATES), "new": one_of(*STATES), "cookie?": like(HEX), "info?": INFO,
+    "tcp:connection": record({"local": like(ADDRESS), "peer": like(ADDRESS), "cookie?": cookie, "client_isn?": uint(32),
+                              "id?": text, "program?": text, "watched?": number}),
+    "tcp:state_updated": record({"old?": one_of(*STATES), "new": one_of(*STATES), "cookie?": cookie, "info?": INFO,
                                  "source": one_of("tcp_info", "sock_diag", "destroy", "inferred")}),
-    "tcp:segment": record({"direction": one_of("sent", "received"), "flags": text, "seq": uint(32), "ack?": uint(32),
-                           "length": uint(32), "window?": uint(32)}),
+    "tcp:segment": record({"direction": one_of("sent", "received"), "flags": like(FLAGS), "seq": uint(32), "ack?": uint(32),
+                           "length": uint(32), "window?": uint(32), "frame?": uint(32), "retransmission?": boolean,
+                           "keepalive?": boolean}),
     "tcp:reset": record({"direction": one_of("sent", "received"), "why": text}),
     "tls:handshake": TLS, "tls:close_notify_sent": TLS, "tls:close_notify_received": TLS,
     "chat:message": record({"direction": one_of("sent", "received"), "type": like(re.compile(r"[a-z_]+")), "length": uint(32)}),
@@ -125,13 +138,24 @@ def check_header(raw, header):
         need(not uri.startswith("urn:ietf:params:qlog:events:"), f"{uri}: that form is for schemas of RFCs")
 
 
-def check_event(event, last_time, namespaces):
+def check_sides(event, is_merged):
+    """Of a file of both sides each event tells whose it is, and no other does; a program knows its socket's cookie."""
+    name, data = event["name"], event["data"]
+    need(("side" in event) == is_merged, "side belongs to a file of both sides")
+    need(not is_merged or event["side"] in ("client", "server"), "side is client or server")
+    need(is_merged or name != "tcp:connection" or "cookie" in data, "cookie is missing")
+    need(is_merged or not {"id", "program", "watched"} & set(data) or name != "tcp:connection", "that is for both sides' files")
+    need(name != "tcp:segment" or ("ack" in data) == ("ACK" in data["flags"].split(",")), "ack goes with the flag")
+
+
+def check_event(event, last_time, namespaces, is_merged):
     EVENT(event)
     name = event["name"]
     need(event["time"] >= 0, "time before the epoch")
     need(name.split(":")[0] in namespaces, f"{name}: its namespace is in none of event_schemas")
     need(name in EVENTS, f"{name} is not in docs/trace-events.md")
     EVENTS[name](event["data"])
+    check_sides(event, is_merged)
     need("group_id" in event or "cookie" in event["data"], f"{name} tells of no connection")
     need(event["time"] >= last_time - 1e-9, "time goes back")
     return event["time"]
@@ -150,7 +174,7 @@ def check_file(path, say):
     with open(path, "rb") as f:
         data = f.read()
     count = errors = 0
-    namespaces, last_time = set(), 0.0
+    namespaces, last_time, is_merged = set(), 0.0, False
     try:
         for offset, part in records(data):
             count += 1
@@ -160,8 +184,9 @@ def check_file(path, say):
                 if count == 1:
                     check_header(part, value)
                     namespaces = {re.split(r"[:/]", uri)[-1].split("#")[0] for uri in value["trace"]["event_schemas"]}
+                    is_merged = value["trace"].get("vantage_point", {}).get("type") == "network"
                 else:
-                    last_time = check_event(value, last_time, namespaces)
+                    last_time = check_event(value, last_time, namespaces, is_merged)
             except (Wrong, ValueError) as e:
                 errors += 1
                 say(f"{path}: record {count} at byte {offset}: {e}")

@@ -12,6 +12,8 @@
 #define CAPTURE_ERROR_SIZE 320
 #define CAPTURE_WHOLE      262144 /* a snaplen: on lo a segment can have 64 KiB */
 
+#define CAPTURE_DENIED "capturing needs root or CAP_NET_RAW" /* in err, where only that is in the way */
+
 struct capture;
 
 bool capture_is_built(void);

@@ -55,7 +55,9 @@ static int activate(pcap_t *p, int snaplen, char err[CAPTURE_ERROR_SIZE])
     result = pcap_activate(p);
     if (result < 0) {
         snprintf(err, CAPTURE_ERROR_SIZE, "%s",
-                 result == PCAP_ERROR_PERM_DENIED ? "capturing needs root or CAP_NET_RAW" : pcap_geterr(p));
+                 result == PCAP_ERROR_PERM_DENIED ? CAPTURE_DENIED
+                 : pcap_geterr(p)[0] != '\0'      ? pcap_geterr(p)
+                                                  : pcap_statustostr(result));
         return -1;
     }
     if (pcap_compile(p, &only_tcp, "tcp", 1, PCAP_NETMASK_UNKNOWN) == 0) {

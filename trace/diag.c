@@ -78,8 +78,11 @@ void diag_free(struct diag *d)
 
 static void take_addr(struct tcp_addr *a, uint8_t family, const __be32 ip[4], __be16 port)
 {
-    *a = (struct tcp_addr){.family = family, .port = ntohs(port)};
-    memcpy(a->ip, ip, family == AF_INET6 ? 16 : 4);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = ip[0]};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = port};
+
+    memcpy(&in6.sin6_addr, ip, 16);
+    tcp_addr_from(a, family == AF_INET6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in);
 }
 
 static void take_info(struct diag_socket *s, const void *data, size_t len)

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/bpf.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -34,6 +35,7 @@ struct group {
     int dir, map, program;
     struct ends *ends; /* sorted */
     size_t count;
+    struct ifaddrs *own; /* this host's addresses */
 };
 
 static int bpf(enum bpf_cmd cmd, union bpf_attr *attr)
@@ -217,6 +219,8 @@ void group_free(struct group *g)
             close(fds[i]);
     if (g->path[0] != '\0')
         rmdir(g->path);
+    if (g->own != NULL)
+        freeifaddrs(g->own);
     free(g->ends);
     free(g);
 }
@@ -244,6 +248,8 @@ void group_read(struct group *g)
 
     g->ends = mem_realloc(g->ends, GROUP_CONNS * sizeof *g->ends);
     g->count = 0;
+    if (g->own == NULL && getifaddrs(&g->own) != 0)
+        g->own = NULL;
     attr.next_key = (uint64_t)(uintptr_t)&next;
     while (g->count < GROUP_CONNS && bpf(BPF_MAP_GET_NEXT_KEY, &attr) == 0) {
         struct ends *e = &g->ends[g->count++];
@@ -272,7 +278,21 @@ bool group_has(const struct group *g, const struct tcp_addr *local, const struct
     return bsearch(&key, g->ends, g->count, sizeof key, by_ends) != NULL;
 }
 
-/* A listener has no peer; its address may be any. */
+static bool is_own(const struct group *g, const struct tcp_addr *a)
+{
+    for (const struct ifaddrs *i = g->own; i != NULL; i = i->ifa_next) {
+        struct tcp_addr own = {0};
+
+        if (i->ifa_addr != NULL)
+            tcp_addr_from(&own, i->ifa_addr);
+        if (own.family == a->family && memcmp(own.ip, a->ip, sizeof own.ip) == 0)
+            return true;
+    }
+    return tcp_addr_is_loopback(a);
+}
+
+/* A listener has no peer; its address may be any of this host: another one's port of that number is none of
+ * its business. */
 bool group_listens(const struct group *g, const struct tcp_addr *local)
 {
     static const uint8_t any[16];
@@ -281,7 +301,8 @@ bool group_listens(const struct group *g, const struct tcp_addr *local)
         const struct tcp_addr *at = &g->ends[i].local;
 
         if (g->ends[i].peer.port == 0 && at->port == local->port &&
-            (memcmp(at->ip, any, sizeof any) == 0 || memcmp(at->ip, local->ip, sizeof any) == 0))
+            ((memcmp(at->ip, any, sizeof any) == 0 && is_own(g, local)) ||
+             memcmp(at->ip, local->ip, sizeof any) == 0))
             return true;
     }
     return false;

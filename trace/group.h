@@ -19,7 +19,7 @@ int group_enter(
 void group_read(struct group *g); /* takes what has been noted */
 bool group_is_full(const struct group *g); /* then connections may be missing */
 
-/* After group_read. Whether a process in there had that end, or listens there. */
+/* After group_read. Whether a process in there had that end, or listens there: at an address of this host. */
 bool group_has(const struct group *g, const struct tcp_addr *local, const struct tcp_addr *peer);
 bool group_listens(const struct group *g, const struct tcp_addr *local);
 void group_free(

@@ -46,6 +46,15 @@ const char *ladder_state_name(enum tcp_state state, enum ladder_length length);
 /* "PSH,ACK 1:28 ack=1 win=65536", less of it, "PA 1:28", "PA". */
 const char *ladder_segment_text(const struct model_segment *s, enum ladder_length length,
                                 char out[LADDER_TEXT]);
+/* The longest form, at most that, which fits into so many columns together with what stands before and behind
+ * it: then its acknowledgement goes, then all but the flags; a number is there or not, never half of one. */
+const char *ladder_fit_segment(const struct model_segment *s, enum ladder_length most, const char *before,
+                               const char *after, size_t columns, char out[LADDER_TEXT]);
+/* What stands before a segment: "(2) ", "↻ ", or "". */
+#define LADDER_MARK 24
+const char *ladder_mark_text(const struct ladder_row *row, char out[LADDER_MARK]);
+/* "1234.567" in ms; from 1,000,000 ms on "0:16:40.123", as h:mm:ss. */
+const char *ladder_time_text(int64_t ns, char out[LADDER_TEXT]);
 /* "rtt 31 us, unacked 1, …", or "" */
 const char *ladder_facts_text(const struct tcp_facts *f, char out[LADDER_TEXT]);
 bool ladder_is_bad(
@@ -53,6 +62,10 @@ bool ladder_is_bad(
 const char *ladder_title(const struct model_conn *c,
                          char out[LADDER_TEXT]); /* "chat 127.0.0.1:54282 - chatd …" */
 const char *ladder_end_name(const struct model_conn *c, enum model_side side, char out[LADDER_TEXT]);
+
+/* What a terminal would take for a command, or for no character, becomes `?` on the spot: texts in logs are
+ * from the network. ascii: so does all that is none. */
+void ladder_make_plain(char *text, bool ascii);
 
 size_t ladder_width(const char *text); /* columns of a terminal; a CJK character takes two */
 /* As much of the text as fits into that many columns, never half a character; bytes. */

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define DATA_MARK "\"@DATA@\""
+#define LABEL_COLUMNS 40 /* between the page's lifelines */
+#define DATA_MARK     "\"@DATA@\""
 
 /* `<` as an escape too, so that no text can end the script. */
 static void put_string(FILE *to, const char *text)
@@ -43,15 +44,17 @@ static const char *kind_of(const struct model_segment *s)
 static void put_segment(FILE *to, const struct ladder_row *row)
 {
     const struct model_segment *s = &row->segment->segment;
-    char text[LADDER_TEXT], label[LADDER_TEXT + 32];
+    const char *after = s->keepalive ? " keepalive" : "";
+    char mark[LADDER_MARK], text[LADDER_TEXT];
 
-    snprintf(label, sizeof label, "%s%s%s", s->retransmission ? "↻ " : "",
-             ladder_segment_text(s, LADDER_MEDIUM, text), s->keepalive ? " keepalive" : "");
-    fprintf(to, ",\"seg\":{\"from\":%d,\"mark\":%u,\"len\":%u,\"win\":%u,\"frame\":%u,\"guess\":%d,",
-            (int)s->from, row->mark, s->len, s->window, s->frame, s->source == MODEL_INFERRED);
+    fprintf(to, ",\"seg\":{\"from\":%d,\"len\":%u,\"win\":%u,\"frame\":%u,\"guess\":%d,", (int)s->from,
+            s->len, s->window, s->frame, s->source == MODEL_INFERRED);
     put_member(to, "kind", kind_of(s));
     fputc(',', to);
-    put_member(to, "text", label);
+    put_member(to, "text", ladder_fit_segment(s, LADDER_MEDIUM, "", after, LADDER_TEXT, text));
+    fputc(',', to);
+    put_member(to, "label",
+               ladder_fit_segment(s, LADDER_MEDIUM, ladder_mark_text(row, mark), after, LABEL_COLUMNS, text));
     fputc('}', to);
 }
 
@@ -102,8 +105,11 @@ static void put_states(FILE *to, const struct ladder_row *row)
 
 static void put_row(FILE *to, const struct ladder_row *row)
 {
-    fprintf(to, "{\"t\":%.6f,\"half\":%d,\"now\":[\"%s\",\"%s\"]", (double)row->time_ns / 1e6,
-            row->half_closed, tcp_state_name(row->now[0]), tcp_state_name(row->now[1]));
+    char when[LADDER_TEXT];
+
+    fprintf(to, "{\"t\":%.6f,\"at\":\"%s\",\"half\":%d,\"now\":[\"%s\",\"%s\"]", (double)row->time_ns / 1e6,
+            ladder_time_text(row->time_ns, when), row->half_closed, tcp_state_name(row->now[0]),
+            tcp_state_name(row->now[1]));
     put_calls(to, row);
     put_states(to, row);
     if (row->segment != NULL)

@@ -4,13 +4,17 @@
 #include <string.h>
 
 /* What Mermaid would take for syntax becomes an entity of its own kind. */
-static void put_plain(FILE *to, const char *text)
+static void put_plain(FILE *to, const char *given)
 {
+    char copy[4 * LADDER_TEXT], *text = copy;
+
+    snprintf(copy, sizeof copy, "%s", given);
+    ladder_make_plain(copy, false);
     for (; *text != '\0'; text++) {
         if (strchr(";#<>{}\"", *text) != NULL)
             fprintf(to, "#%d;", (unsigned char)*text);
         else
-            fputc((unsigned char)*text < 0x20 ? ' ' : *text, to);
+            fputc(*text, to);
     }
 }
 

@@ -8,10 +8,11 @@
 #define TOP           96
 #define CLIENT_X      420 /* the two lifelines */
 #define SERVER_X      800
-#define TIME_X        76
-#define CALL_X        88
+#define TIME_X        84
+#define CALL_X        94
 #define CALL_COLUMNS  27 /* of about 7.3 pixels */
 #define STATE_COLUMNS 12
+#define LABEL_COLUMNS 46
 #define LINE_COLUMNS  150
 
 static const char style[] =
@@ -34,6 +35,7 @@ static const char style[] =
     ".guess{fill:#c49adf}.half{fill:#c49adf}}"
     "</style>";
 
+/* Of plain text: ladder_make_plain. */
 static void put_escaped(FILE *to, const char *text)
 {
     for (; *text != '\0'; text++)
@@ -51,7 +53,7 @@ static void put_escaped(FILE *to, const char *text)
             fputs("&quot;", to);
             break;
         default:
-            fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, to);
+            fputc(*text, to);
         }
 }
 
@@ -62,6 +64,7 @@ static void put_text(FILE *to, int x, int y, const char *class, const char *anch
     char copy[4 * LADDER_TEXT];
 
     snprintf(copy, sizeof copy, "%s", text);
+    ladder_make_plain(copy, false);
     if (ladder_width(copy) > columns) {
         size_t fit = ladder_fit(copy, columns - 1);
 
@@ -137,20 +140,18 @@ static void put_arrow(FILE *to, const struct ladder_row *row, int y)
     bool right = s->from == MODEL_CLIENT;
     int from = right ? CLIENT_X + 5 : SERVER_X - 5, tip = right ? SERVER_X - 5 : CLIENT_X + 5,
         back = right ? -9 : 9;
-    char text[LADDER_TEXT], label[LADDER_TEXT + 64];
+    char mark[LADDER_MARK], label[LADDER_TEXT], class_names[32];
 
     fprintf(to, "<line class=\"%s%s\" x1=\"%d\" y1=\"%d\" x2=\"%d\" y2=\"%d\"/>\n", class,
             s->source == MODEL_INFERRED ? " inferred" : "", from, y, tip + back / 2, y);
     fprintf(to, "<path class=\"%sf\" d=\"M%d %d l%d -4 v8 z\"/>\n", class, tip, y, back);
     if (s->flags & MODEL_RST)
         fprintf(to, "<path class=\"rst\" d=\"M%d %d l14 14 m0 -14 l-14 14\"/>\n", tip + 3 * back - 7, y - 7);
-    if (row->mark > 0)
-        snprintf(label, sizeof label, "(%u) %s", row->mark, ladder_segment_text(s, LADDER_MEDIUM, text));
-    else
-        snprintf(label, sizeof label, "%s%s%s", s->retransmission ? "↻ " : "",
-                 ladder_segment_text(s, LADDER_MEDIUM, text), s->keepalive ? " keepalive" : "");
-    snprintf(text, sizeof text, "label %sf", class);
-    put_text(to, (CLIENT_X + SERVER_X) / 2, y - 5, text, "middle", label, 46);
+    snprintf(class_names, sizeof class_names, "label %sf", class);
+    put_text(to, (CLIENT_X + SERVER_X) / 2, y - 5, class_names, "middle",
+             ladder_fit_segment(s, LADDER_MEDIUM, ladder_mark_text(row, mark),
+                                s->keepalive ? " keepalive" : "", LABEL_COLUMNS, label),
+             LABEL_COLUMNS);
 }
 
 static void put_cells(FILE *to, const struct ladder_row *row, enum model_side side, int y)
@@ -165,7 +166,7 @@ static void put_cells(FILE *to, const struct ladder_row *row, enum model_side si
                  : ladder_is_bad(&call->call) ? "bad"
                                               : "call",
                  "start", ladder_call_text(call, LADDER_MEDIUM, text),
-                 left ? CALL_COLUMNS + 3 : CALL_COLUMNS + 7);
+                 left ? CALL_COLUMNS + 2 : CALL_COLUMNS + 7);
     if (state != NULL)
         put_text(to, left ? CLIENT_X - 10 : SERVER_X + 10, y + 4,
                  state->state.source == MODEL_INFERRED ? "guess" : "state", left ? "end" : "start",
@@ -176,10 +177,9 @@ static void put_row(FILE *to, const struct ladder *l, size_t i)
 {
     const struct ladder_row *row = &l->rows[i];
     int y = y_of(i);
-    char text[32];
+    char text[LADDER_TEXT];
 
-    snprintf(text, sizeof text, "%.3f", (double)row->time_ns / 1e6);
-    put_text(to, TIME_X, y + 4, "dim", "end", text, 12);
+    put_text(to, TIME_X, y + 4, "dim", "end", ladder_time_text(row->time_ns, text), 12);
     put_cells(to, row, MODEL_CLIENT, y);
     put_cells(to, row, MODEL_SERVER, y);
     if (row->segment != NULL)
@@ -194,12 +194,14 @@ static int put_sentence(FILE *to, const struct ladder *l, int y)
 
     while (*at != '\0') {
         size_t len = strlen(at);
-        char line[LINE_COLUMNS + 1];
+        char line[4 * LINE_COLUMNS + 1];
 
         if (len > LINE_COLUMNS) {
-            len = LINE_COLUMNS;
+            size_t most = len = ladder_fit(at, LINE_COLUMNS);
+
             while (len > 0 && at[len] != ' ')
                 len--;
+            len = len > 0 ? len : most; /* a word that is longer than a line */
         }
         snprintf(line, sizeof line, "%.*s", (int)len, at);
         put_text(to, 20, y + lines * 18, l->verdict->how == VERDICT_GRACEFUL ? "head good" : "head bad",

@@ -84,14 +84,6 @@ static void put_times(const struct sheet *s, const char *what, size_t n)
         fputs(what, s->to);
 }
 
-/* Control characters and, in ASCII, all that is none: a log's texts are from the network. */
-static void make_plain(char *text, bool ascii)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f || (ascii && (unsigned char)*text >= 0x80))
-            *text = '?';
-}
-
 /* In exactly that many columns, cut where it is longer. */
 static void put_cell(const struct sheet *s, const char *text, size_t columns, enum ink ink)
 {
@@ -99,7 +91,7 @@ static void put_cell(const struct sheet *s, const char *text, size_t columns, en
     size_t width, fit;
 
     snprintf(copy, sizeof copy, "%s", text);
-    make_plain(copy, s->o->ascii);
+    ladder_make_plain(copy, s->o->ascii);
     width = ladder_width(copy);
     set_ink(s, ink);
     if (width <= columns) {
@@ -153,36 +145,15 @@ static const char *line_of(const struct sheet *s, const struct model_segment *g)
     return g->flags & MODEL_RST ? k->thick : k->line;
 }
 
-/* The longest form of the text that leaves room for the rest of the arrow. */
 static const char *fit_segment(const struct sheet *s, const struct model_segment *g, size_t columns,
                                char out[LADDER_TEXT])
 {
     const char *again = s->o->ascii ? " again" : " ↻";
     const char *more = g->retransmission ? again : g->keepalive ? " keepalive" : "";
-    char text[LADDER_TEXT];
 
-    for (int length = (int)s->length; length >= LADDER_SHORT; length--) {
-        char *ack;
-
-        ladder_segment_text(g, (enum ladder_length)length, text);
-        snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
-        if (ladder_width(out) <= columns)
-            return out;
-        /* What it acknowledges is less than what it is; and half a number would be another one. */
-        ack = length == LADDER_SHORT ? strstr(text, " a") : g->len > 0 ? strstr(text, " ack=") : NULL;
-        if (ack != NULL)
-            *ack = '\0';
-        snprintf(out, LADDER_TEXT, "%.200s%s", text, more);
-        if (ladder_width(out) <= columns)
-            return out;
-    }
-    if (g->retransmission && !s->o->ascii)
-        snprintf(out, LADDER_TEXT, "↻%.200s", text);
-    else
-        snprintf(out, LADDER_TEXT, "%.200s", text);
-    if (ladder_width(out) > columns) /* flags alone */
-        out[strcspn(out, " ")] = '\0';
-    out[ladder_fit(out, columns)] = '\0';
+    ladder_fit_segment(g, s->length, "", more, columns, out);
+    if (g->retransmission && !s->o->ascii && strstr(out, "↻") == NULL)
+        ladder_fit_segment(g, LADDER_SHORT, "↻", "", columns, out);
     return out;
 }
 
@@ -324,7 +295,7 @@ static void put_wrapped(const struct sheet *s, const char *text, size_t indent, 
         char word[LADDER_TEXT];
 
         snprintf(word, sizeof word, "%.*s", (int)(len < sizeof word - 1 ? len : sizeof word - 1), text);
-        make_plain(word, s->o->ascii);
+        ladder_make_plain(word, s->o->ascii);
         if (!at_start && column + 1 + ladder_width(word) > s->width) {
             fputc('\n', s->to);
             put_spaces(s, indent);

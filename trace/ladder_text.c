@@ -39,6 +39,34 @@ size_t ladder_fit(const char *text, size_t columns)
     return (size_t)((const char *)at - text);
 }
 
+static bool is_plain(utf8proc_int32_t c, bool ascii)
+{
+    if (c < 0x80)
+        return c >= 0x20 && c != 0x7f;
+    return !ascii && c > 0x9f && !(c >= 0x200b && c <= 0x200f) && !(c >= 0x2028 && c <= 0x202e) &&
+           !(c >= 0x2066 && c <= 0x2069);
+}
+
+void ladder_make_plain(char *text, bool ascii)
+{
+    char *to = text;
+
+    while (*text != '\0') {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text, -1, &c);
+        bool fits = n > 0 && is_plain(c, ascii);
+
+        n = n > 0 ? n : 1;
+        if (fits)
+            memmove(to, text, (size_t)n);
+        for (utf8proc_ssize_t i = 0; !fits && i < (ascii ? n : 1); i++)
+            to[i] = '?';
+        to += fits || ascii ? n : 1;
+        text += n;
+    }
+    *to = '\0';
+}
+
 const char *ladder_state_name(enum tcp_state state, enum ladder_length length)
 {
     static const char *const medium[] = {"?",          "ESTAB",     "SYN_SENT",  "SYN_RCVD",
@@ -188,6 +216,56 @@ const char *ladder_segment_text(const struct model_segment *s, enum ladder_lengt
         n += (size_t)snprintf(out + n, LADDER_TEXT - n, length == LADDER_SHORT ? " a%u" : " ack=%u", s->ack);
     if (shows_window(s, length))
         snprintf(out + n, LADDER_TEXT - n, " win=%u", s->window);
+    return out;
+}
+
+const char *ladder_fit_segment(const struct model_segment *s, enum ladder_length most, const char *before,
+                               const char *after, size_t columns, char out[LADDER_TEXT])
+{
+    char text[LADDER_TEXT];
+
+    for (int length = (int)most; length >= LADDER_SHORT; length--) {
+        char *ack;
+
+        ladder_segment_text(s, (enum ladder_length)length, text);
+        snprintf(out, LADDER_TEXT, "%.20s%.200s%.20s", before, text, after);
+        if (ladder_width(out) <= columns)
+            return out;
+        /* What it acknowledges is less than what it is. */
+        ack = length == LADDER_SHORT ? strstr(text, " a") : s->len > 0 ? strstr(text, " ack=") : NULL;
+        if (ack != NULL)
+            *ack = '\0';
+        snprintf(out, LADDER_TEXT, "%.20s%.200s%.20s", before, text, after);
+        if (ladder_width(out) <= columns)
+            return out;
+    }
+    snprintf(out, LADDER_TEXT, "%.20s%.200s", before, text);
+    if (ladder_width(out) > columns)
+        snprintf(out, LADDER_TEXT, "%.20s%.*s", before, (int)strcspn(text, " "), text);
+    if (ladder_width(out) > columns)
+        snprintf(out, LADDER_TEXT, "%.*s", (int)strcspn(text, " "), text);
+    out[ladder_fit(out, columns)] = '\0';
+    return out;
+}
+
+const char *ladder_mark_text(const struct ladder_row *row, char out[LADDER_MARK])
+{
+    if (row->mark > 0)
+        snprintf(out, LADDER_MARK, "(%u) ", row->mark);
+    else
+        snprintf(out, LADDER_MARK, "%s", row->segment->segment.retransmission ? "↻ " : "");
+    return out;
+}
+
+const char *ladder_time_text(int64_t ns, char out[LADDER_TEXT])
+{
+    int64_t ms = ns / 1000000, s = ms / 1000;
+
+    if (ms < 1000000)
+        snprintf(out, LADDER_TEXT, "%.3f", (double)ns / 1e6);
+    else
+        snprintf(out, LADDER_TEXT, s < 360000 ? "%lld:%02d:%02d.%03d" : "%lld:%02d:%02d",
+                 (long long)(s / 3600), (int)(s / 60 % 60), (int)(s % 60), (int)(ms % 1000));
     return out;
 }
 

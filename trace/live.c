@@ -18,8 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define KEEP_CLOSED_NS 10000000000LL /* how long one that is closed stays in view */
-
 static const char usage[] =
     "Usage: chat-trace live [--once] [--interval MS] [--width N] DIR|FILE\n"
     "Follows the event log of a running chatd (--trace DIR) or chat (--trace FILE): a line a connection,\n"
@@ -78,6 +76,14 @@ static void put_head(const struct live_conn *c, int64_t now, char *out, size_t s
         snprintf(out, size, "● %s", ladder_state_name(c->state, LADDER_FULL));
 }
 
+/* Ids and reasons are a file's, and a terminal would obey them. */
+static void put_line(char *line, unsigned width)
+{
+    ladder_make_plain(line, false);
+    line[ladder_fit(line, width)] = '\0';
+    puts(line);
+}
+
 static void put_conn(const struct live_conn *c, unsigned width, int64_t now)
 {
     char head[160], line[512], peer[TCP_ADDR_TEXT];
@@ -90,8 +96,7 @@ static void put_conn(const struct live_conn *c, unsigned width, int64_t now)
                       c->facts.rtt_us, c->facts.unacked, c->facts.unsent);
     snprintf(line + n, sizeof line - (size_t)n, "  ↑%llu ↓%llu  %s  %s", (unsigned long long)c->bytes_out,
              (unsigned long long)c->bytes_in, tcp_addr_format(&c->peer, peer), c->id);
-    line[ladder_fit(line, width)] = '\0';
-    puts(line);
+    put_line(line, width);
 }
 
 static void draw(struct live *l, unsigned width, unsigned height)
@@ -103,11 +108,11 @@ static void draw(struct live *l, unsigned width, unsigned height)
 
     TAILQ_FOREACH(c, &l->conns, in_order)
     open += !c->is_closed;
-    printf("%u open, %u in all, %s\n", open, l->by_id.count, l->path);
+    printf("%u open, %llu in all, %s\n", open, (unsigned long long)(l->by_id.count + l->forgotten), l->path);
+    if (l->bad_files > 0)
+        printf("%u files there are no event logs\n", l->bad_files);
     TAILQ_FOREACH_REVERSE(c, &l->conns, live_queue, in_order)
     {
-        if (c->is_closed && now - c->closed_ns > KEEP_CLOSED_NS)
-            continue;
         if (shown++ == most) {
             puts("…");
             break;
@@ -118,10 +123,10 @@ static void draw(struct live *l, unsigned width, unsigned height)
     }
     puts("");
     for (unsigned i = from; i < l->last_count; i++) {
-        char *line = l->last[i % LIVE_LAST];
+        char line[LIVE_LINE];
 
-        line[ladder_fit(line, width)] = '\0';
-        puts(line);
+        memcpy(line, l->last[i % LIVE_LAST], sizeof line);
+        put_line(line, width);
     }
     fflush(stdout);
 }
@@ -193,6 +198,7 @@ int live_main(int argc, char **argv)
     if (ret >= 0)
         return ret;
     TAILQ_INIT(&l.conns);
+    TAILQ_INIT(&l.closed);
     l.path = argv[optind];
     signal(SIGINT, on_stop);
     signal(SIGTERM, on_stop);

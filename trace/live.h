@@ -10,10 +10,12 @@
 #define LIVE_ID_SIZE 64
 #define LIVE_LAST    12 /* events kept for the lines below */
 #define LIVE_LINE    160
+#define LIVE_KEEP_NS 10000000000LL /* how long one that is closed stays in view */
+#define LIVE_CONNS   65536         /* at once; a program that was killed has closed none of its own */
 
 struct live_conn {
     struct table_link link;
-    TAILQ_ENTRY(live_conn) in_order;
+    TAILQ_ENTRY(live_conn) in_order, in_end;
     char id[LIVE_ID_SIZE];
     struct tcp_addr local, peer;
     enum tcp_state state;
@@ -28,7 +30,10 @@ TAILQ_HEAD(live_queue, live_conn);
 
 struct live {
     struct table by_id;
-    struct live_queue conns; /* in order of their start */
+    struct live_queue conns;  /* in order of their start */
+    struct live_queue closed; /* those of them that are, in order of their end */
+    uint64_t forgotten;       /* connections that were dropped since */
+    unsigned bad_files;       /* in the directory, which are no event logs */
     char last[LIVE_LAST][LIVE_LINE];
     unsigned last_count; /* ever; the newest is at (last_count - 1) % LIVE_LAST */
     struct live_file *files;
@@ -37,9 +42,9 @@ struct live {
 };
 
 /* live_read.c */
-int live_read(
-    struct live
-        *l); /* what was written since; -1 where there is nothing to read, with a sentence on stderr */
+/* What was written since; -1 where there is nothing to read, with a sentence on stderr. Connections that were
+ * closed a while ago are forgotten. */
+int live_read(struct live *l);
 void live_close(struct live *l);
 
 #endif

@@ -2,6 +2,7 @@
 #include "trace/live.h"
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/mem.h"
 #include "trace/read_text.h"
 
@@ -15,10 +16,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define READ_SIZE  65536
+#define RECORD_MAX (16U << 20) /* bytes; no log has one as long */
+
+/* It is open only while it is read: of a busy server there are many. */
 struct live_file {
     struct live_file *next;
     char *path;
-    int fd;
+    ino_t inode;
+    off_t at;        /* how far it was read */
     struct buf rest; /* the start of a record */
     int64_t epoch_ns;
     bool is_client, has_header, is_bad;
@@ -45,6 +51,38 @@ static int match(const struct table_link *link, const void *key, size_t len)
     return strlen(c->id) == len && memcmp(c->id, key, len) == 0;
 }
 
+static void forget(struct live *l, struct live_conn *c)
+{
+    TAILQ_REMOVE(&l->conns, c, in_order);
+    if (c->is_closed)
+        TAILQ_REMOVE(&l->closed, c, in_end);
+    table_remove(&l->by_id, &c->link);
+    l->forgotten++;
+    free(c);
+}
+
+static void forget_closed(struct live *l)
+{
+    int64_t now = (int64_t)clock_wall_us() * 1000;
+    struct live_conn *c;
+
+    while ((c = TAILQ_FIRST(&l->closed)) != NULL && now - c->closed_ns > LIVE_KEEP_NS)
+        forget(l, c);
+}
+
+/* Of several files those who ended long ago may come behind others. */
+static void close_conn(struct live *l, struct live_conn *c, int64_t now)
+{
+    const struct live_conn *first = TAILQ_FIRST(&l->closed);
+
+    if (!c->is_closed && first != NULL && first->closed_ns > now)
+        TAILQ_INSERT_HEAD(&l->closed, c, in_end);
+    else if (!c->is_closed)
+        TAILQ_INSERT_TAIL(&l->closed, c, in_end);
+    c->is_closed = true;
+    c->closed_ns = now;
+}
+
 static struct live_conn *conn_of(struct live *l, const char *id, bool is_client)
 {
     size_t len = strnlen(id, LIVE_ID_SIZE - 1);
@@ -59,6 +97,8 @@ static struct live_conn *conn_of(struct live *l, const char *id, bool is_client)
     c->is_client = is_client;
     table_insert(&l->by_id, &c->link, hash);
     TAILQ_INSERT_TAIL(&l->conns, c, in_order);
+    while (l->by_id.count > LIVE_CONNS)
+        forget(l, TAILQ_FIRST(&l->conns));
     return c;
 }
 
@@ -76,9 +116,9 @@ static void take_call(struct live_conn *c, const cJSON *data, int64_t now)
     double ret = number_of(data, "ret");
 
     if (strncmp(call, "recv", 4) == 0 && ret > 0)
-        c->bytes_in += (uint64_t)ret;
+        c->bytes_in += readtext_u64(ret);
     else if (strncmp(call, "send", 4) == 0 && ret > 0)
-        c->bytes_out += (uint64_t)ret;
+        c->bytes_out += readtext_u64(ret);
     else if (strncmp(call, "recv", 4) == 0 && ret >= 0)
         note_end(c, &c->peer_ended, now);
     else if (strncmp(call, "shutdown", 8) == 0 && ret >= 0)
@@ -87,7 +127,6 @@ static void take_call(struct live_conn *c, const cJSON *data, int64_t now)
 
 static void take_event(struct live *l, struct live_conn *c, const char *name, const cJSON *data, int64_t now)
 {
-    (void)l;
     c->last_ns = now;
     if (strcmp(name, "tcp:connection") == 0) {
         readtext_addr(text_of(data, "local"), &c->local);
@@ -101,8 +140,7 @@ static void take_event(struct live *l, struct live_conn *c, const char *name, co
         snprintf(c->how, sizeof c->how, "RESET by %s, %.40s",
                  text_of(data, "direction")[0] == 's' ? "us" : "the peer", text_of(data, "why"));
     } else if (strcmp(name, "app:closed") == 0) {
-        c->is_closed = true;
-        c->closed_ns = now;
+        close_conn(l, c, now);
         if (!c->was_reset)
             snprintf(c->how, sizeof c->how, "%.30s (%.28s)", text_of(data, "how"), text_of(data, "reason"));
     }
@@ -134,6 +172,10 @@ static void take_header(struct live_file *f, const cJSON *json)
     reference = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(trace, "common_fields"),
                                                  "reference_time");
     f->has_header = true;
+    if (strcmp(text_of(json, "file_schema"), "urn:ietf:params:qlog:file:sequential") != 0) {
+        f->is_bad = true;
+        return;
+    }
     f->is_client =
         strcmp(text_of(cJSON_GetObjectItemCaseSensitive(trace, "vantage_point"), "type"), "client") == 0;
     f->is_bad = !readtext_time(text_of(reference, "epoch"), &f->epoch_ns);
@@ -149,7 +191,7 @@ static void take_record(struct live *l, struct live_file *f, const char *record,
         take_header(f, json);
     } else if (id[0] != '\0' && data != NULL) {
         struct live_conn *c = conn_of(l, id, f->is_client);
-        int64_t now = f->epoch_ns + (int64_t)(number_of(json, "time") * 1e6);
+        int64_t now = f->epoch_ns + readtext_ns(number_of(json, "time"));
 
         take_event(l, c, name, data, now);
         keep_last(l, c, name, data, now);
@@ -157,44 +199,66 @@ static void take_record(struct live *l, struct live_file *f, const char *record,
     cJSON_Delete(json);
 }
 
-static void read_on(struct live *l, struct live_file *f)
+static void take_records(struct live *l, struct live_file *f)
 {
+    char *at = f->rest.data, *end = at + f->rest.len, *lf;
+
+    while (!f->is_bad && (lf = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+        while (at < lf && *at == '\x1e')
+            at++;
+        if (lf > at)
+            take_record(l, f, at, (size_t)(lf - at));
+        at = lf + 1;
+    }
+    f->rest.len = (size_t)(end - at);
+    memmove(f->rest.data, at, f->rest.len);
+    f->is_bad |= f->rest.len > RECORD_MAX;
+    forget_closed(l);
+}
+
+/* From where it was left; from its start where it is another file by now. false: it is gone. */
+static bool read_on(struct live *l, struct live_file *f)
+{
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
     ssize_t n;
 
-    while (!f->is_bad && (n = read(f->fd, buf_reserve(&f->rest, 65536), 65536)) > 0) {
-        char *at = f->rest.data, *end, *lf;
-
-        f->rest.len += (size_t)n;
-        end = at + f->rest.len;
-        while ((lf = memchr(at, '\n', (size_t)(end - at))) != NULL) {
-            while (at < lf && *at == '\x1e')
-                at++;
-            if (lf > at)
-                take_record(l, f, at, (size_t)(lf - at));
-            at = lf + 1;
-        }
-        f->rest.len = (size_t)(end - at);
-        memmove(f->rest.data, at, f->rest.len);
+    if (fd < 0)
+        return errno != ENOENT;
+    if (fstat(fd, &st) == 0 && (st.st_ino != f->inode || st.st_size < f->at)) {
+        f->inode = st.st_ino;
+        f->at = 0;
+        f->rest.len = 0;
+        f->has_header = false;
+        f->is_bad = !S_ISREG(st.st_mode);
     }
+    while (!f->is_bad && (n = pread(fd, buf_reserve(&f->rest, READ_SIZE), READ_SIZE, f->at)) > 0) {
+        f->is_bad = f->at == 0 && f->rest.data[f->rest.len] != '\x1e';
+        f->rest.len += (size_t)n;
+        f->at += n;
+        take_records(l, f);
+    }
+    close(fd);
+    return true;
 }
 
 static struct live_file *file_of(struct live *l, const char *path)
 {
-    struct live_file *f;
-    int fd;
+    struct live_file **at = &l->files;
 
-    for (f = l->files; f != NULL; f = f->next)
-        if (strcmp(f->path, path) == 0)
-            return f;
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    f = mem_zalloc(sizeof *f);
-    f->path = mem_strdup(path);
-    f->fd = fd;
-    f->next = l->files;
-    l->files = f;
-    return f;
+    for (; *at != NULL; at = &(*at)->next)
+        if (strcmp((*at)->path, path) == 0)
+            return *at;
+    *at = mem_zalloc(sizeof **at);
+    (*at)->path = mem_strdup(path);
+    return *at;
+}
+
+static void free_file(struct live_file *f)
+{
+    buf_deinit(&f->rest);
+    free(f->path);
+    free(f);
 }
 
 static int only_logs(const struct dirent *e)
@@ -204,7 +268,7 @@ static int only_logs(const struct dirent *e)
     return len > 6 && strcmp(e->d_name + len - 6, ".sqlog") == 0;
 }
 
-static int find_files(struct live *l)
+static int find_files(struct live *l, bool *is_dir)
 {
     struct dirent **names = NULL;
     struct stat st;
@@ -213,8 +277,11 @@ static int find_files(struct live *l)
 
     if (stat(l->path, &st) != 0)
         return -errno;
-    if (!S_ISDIR(st.st_mode))
-        return file_of(l, l->path) != NULL ? 0 : -errno;
+    *is_dir = S_ISDIR(st.st_mode);
+    if (!*is_dir) {
+        file_of(l, l->path);
+        return access(l->path, R_OK) == 0 ? 0 : -errno;
+    }
     n = scandir(l->path, &names, only_logs, alphasort);
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", l->path, names[i]->d_name);
@@ -227,14 +294,30 @@ static int find_files(struct live *l)
 
 int live_read(struct live *l)
 {
-    int ret = find_files(l);
+    bool is_dir = true;
+    int ret = find_files(l, &is_dir);
 
     if (ret < 0) {
         fprintf(stderr, "chat-trace live: %s: %s\n", l->path, strerror(-ret));
         return -1;
     }
-    for (struct live_file *f = l->files; f != NULL; f = f->next)
-        read_on(l, f);
+    l->bad_files = 0;
+    for (struct live_file **at = &l->files; *at != NULL;) {
+        struct live_file *f = *at;
+
+        if (read_on(l, f)) {
+            l->bad_files += f->is_bad;
+            at = &f->next;
+        } else {
+            *at = f->next;
+            free_file(f);
+        }
+    }
+    forget_closed(l);
+    if (!is_dir && l->bad_files > 0) {
+        fprintf(stderr, "chat-trace live: %s: this is no event log (a .sqlog of chatd or chat)\n", l->path);
+        return -1;
+    }
     return 0;
 }
 
@@ -250,9 +333,6 @@ void live_close(struct live *l)
     table_deinit(&l->by_id);
     while ((f = l->files) != NULL) {
         l->files = f->next;
-        close(f->fd);
-        buf_deinit(&f->rest);
-        free(f->path);
-        free(f);
+        free_file(f);
     }
 }

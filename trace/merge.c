@@ -12,7 +12,8 @@
 /* ---- states told by cookie ---- */
 
 struct owner {
-    uint64_t cookie;
+    uint64_t cookie; /* each host counts its own */
+    const char *host;
     struct model_conn *conn;
     enum model_side side;
 };
@@ -21,7 +22,9 @@ static int by_cookie(const void *a, const void *b)
 {
     const struct owner *x = a, *y = b;
 
-    return x->cookie < y->cookie ? -1 : x->cookie > y->cookie;
+    if (x->cookie != y->cookie)
+        return x->cookie < y->cookie ? -1 : 1;
+    return strcmp(x->host, y->host);
 }
 
 static bool has_state(const struct model_conn *c, enum model_side side, enum tcp_state state)
@@ -51,16 +54,16 @@ static void give_orphans(struct model *m)
 
     for (size_t i = 0; i < m->count; i++)
         for (int side = 0; side < MODEL_SIDES; side++)
-            if (m->conns[i]->end[side].cookie != 0)
-                owners[n++] =
-                    (struct owner){m->conns[i]->end[side].cookie, m->conns[i], (enum model_side)side};
+            if (m->conns[i]->end[side].cookie != 0 && m->conns[i]->end[side].host != NULL)
+                owners[n++] = (struct owner){m->conns[i]->end[side].cookie, m->conns[i]->end[side].host,
+                                             m->conns[i], (enum model_side)side};
     qsort(owners, n, sizeof *owners, by_cookie);
     for (size_t i = 0; i < m->orphan_count && n > 0; i++) {
         const struct model_orphan *o = &m->orphans[i];
-        struct owner key = {.cookie = o->cookie}, *at = bsearch(&key, owners, n, sizeof *owners, by_cookie);
+        struct owner key = {.cookie = o->cookie, .host = o->host},
+                     *at = bsearch(&key, owners, n, sizeof *owners, by_cookie);
 
-        if (at != NULL && at->conn->end[at->side].host != NULL &&
-            strcmp(at->conn->end[at->side].host, o->host) == 0)
+        if (at != NULL)
             give_state(m, at->conn, at->side, o);
     }
     free(owners);
@@ -159,20 +162,46 @@ static bool have_one_clock(const struct model_conn *a, const struct model_conn *
     return true;
 }
 
-/* Ports are used again: what is one connection also lies at the same time, as far as one clock says so. */
-static bool are_one(const struct model_conn *a, const struct model_conn *b)
+/* What both know of the first sequence numbers: 1 the same, -1 not the same, 0 nothing. They are drawn anew
+ * for each connection. */
+static int compare_isns(const struct model_conn *a, const struct model_conn *b)
 {
-    if (!same_ends(a, b))
+    bool is_turned = compare_addr(&a->end[0].addr, &b->end[0].addr) != 0;
+    int found = 0;
+
+    for (int side = 0; side < MODEL_SIDES; side++) {
+        const struct model_end *x = &a->end[side], *y = &b->end[is_turned ? 1 - side : side];
+
+        if (x->has_isn && y->has_isn && x->isn != y->isn)
+            return -1;
+        found |= x->has_isn && y->has_isn;
+    }
+    return found;
+}
+
+static bool can_be_one(const struct model_conn *a, const struct model_conn *b)
+{
+    if (!same_ends(a, b) || compare_isns(a, b) < 0)
         return false;
     for (int side = 0; side < MODEL_SIDES; side++)
         if (a->end[side].has_log && b->end[side].has_log)
             return false;
-    if (a->has_capture && b->has_capture &&
-        (has_any_log(a) || has_any_log(b) || strcmp(a->origin, b->origin) == 0))
-        return false;
-    if (!have_one_clock(a, b))
-        return true;
-    return b->start_ns <= last_time(a) + TOGETHER_NS && a->start_ns <= last_time(b) + TOGETHER_NS;
+    return !a->has_capture || !b->has_capture || strcmp(a->origin, b->origin) != 0;
+}
+
+/* Ports are used again: what is one connection also lies at the same time, as far as one clock says so. Two
+ * captures beside logs are two hosts': each goes with its own host's log first. */
+static bool are_one_by_time(const struct model_conn *a, const struct model_conn *b)
+{
+    return can_be_one(a, b) && have_one_clock(a, b) &&
+           (!a->has_capture || !b->has_capture || (!has_any_log(a) && !has_any_log(b))) &&
+           b->start_ns <= last_time(a) + TOGETHER_NS && a->start_ns <= last_time(b) + TOGETHER_NS;
+}
+
+/* By other clocks: two hosts' logs, whatever captures are with them; or the same first sequence numbers. */
+static bool are_one_elsewhere(const struct model_conn *a, const struct model_conn *b)
+{
+    return can_be_one(a, b) && (!have_one_clock(a, b) || compare_isns(a, b) > 0);
 }
 
 static void turn_round(struct model_conn *c)
@@ -214,6 +243,8 @@ static void fold(struct model_conn *into, struct model_conn *from)
 {
     bool turned = compare_addr(&into->end[0].addr, &from->end[0].addr) != 0;
 
+    into->has_one_clock |= from->has_one_clock ||
+                           (into->has_capture && from->has_capture && has_any_log(into) && has_any_log(from));
     if (turned && has_any_log(from) &&
         !has_any_log(into)) /* programs know who called; captures may have to guess */
         turn_round(into);
@@ -229,23 +260,44 @@ static void fold(struct model_conn *into, struct model_conn *from)
     into->cap = into->count + 1;
     into->has_capture |= from->has_capture;
     into->start_ns = into->start_ns < from->start_ns ? into->start_ns : from->start_ns;
+    into->watched_ns = into->watched_ns > from->watched_ns ? into->watched_ns : from->watched_ns;
     from->count = 0;
     from->is_merged = true;
 }
 
-/* Sorted by their ends, those that can be one are neighbours: each goes to the nearest before it that takes
- * it. */
+#define NEIGHBOURS 64 /* views of connections with the same ends that are looked at */
+
+/* Sorted by their ends, those that can be one are neighbours. By one clock each goes to the nearest before it
+ * that takes it; by two, the first of a host's is the first of the other's. */
+static void fold_by_time(struct model *m)
+{
+    for (size_t i = 1; i < m->count; i++)
+        for (size_t back = i; back-- > 0 && i - back < NEIGHBOURS && same_ends(m->conns[back], m->conns[i]);)
+            if (!m->conns[back]->is_merged && are_one_by_time(m->conns[back], m->conns[i])) {
+                fold(m->conns[back], m->conns[i]);
+                break;
+            }
+}
+
+static void fold_elsewhere(struct model *m)
+{
+    for (size_t i = 1, first = 0; i < m->count; i++) {
+        if (!same_ends(m->conns[first], m->conns[i]))
+            first = i;
+        for (size_t k = i - first > NEIGHBOURS ? i - NEIGHBOURS : first; k < i && !m->conns[i]->is_merged;
+             k++)
+            if (!m->conns[k]->is_merged && are_one_elsewhere(m->conns[k], m->conns[i]))
+                fold(m->conns[k], m->conns[i]);
+    }
+}
+
 static void fold_all(struct model *m)
 {
     for (size_t i = 0; i < m->count; i++)
         m->conns[i]->start_ns = first_time(m->conns[i]);
     qsort(m->conns, m->count, sizeof *m->conns, by_ends_then_start);
-    for (size_t i = 1; i < m->count; i++)
-        for (size_t back = i; back-- > 0 && i - back < 8 && same_ends(m->conns[back], m->conns[i]);)
-            if (!m->conns[back]->is_merged && are_one(m->conns[back], m->conns[i])) {
-                fold(m->conns[back], m->conns[i]);
-                break;
-            }
+    fold_by_time(m);
+    fold_elsewhere(m);
 }
 
 static void drop_merged(struct model *m)
@@ -267,20 +319,20 @@ static void drop_merged(struct model *m)
 
 /* ---- the order within one ---- */
 
-/* -1 for segments: they have the capture's clock. */
-static int side_of(const struct model_event *e)
+/* Whose clock its time is by. */
+static enum model_side side_of(const struct model_conn *c, const struct model_event *e)
 {
     switch (e->kind) {
     case MODEL_CALL:
-        return (int)e->call.side;
+        return e->call.side;
     case MODEL_STATE:
-        return (int)e->state.side;
+        return e->state.side;
     case MODEL_NOTE:
-        return (int)e->note.side;
+        return e->note.side;
     case MODEL_SEGMENT:
         break;
     }
-    return -1;
+    return c->capture_side;
 }
 
 static int by_time(const void *a, const void *b)
@@ -304,11 +356,14 @@ void merge_sort_events(struct model_conn *c)
 static void apply_offsets(struct model_conn *c)
 {
     for (size_t i = 0; i < c->count; i++) {
-        int side = side_of(&c->events[i]);
+        struct model_event *e = &c->events[i];
+        int64_t offset = c->end[side_of(c, e)].clock_offset_ns;
 
-        if (side >= 0)
-            c->events[i].time_ns += c->end[side].clock_offset_ns;
+        e->time_ns += offset;
+        if (e->kind == MODEL_SEGMENT && e->segment.arrive_ns != 0)
+            e->segment.arrive_ns += offset;
     }
+    c->watched_ns += c->watched_ns != 0 ? c->end[c->capture_side].clock_offset_ns : 0;
 }
 
 static uint32_t seq_len(const struct model_segment *s)
@@ -345,6 +400,7 @@ static void mark_repeated(struct model_conn *c)
 static void finish_conn(struct model *m, struct model_conn *c)
 {
     merge_estimate_offset(c);
+    merge_place_capture(c);
     apply_offsets(c);
     merge_sort_events(c);
     if (!c->has_capture) {
@@ -361,6 +417,8 @@ static void finish_conn(struct model *m, struct model_conn *c)
 
 void merge_model(struct model *m)
 {
+    if (m->count == 0)
+        return;
     give_orphans(m);
     fold_all(m);
     drop_merged(m);

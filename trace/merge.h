@@ -11,11 +11,15 @@ void merge_model(struct model *m);
  * server's times). Only where both have logs and the hosts differ. */
 void merge_estimate_offset(struct model_conn *c);
 
+/* merge_clock.c: behind that: whose clock the capture has, by whose calls are near its segments, into
+ * capture_side. */
+void merge_place_capture(struct model_conn *c);
+
 /* merge_clock.c: two captures of one connection become one: a segment that both have gets the time of its
  * leaving and of its arrival; what only one has stays. from's segments are taken over or freed. */
 void merge_captures(struct model_conn *into, struct model_conn *from);
 
-/* infer.c: segments, where nothing was captured, and states that nobody has seen. Events are in order
+/* infer.c, infer_states.c: segments, where nothing was captured, and states that nobody has seen. Events are in order
  * before, and not after. */
 void infer_segments(struct model *m, struct model_conn *c);
 void infer_reset(struct model *m, struct model_conn *c); /* an RST that a call told of and no capture has */

@@ -158,6 +158,8 @@ void model_add_note(struct model *m, struct model_conn *c, const struct model_no
     e->note = *n;
     e->note.kind = model_keep(m, n->kind);
     e->note.text = model_keep(m, n->text);
+    e->note.event = model_keep(m, n->event);
+    e->note.data = model_keep(m, n->data);
 }
 
 void model_add_orphan(struct model *m, const struct model_orphan *o)

@@ -94,6 +94,7 @@ struct model_note {
     enum model_side side;
     const char *kind; /* "tls", "chat", "note" */
     const char *text;
+    const char *event, *data; /* as the log had it: "tls:handshake" and its data in JSON; NULL: from no log */
 };
 
 enum model_kind { MODEL_CALL, MODEL_STATE, MODEL_SEGMENT, MODEL_NOTE };
@@ -128,12 +129,15 @@ struct model_conn {
     struct model_end end[MODEL_SIDES];
     struct model_event *events; /* in order after model_finish */
     size_t count, cap;
-    unsigned number;         /* from 1, in order of first event, after model_finish; `--conn 3` */
-    const char *origin;      /* the file it is from, or "lab half-close" */
-    int64_t start_ns;        /* the first event; ladders count from here */
-    bool has_capture;        /* segments were seen, not inferred */
-    bool is_merged;          /* folded into another one: skip */
-    struct verdict *verdict; /* set by verdict_of */
+    unsigned number;              /* from 1, in order of first event, after model_finish; `--conn 3` */
+    const char *origin;           /* the file it is from, or "lab half-close" */
+    int64_t start_ns;             /* the first event; ladders count from here */
+    bool has_capture;             /* segments were seen, not inferred */
+    bool has_one_clock;           /* two hosts, but both captures have brought all times together */
+    int64_t watched_ns;           /* the last packet of its capture, of whatever connection; 0: unknown */
+    enum model_side capture_side; /* whose clock the capture has, where the two differ */
+    bool is_merged;               /* folded into another one: skip */
+    struct verdict *verdict;      /* set by verdict_of */
 };
 
 /* A state that is known of a socket by its cookie alone; model_finish gives it to the connection that has

@@ -178,11 +178,17 @@ bool pcapfile_is_one(const char *path)
 
 uint64_t pcapfile_to_ns(uint64_t time, uint64_t units)
 {
-    if (units > 1000000000) { /* finer than can be kept */
+    uint64_t seconds, rest;
+
+    if (units > 1000000000 && units % 1000000000 == 0) { /* finer than can be kept */
         time /= units / 1000000000;
         units = 1000000000;
     }
-    return time / units * 1000000000 + time % units * 1000000000 / units;
+    seconds = time / units;
+    rest = time % units;
+    for (; units > 1ULL << 33; units /= 2) /* so that the product fits */
+        rest /= 2;
+    return seconds * 1000000000 + rest * 1000000000 / units;
 }
 
 static int next_of_pcap(struct pcapfile *f, struct pcapfile_packet *p, char err[PCAPFILE_ERROR_SIZE])

@@ -30,6 +30,7 @@ struct pcapfile_packet {
     uint64_t number;     /* from 1, as Wireshark counts */
     uint64_t time_ns;    /* since the Unix epoch */
     uint32_t link;       /* enum pcapfile_link, or another that nobody here decodes */
+    uint32_t interface;  /* of a pcapng file with several; else 0 */
     uint32_t len;        /* bytes on the wire */
     uint32_t caught;     /* bytes in data, at most len */
     const uint8_t *data; /* until the next call */

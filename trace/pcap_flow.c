@@ -12,8 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIGHTS  4 /* how often a packet may be seen on its way through this host, but for the first time */
+#define PASS_NS 1000000 /* within which it has passed */
+
 /* What one side has sent so far. */
 struct direction {
+    struct sight {
+        int64_t time_ns;
+        uint32_t print, place;
+    } seen[SIGHTS]; /* the last ones */
+    unsigned seen_next;
     uint32_t base, next; /* the ISN; the number after the last that was sent */
     bool has_base, has_next, has_scale, has_syn;
     uint8_t scale;
@@ -30,7 +38,8 @@ struct pcapflow {
     struct model *model;
     const char *origin;
     struct table flows;
-    uint64_t segments, cut, unknown_links;
+    uint64_t segments, cut, unknown_links, copies;
+    int64_t last_ns;       /* of any packet */
     uint32_t unknown_link; /* the last of them */
 };
 
@@ -163,17 +172,44 @@ static void mark(struct direction *d, const struct pcaptcp_segment *s, struct mo
     }
 }
 
+/* A file may claim any; those can be subtracted from each other. */
+static int64_t time_of(const struct pcapfile_packet *p)
+{
+    return p->time_ns < INT64_MAX / 2 ? (int64_t)p->time_ns : INT64_MAX / 2;
+}
+
+/* The same packet at another interface (a bridge and its ports, with `-i any`): it was not sent again. */
+static bool was_seen(struct direction *d, const struct pcapfile_packet *p, const struct pcaptcp_segment *s)
+{
+    int64_t now = time_of(p);
+
+    for (unsigned i = 0; i < SIGHTS; i++) {
+        const struct sight *x = &d->seen[i];
+
+        if (x->time_ns != 0 && x->print == s->print && now - x->time_ns < PASS_NS &&
+            now - x->time_ns > -PASS_NS && (x->place != s->place || s->has_number))
+            return true;
+    }
+    d->seen[d->seen_next++ % SIGHTS] = (struct sight){now, s->print, s->place};
+    return false;
+}
+
 static void add(struct pcapflow *f, const struct pcapfile_packet *p, const struct pcaptcp_segment *s)
 {
     struct flow *flow = flow_of(f, s);
     enum model_side from = model_side_of(flow->conn, &s->from);
-    struct model_segment to = {.time_ns = (int64_t)p->time_ns,
+    struct model_segment to = {.time_ns = time_of(p),
                                .from = from,
                                .source = MODEL_CAPTURE,
                                .flags = s->flags,
                                .len = s->len,
                                .frame = (uint32_t)p->number};
 
+    f->segments++;
+    if (was_seen(&flow->sides[from], p, s)) {
+        f->copies++;
+        return;
+    }
     learn(flow, from, s);
     to.seq = s->seq - flow->sides[from].base;
     to.ack = (s->flags & MODEL_ACK) != 0 ? s->ack - flow->sides[model_other(from)].base : 0;
@@ -182,13 +218,14 @@ static void add(struct pcapflow *f, const struct pcapfile_packet *p, const struc
     to.packet = (struct model_packet){
         .data = p->data, .len = p->caught, .wire_len = p->len, .link_type = (uint16_t)p->link};
     model_add_segment(f->model, flow->conn, &to);
-    f->segments++;
 }
 
 void pcapflow_take(struct pcapflow *f, const struct pcapfile_packet *p)
 {
     struct pcaptcp_segment s;
 
+    if (time_of(p) > f->last_ns)
+        f->last_ns = time_of(p);
     switch (pcaptcp_decode(p, &s)) {
     case PCAPTCP_SEGMENT:
         add(f, p, &s);
@@ -207,6 +244,10 @@ void pcapflow_take(struct pcapflow *f, const struct pcapfile_packet *p)
 
 static void remark(const struct pcapflow *f)
 {
+    if (f->copies > 0)
+        model_remark(f->model,
+                     "%s: %" PRIu64 " packets were captured at another interface as well, and are shown once",
+                     f->origin, f->copies);
     if (f->cut > 0)
         model_remark(f->model,
                      "%s: of %" PRIu64
@@ -224,6 +265,7 @@ int pcapflow_read(struct model *m, const char *path, char err[PCAPFILE_ERROR_SIZ
     struct pcapfile *file = pcapfile_open(path, err);
     struct pcapflow *f;
     struct pcapfile_packet p;
+    size_t first = m->count;
     int got;
 
     if (file == NULL)
@@ -232,6 +274,8 @@ int pcapflow_read(struct model *m, const char *path, char err[PCAPFILE_ERROR_SIZ
     while ((got = pcapfile_next(file, &p, err)) == 1)
         pcapflow_take(f, &p);
     remark(f);
+    for (size_t i = first; i < m->count; i++)
+        m->conns[i]->watched_ns = f->last_ns;
     if (got == 0 && f->segments == 0) {
         snprintf(err, PCAPFILE_ERROR_SIZE, "%.200s: is a capture without any TCP segment", path);
         got = -1;

@@ -164,6 +164,7 @@ static int take_packet(struct pcapfile *f, uint32_t type, size_t body, uint64_t 
     time = (uint64_t)pcapfile_u32(f, f->data + 4) << 32 | pcapfile_u32(f, f->data + 8);
     p->time_ns = pcapfile_to_ns(time, i->units) + (uint64_t)i->offset_s * 1000000000;
     p->link = i->link;
+    p->interface = which;
     p->data = f->data + 20;
     return 1;
 }

@@ -67,6 +67,23 @@ static enum pcaptcp_result of_ether_type(struct rest *r, uint16_t type)
     return type == ETHER_IPV4 || type == ETHER_IPV6 ? PCAPTCP_SEGMENT : PCAPTCP_OTHER;
 }
 
+static uint32_t place_of(const struct pcapfile_packet *p)
+{
+    if (p->link == PCAPFILE_SLL && p->caught >= 2)
+        return big16(p->data);
+    if (p->link == PCAPFILE_SLL2 && p->caught >= 11)
+        return big32(p->data + 4) << 3 | (p->data[10] & 7);
+    return p->interface;
+}
+
+/* FNV-1a. */
+static uint32_t mix(uint32_t print, const uint8_t *data, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++)
+        print = (print ^ data[i]) * 16777619U;
+    return print;
+}
+
 /* A header of that size whose Ethernet type is at offset at. */
 static enum pcaptcp_result take_typed(struct rest *r, uint32_t at, uint32_t size)
 {
@@ -117,6 +134,8 @@ static enum pcaptcp_result take_ipv4(struct rest *r, struct pcaptcp_segment *s)
         return PCAPTCP_OTHER;
     if (ip[9] != PROTO_TCP || (big16(ip + 6) & 0x1fff) != 0)
         return PCAPTCP_OTHER;
+    s->print = mix(s->print, ip + 4, 2);
+    s->has_number = big16(ip + 4) != 0;
     s->from.family = s->to.family = AF_INET;
     memcpy(s->from.ip, ip + 12, 4);
     memcpy(s->to.ip, ip + 16, 4);
@@ -202,6 +221,8 @@ static enum pcaptcp_result take_tcp(struct rest *r, struct pcaptcp_segment *s)
     s->flags = t[13];
     s->window = big16(t + 14);
     s->len = r->len - head;
+    s->print = mix(s->print, t, 16); /* not the checksum: a card may be still to make it */
+    s->print = mix(s->print, t + 18, (head < r->caught ? head : r->caught) - 18);
     take_options(t + 20, (head < r->caught ? head : r->caught) - 20, s);
     return PCAPTCP_SEGMENT;
 }
@@ -211,7 +232,7 @@ enum pcaptcp_result pcaptcp_decode(const struct pcapfile_packet *p, struct pcapt
     struct rest r = {p->data, p->len, p->caught};
     enum pcaptcp_result result = take_link(&r, p->link);
 
-    *s = (struct pcaptcp_segment){.scale = PCAPTCP_SCALE_NONE};
+    *s = (struct pcaptcp_segment){.scale = PCAPTCP_SCALE_NONE, .print = 2166136261U, .place = place_of(p)};
     if (result != PCAPTCP_SEGMENT)
         return result;
     if (r.caught < 1)

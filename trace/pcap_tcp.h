@@ -6,6 +6,7 @@
 #include "common/tcp.h"
 #include "trace/pcap_file.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pcaptcp_segment {
@@ -16,6 +17,9 @@ struct pcaptcp_segment {
     uint8_t flags;     /* MODEL_FIN … */
     uint8_t scale;     /* the window scale option (RFC 7323); SCALE_NONE: not there */
     uint16_t mss;      /* the option, 0: not there */
+    uint32_t print;    /* of its header and its packet's number: other for each that is sent */
+    uint32_t place;    /* where it was captured: interface and direction, as far as the link tells */
+    bool has_number;   /* its packet has one (IPv4's identification, not 0) */
 };
 
 #define PCAPTCP_SCALE_NONE 0xff

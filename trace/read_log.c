@@ -3,6 +3,7 @@
 
 #include "common/mem.h"
 #include "common/table.h"
+#include "common/trace.h"
 #include "trace/read_text.h"
 
 #include <cjson/cJSON.h>
@@ -13,7 +14,8 @@
 #include <sys/stat.h>
 
 #define RECORD_SEPARATOR '\x1e'
-#define FILE_MAX         ((size_t)2 << 30)
+
+static const char no_log[] = "this is no event log (a .sqlog of chatd or chat) and no capture";
 
 /* A connection under the name that its program gave it. */
 struct group {
@@ -29,6 +31,7 @@ struct readlog {
     /* of the file that is being read */
     const char *origin, *host, *program;
     enum model_side side;
+    bool is_merged; /* of both sides, by chat-trace: each event says whose it is */
     long process;
     int64_t epoch_ns;
 };
@@ -79,6 +82,16 @@ static int match_group(const struct table_link *link, const void *key, size_t le
     return strlen(g->key) == len && memcmp(g->key, key, len) == 0;
 }
 
+static void take_log(struct readlog *r, struct model_conn *c, const char *id, const char *program)
+{
+    struct model_end *end = &c->end[r->side];
+
+    end->id = model_keep(r->model, id);
+    end->host = r->host;
+    end->program = program;
+    end->has_log = true;
+}
+
 /* The connection of an event; opened, still without addresses, at its first one. */
 static struct model_conn *conn_of(struct readlog *r, const char *id)
 {
@@ -96,10 +109,8 @@ static struct model_conn *conn_of(struct readlog *r, const char *id)
     g = mem_zalloc(sizeof *g);
     g->key = model_keep(r->model, key);
     g->conn = model_open_conn(r->model, r->origin, &none, &none);
-    g->conn->end[r->side].id = model_keep(r->model, id);
-    g->conn->end[r->side].host = r->host;
-    g->conn->end[r->side].program = r->program;
-    g->conn->end[r->side].has_log = true;
+    if (!r->is_merged)
+        take_log(r, g->conn, id, r->program);
     table_insert(&r->groups, &g->link, hash);
     return g->conn;
 }
@@ -113,16 +124,16 @@ static bool read_info(const cJSON *data, enum tcp_state state, const char *sourc
         return false;
     f->state = state;
     f->source = source;
-    f->rtt_us = (uint32_t)number_of(info, "rtt");
-    f->rto_us = (uint32_t)number_of(info, "rto");
-    f->unacked = (uint32_t)number_of(info, "unacked");
-    f->unsent = (uint32_t)number_of(info, "unsent");
-    f->retransmits = (uint32_t)number_of(info, "backoff");
-    f->total_retrans = (uint32_t)number_of(info, "retransmitted");
-    f->bytes_acked = (uint64_t)number_of(info, "acked");
-    f->bytes_received = (uint64_t)number_of(info, "received");
-    f->cwnd = (uint32_t)number_of(info, "cwnd");
-    f->snd_wnd = (uint32_t)number_of(info, "snd_wnd");
+    f->rtt_us = readtext_u32(number_of(info, "rtt") * 1000 + 0.5);
+    f->rto_us = readtext_u32(number_of(info, "rto") * 1000 + 0.5);
+    f->unacked = readtext_u32(number_of(info, "unacked"));
+    f->unsent = readtext_u32(number_of(info, "unsent"));
+    f->retransmits = readtext_u32(number_of(info, "backoff"));
+    f->total_retrans = readtext_u32(number_of(info, "retransmitted"));
+    f->bytes_acked = readtext_u64(number_of(info, "acked"));
+    f->bytes_received = readtext_u64(number_of(info, "received"));
+    f->cwnd = readtext_u32(number_of(info, "cwnd"));
+    f->snd_wnd = readtext_u32(number_of(info, "snd_wnd"));
     return true;
 }
 
@@ -138,10 +149,19 @@ static void read_connection(struct readlog *r, struct model_conn *c, const cJSON
     if (peer != NULL)
         readtext_addr(peer, &them->addr);
     us->cookie = cookie != NULL ? strtoull(cookie, NULL, 16) : 0;
+    if (r->is_merged && cookie != NULL)
+        take_log(r, c, text_of(data, "id"), model_keep(r->model, text_of(data, "program")));
+    if (r->is_merged && number_of(data, "watched") != 0)
+        c->watched_ns = r->epoch_ns + readtext_ns(number_of(data, "watched"));
     if (cJSON_IsNumber(isn)) {
-        c->end[MODEL_CLIENT].isn = (uint32_t)isn->valuedouble;
+        c->end[MODEL_CLIENT].isn = readtext_u32(isn->valuedouble);
         c->end[MODEL_CLIENT].has_isn = true;
     }
+}
+
+static int64_t read_result(double ret)
+{
+    return ret < 0 ? -1 : (int64_t)(readtext_u64(ret) & INT64_MAX);
 }
 
 static void read_call(struct readlog *r, struct model_conn *c, int64_t time_ns, const cJSON *data)
@@ -152,7 +172,7 @@ static void read_call(struct readlog *r, struct model_conn *c, int64_t time_ns, 
         .side = r->side,
         .name = text_of(data, "call"),
         .detail = text_of(data, "detail"),
-        .result = (int64_t)number_of(data, "ret"),
+        .result = read_result(number_of(data, "ret")),
         .err = err != NULL ? readtext_errno(err) : 0,
         .has_result = true,
     };
@@ -181,37 +201,38 @@ static void read_state(struct readlog *r, struct model_conn *c, int64_t time_ns,
         model_add_orphan(r->model, &(struct model_orphan){r->host, strtoull(cookie, NULL, 16), s});
 }
 
-static void add_note(struct readlog *r, struct model_conn *c, int64_t time_ns, const char *kind,
-                     const char *text)
-{
-    model_add_note(r->model, c, &(struct model_note){time_ns, r->side, kind, text});
-}
-
+/* What becomes a text beside the ladder. */
 static void read_other(struct readlog *r, struct model_conn *c, int64_t time_ns, const char *name,
                        const cJSON *data)
 {
     char text[700];
     const char *detail = text_of(data, "detail"), *how = text_of(data, "how"),
-               *direction = text_of(data, "direction");
+               *direction = text_of(data, "direction"), *kind = NULL;
     const char *type = text_of(data, "type"), *why = text_of(data, "why"), *reason = text_of(data, "reason");
+    char *json;
 
     if (strncmp(name, "tls:", 4) == 0) {
         bool ok = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(data, "ok"));
 
+        kind = "tls";
         snprintf(text, sizeof text, "%s%s%s%s", name + 4, ok ? "" : " failed", detail != NULL ? " " : "",
                  detail != NULL ? detail : "");
-        add_note(r, c, time_ns, "tls", text);
     } else if (strcmp(name, "app:closed") == 0 && how != NULL) {
+        kind = "closed";
         snprintf(text, sizeof text, "%s %s", how, reason != NULL ? reason : "");
-        add_note(r, c, time_ns, "closed", text);
     } else if (strcmp(name, "tcp:reset") == 0 && direction != NULL) {
+        kind = "reset";
         snprintf(text, sizeof text, "%s %s", direction, why != NULL ? why : "");
-        add_note(r, c, time_ns, "reset", text);
     } else if (strcmp(name, "chat:message") == 0 && type != NULL && direction != NULL) {
+        kind = "chat";
         snprintf(text, sizeof text, "%s %s %.0f", direction[0] == 'r' ? "<" : ">", type,
                  number_of(data, "length"));
-        add_note(r, c, time_ns, "chat", text);
     }
+    if (kind == NULL)
+        return;
+    json = cJSON_PrintUnformatted(data);
+    model_add_note(r->model, c, &(struct model_note){time_ns, r->side, kind, text, name, json});
+    cJSON_free(json);
 }
 
 static void read_segment(struct readlog *r, struct model_conn *c, int64_t time_ns, const cJSON *data)
@@ -222,10 +243,13 @@ static void read_segment(struct readlog *r, struct model_conn *c, int64_t time_n
         .from = direction != NULL && direction[0] == 'r' ? model_other(r->side) : r->side,
         .source = MODEL_CAPTURE,
         .flags = flags != NULL ? readtext_flags(flags) : 0,
-        .seq = (uint32_t)number_of(data, "seq"),
-        .ack = (uint32_t)number_of(data, "ack"),
-        .len = (uint32_t)number_of(data, "length"),
-        .window = (uint32_t)number_of(data, "window"),
+        .seq = readtext_u32(number_of(data, "seq")),
+        .ack = readtext_u32(number_of(data, "ack")),
+        .len = readtext_u32(number_of(data, "length")),
+        .window = readtext_u32(number_of(data, "window")),
+        .frame = readtext_u32(number_of(data, "frame")),
+        .retransmission = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(data, "retransmission")),
+        .keepalive = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(data, "keepalive")),
     };
 
     model_add_segment(r->model, c, &s);
@@ -234,14 +258,17 @@ static void read_segment(struct readlog *r, struct model_conn *c, int64_t time_n
 static bool read_event(struct readlog *r, const cJSON *event)
 {
     const cJSON *time = cJSON_GetObjectItemCaseSensitive(event, "time"), *data;
-    const char *name = text_of(event, "name"), *id = text_of(event, "group_id");
+    const char *name = text_of(event, "name"), *id = text_of(event, "group_id"),
+               *side = text_of(event, "side");
     struct model_conn *c;
     int64_t time_ns;
 
     data = cJSON_GetObjectItemCaseSensitive(event, "data");
     if (!cJSON_IsNumber(time) || name == NULL || !cJSON_IsObject(data))
         return false;
-    time_ns = r->epoch_ns + (int64_t)(time->valuedouble * 1e6 + 0.5);
+    time_ns = r->epoch_ns + readtext_ns(time->valuedouble);
+    if (r->is_merged)
+        r->side = side != NULL && strcmp(side, "server") == 0 ? MODEL_SERVER : MODEL_CLIENT;
     c = id != NULL ? conn_of(r, id) : NULL;
     if (strcmp(name, "tcp:state_updated") == 0)
         read_state(r, c, time_ns, data);
@@ -256,6 +283,23 @@ static bool read_event(struct readlog *r, const cJSON *event)
     else
         read_other(r, c, time_ns, name, data);
     return true;
+}
+
+/* Another version may mean other things by the same names. */
+static void remark_schemas(struct readlog *r, const char *path, const cJSON *schemas)
+{
+    const cJSON *schema;
+
+    cJSON_ArrayForEach(schema, schemas)
+    {
+        if (cJSON_IsString(schema) &&
+            strncmp(schema->valuestring, TRACE_SCHEMAS, strlen(TRACE_SCHEMAS)) == 0 &&
+            strncmp(schema->valuestring, TRACE_SCHEMA(""), strlen(TRACE_SCHEMA(""))) != 0) {
+            model_remark(r->model, "%s: it is by %.80s, and read as if it were by " TRACE_SCHEMA_VERSION,
+                         path, schema->valuestring);
+            return;
+        }
+    }
 }
 
 static bool read_header(struct readlog *r, const char *path, const cJSON *head)
@@ -274,8 +318,11 @@ static bool read_header(struct readlog *r, const char *path, const cJSON *head)
     r->origin = model_keep(r->model, path);
     r->host = model_keep(r->model, host != NULL ? host : path);
     r->program = model_keep(r->model, text_of(point, "name"));
-    r->process = (long)number_of(cJSON_GetObjectItemCaseSensitive(common, "system_info"), "process_id");
+    r->process =
+        (long)readtext_u32(number_of(cJSON_GetObjectItemCaseSensitive(common, "system_info"), "process_id"));
     r->side = type != NULL && strcmp(type, "client") == 0 ? MODEL_CLIENT : MODEL_SERVER;
+    r->is_merged = type != NULL && strcmp(type, "network") == 0;
+    remark_schemas(r, path, cJSON_GetObjectItemCaseSensitive(trace, "event_schemas"));
     return epoch != NULL && readtext_time(epoch, &r->epoch_ns);
 }
 
@@ -286,33 +333,6 @@ bool readlog_record(struct readlog *r, const char *path, const char *record, siz
 
     cJSON_Delete(json);
     return ok;
-}
-
-/* Whole files, as records are taken from them in place. NULL and why in err. */
-static char *read_all(const char *path, size_t *len, char err[READLOG_ERROR_SIZE])
-{
-    FILE *f = fopen(path, "re");
-    char *all = NULL;
-    size_t cap = 0, n;
-
-    *len = 0;
-    if (f == NULL) {
-        snprintf(err, READLOG_ERROR_SIZE, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    do {
-        cap = cap == 0 ? 65536 : cap * 2;
-        all = mem_realloc(all, cap + 1);
-        n = fread(all + *len, 1, cap - *len, f);
-        *len += n;
-    } while (*len == cap && cap < FILE_MAX);
-    if (ferror(f) || (*len == 0 && n == 0)) {
-        snprintf(err, READLOG_ERROR_SIZE, "%s: %s", path, ferror(f) ? strerror(errno) : "it is empty");
-        free(all);
-        all = NULL;
-    }
-    fclose(f);
-    return all;
 }
 
 static void remark_bad(struct readlog *r, const char *path, unsigned number, bool last)
@@ -333,42 +353,63 @@ static bool is_empty_log(const char *path)
            st.st_size == 0;
 }
 
+static void fail(char err[READLOG_ERROR_SIZE], const char *path, const char *what)
+{
+    snprintf(err, READLOG_ERROR_SIZE, "%.200s: %s", path, what);
+}
+
+/* Its first byte is one that no capture and no text begins with. */
+static FILE *open_log(struct readlog *r, const char *path, char err[READLOG_ERROR_SIZE])
+{
+    FILE *f = fopen(path, "re");
+    int first = f != NULL ? fgetc(f) : EOF;
+
+    if (first == RECORD_SEPARATOR)
+        return f;
+    if (f == NULL || ferror(f)) {
+        fail(err, path, strerror(errno));
+    } else if (first == EOF && is_empty_log(path)) {
+        model_remark(r->model, "%s: it is empty: nothing has been recorded (yet)", path);
+        err[0] = '\0';
+    } else {
+        fail(err, path, first == EOF ? "it is empty" : no_log);
+    }
+    if (f != NULL)
+        fclose(f);
+    return NULL;
+}
+
 int readlog_file(struct readlog *r, const char *path, char err[READLOG_ERROR_SIZE])
 {
-    size_t len, bad = 0;
-    char *all = read_all(path, &len, err), *at = all, *end;
+    FILE *f = open_log(r, path, err);
+    char *record = NULL;
+    size_t cap = 0, bad = 0;
     unsigned number = 0;
+    ssize_t len;
+    int ret = 0;
 
-    if (all == NULL && is_empty_log(path)) {
-        model_remark(r->model, "%s: it is empty: nothing has been recorded (yet)", path);
-        return 0;
-    }
-    if (all == NULL)
-        return -1;
-    end = all + len;
-    while (at < end) {
-        char *next;
+    if (f == NULL)
+        return err[0] == '\0' ? 0 : -1;
+    while (ret == 0 && (len = getdelim(&record, &cap, RECORD_SEPARATOR, f)) > 0) {
+        bool last = record[len - 1] != RECORD_SEPARATOR;
 
-        while (at < end && (*at == RECORD_SEPARATOR || *at == '\n'))
-            at++;
-        if (at == end)
-            break;
-        next = memchr(at, RECORD_SEPARATOR, (size_t)(end - at));
-        next = next != NULL ? next : end;
-        if (!readlog_record(r, path, at, (size_t)(next - at), ++number)) {
-            if (number == 1) {
-                snprintf(err, READLOG_ERROR_SIZE,
-                         "%s: this is no event log (a .sqlog of chatd or chat) and no capture", path);
-                free(all);
-                return -1;
-            }
-            if (++bad <= 5)
-                remark_bad(r, path, number, next == end);
+        len -= last ? 0 : 1;
+        if (len == 0 || readlog_record(r, path, record, (size_t)len, ++number))
+            continue;
+        if (number == 1) {
+            fail(err, path, no_log);
+            ret = -1;
+        } else if (++bad <= 5) {
+            remark_bad(r, path, number, last);
         }
-        at = next;
+    }
+    if (ret == 0 && ferror(f)) {
+        fail(err, path, strerror(errno));
+        ret = -1;
     }
     if (bad > 5)
         model_remark(r->model, "%s: %zu records in all are no events and were left out", path, bad);
-    free(all);
-    return 0;
+    free(record);
+    fclose(f);
+    return ret;
 }

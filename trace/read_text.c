@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+#define SECONDS_MAX                                                                                          \
+    9000000000 /* in 2255: such a time in nanoseconds, and some years more, fit into 64 bits */
+
 bool readtext_addr(const char *text, struct tcp_addr *a)
 {
     const char *colon = strrchr(text, ':');
@@ -45,10 +48,30 @@ bool readtext_time(const char *text, int64_t *epoch_ns)
         return false;
     if (*rest == '.')
         fraction = strtod(rest, (char **)&rest);
-    if (strcmp(rest, "Z") != 0)
+    if (strcmp(rest, "Z") != 0 || !(fraction >= 0 && fraction < 1) || timegm(&tm) < 0 ||
+        timegm(&tm) > SECONDS_MAX)
         return false;
     *epoch_ns = (int64_t)timegm(&tm) * 1000000000 + (int64_t)(fraction * 1e9 + 0.5);
     return true;
+}
+
+uint32_t readtext_u32(double n)
+{
+    return !(n > 0) ? 0 : n >= UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+uint64_t readtext_u64(double n)
+{
+    return !(n > 0) ? 0 : n >= 0x1p64 ? UINT64_MAX : (uint64_t)n;
+}
+
+int64_t readtext_ns(double ms)
+{
+    double ns = ms * 1e6;
+
+    if (!(ns > -1e17 && ns < 1e17))
+        return ns > 0 ? 100000000000000000 : ns < 0 ? -100000000000000000 : 0;
+    return (int64_t)(ns < 0 ? ns - 0.5 : ns + 0.5);
 }
 
 enum tcp_state readtext_state(const char *name)

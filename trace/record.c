@@ -18,6 +18,7 @@
 #include "trace/show.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -44,17 +45,21 @@ static const char help[] =
     "      --quiet           don't list the connections at the end\n"
     "      --help\n"
     "\n"
-    "chat-trace show DIR shows them. Exit code: the command's; 2 for usage, 127 where it can't be run.\n";
+    "chat-trace show DIR shows them. Exit code: the command's; 127 where it can't be run; 2 for usage, or where\n"
+    "the output or the interface can't be used.\n";
 
 struct recording {
     const char *output, *interface;
     bool own_network, quiet, is_one_file;
-    char dir[PATH_SIZE], wire[PATH_SIZE + 16], raw[PATH_SIZE + 32]; /* raw: what others send is in it, too */
+    char dir[PATH_SIZE], wire[PATH_SIZE + 16];
+    char raw[PATH_SIZE + 32]; /* what others send is in it, too: a file without a name, behind /proc */
+    int raw_fd;
+    bool is_shared; /* the capture has others' connections too; whose one is, is told */
     struct capture *capture;
-    struct group *group; /* both NULL: all of the capture is the command's */
-    struct owner *owner;
-    struct model *logs; /* with owner: what the event logs tell of */
-    unsigned unknown;   /* connections that were too short to see whose they were */
+    struct group *group; /* by this, */
+    struct owner *owner; /* or by this, */
+    struct model *logs;  /* and else by what the event logs tell of */
+    unsigned unknown;    /* connections that were too short to see whose they were */
 };
 
 static void say(const char *what)
@@ -90,17 +95,35 @@ static int prepare_output(struct recording *r)
 
 /* ---- capturing ---- */
 
+/* Nobody else may read it, and it is gone with us, however we end. */
+static bool open_raw(struct recording *r, char err[CAPTURE_ERROR_SIZE])
+{
+    unlink(r->raw);
+    r->raw_fd = open(r->raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (r->raw_fd < 0) {
+        snprintf(err, CAPTURE_ERROR_SIZE, "%.200s cannot be written: %s", r->raw, strerror(errno));
+        return false;
+    }
+    unlink(r->raw);
+    snprintf(r->raw, sizeof r->raw, "/proc/self/fd/%d", r->raw_fd);
+    return true;
+}
+
 /* In the network that there is; then others' connections are in it. */
 static bool capture_here(struct recording *r, char err[CAPTURE_ERROR_SIZE])
 {
-    if (r->own_network)
+    if (!open_raw(r, err))
         return false;
     r->capture = capture_start(r->interface != NULL ? r->interface : "any", r->raw, CAPTURE_WHOLE, err);
     if (r->capture == NULL)
         return false;
+    r->is_shared = true;
     r->group = group_new();
     if (r->group == NULL)
         r->owner = owner_start();
+    if (r->group == NULL && r->owner == NULL)
+        say("this host does not tell whose connections are whose: only those are kept of which the event logs"
+            " of chatd and chat tell");
     return true;
 }
 
@@ -125,14 +148,23 @@ static bool capture_apart(struct recording *r)
     return r->capture != NULL;
 }
 
-static void begin_capture(struct recording *r)
+/* -1: there is no such interface, or the like; the command is not run then. */
+static int begin_capture(struct recording *r)
 {
-    char err[CAPTURE_ERROR_SIZE];
+    char err[CAPTURE_ERROR_SIZE] = "";
 
-    if (capture_here(r, err) || capture_apart(r))
-        return;
+    if (!r->own_network && capture_here(r, err))
+        return 0;
+    if (!r->own_network && capture_is_built() && strcmp(err, CAPTURE_DENIED) != 0) {
+        say(err);
+        if (r->interface != NULL)
+            return -1;
+    }
+    if (capture_apart(r))
+        return 0;
     say(r->is_one_file ? "nothing can be captured; the command runs without"
                        : "no segments are captured; calls and states are, of chatd and chat");
+    return 0;
 }
 
 static bool is_in_group(const struct group *g, const struct pcaptcp_segment *s)
@@ -148,8 +180,8 @@ static bool is_ours(struct recording *r, const struct pcaptcp_segment *s)
 
     if (r->group != NULL)
         return is_in_group(r->group, s);
-    one = owner_of(r->owner, &s->from, &s->to);
-    other = owner_of(r->owner, &s->to, &s->from);
+    one = r->owner != NULL ? owner_of(r->owner, &s->from, &s->to) : OWNER_OTHERS;
+    other = r->owner != NULL ? owner_of(r->owner, &s->to, &s->from) : OWNER_OTHERS;
     if (one == OWNER_OURS || other == OWNER_OURS || model_find_conn(r->logs, NULL, &s->from, &s->to) != NULL)
         return true;
     r->unknown +=
@@ -179,7 +211,6 @@ static void keep_ours(struct recording *r)
     if (out == NULL || fclose(out) != 0)
         fprintf(stderr, "chat-trace: %s cannot be written: %s\n", r->wire, strerror(errno));
     pcapfile_close(in);
-    unlink(r->raw);
 }
 
 static void find_out_whose(struct recording *r)
@@ -190,7 +221,8 @@ static void find_out_whose(struct recording *r)
             fprintf(stderr, "chat-trace: more than %d connections: some may be missing\n", GROUP_CONNS);
         return;
     }
-    owner_stop(r->owner);
+    if (r->owner != NULL)
+        owner_stop(r->owner);
     r->logs = model_new();
     if (!r->is_one_file)
         show_read_logs(r->logs, r->dir);
@@ -221,14 +253,30 @@ static void end_capture(struct recording *r)
     if (lost > 0)
         fprintf(stderr, "chat-trace: the kernel dropped %llu packets of the capture\n",
                 (unsigned long long)lost);
-    if (r->owner != NULL || r->group != NULL) {
+    if (r->is_shared)
         keep_only_ours(r);
-    } else if (access(r->raw, F_OK) == 0) {
-        rename(r->raw, r->wire);
-    }
 }
 
 /* ---- the command ---- */
+
+static volatile sig_atomic_t command;
+
+/* The command ends of it, and then the recording as ever; a second one ends us. */
+static void pass_on(int signal)
+{
+    if (command > 0)
+        kill((pid_t)command, signal);
+}
+
+static void handle_signals(void)
+{
+    struct sigaction once = {.sa_handler = pass_on, .sa_flags = (int)SA_RESETHAND};
+
+    signal(SIGINT, SIG_IGN); /* it is for the command */
+    signal(SIGQUIT, SIG_IGN);
+    sigaction(SIGTERM, &once, NULL);
+    sigaction(SIGHUP, &once, NULL);
+}
 
 /* Its exit code. */
 static int run_command(struct recording *r, char **argv)
@@ -245,11 +293,15 @@ static int run_command(struct recording *r, char **argv)
         fprintf(stderr, "chat-trace: %s cannot be run: %s\n", argv[0], strerror(errno));
         _exit(127);
     }
-    signal(SIGINT, SIG_IGN); /* it is for the command */
-    signal(SIGQUIT, SIG_IGN);
-    if (r->owner != NULL && pid > 0)
+    if (pid < 0) {
+        fprintf(stderr, "chat-trace: %s cannot be run: fork: %s\n", argv[0], strerror(errno));
+        return 127;
+    }
+    command = (sig_atomic_t)pid;
+    handle_signals();
+    if (r->owner != NULL)
         owner_watch(r->owner, getpid());
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -276,9 +328,8 @@ static int run(struct recording *r, char **argv)
 {
     int code;
 
-    if (prepare_output(r) != 0)
+    if (prepare_output(r) != 0 || begin_capture(r) != 0)
         return 2;
-    begin_capture(r);
     code = run_command(r, argv);
     end_capture(r);
     if (!r->quiet)
@@ -296,6 +347,7 @@ int record_main(int argc, char **argv)
     int c, code = -1;
 
     r->output = "chat-trace.out";
+    r->raw_fd = -1;
     optind = 1;
     while (code < 0 && (c = getopt_long(argc, argv, "+o:i:", options, NULL)) != -1) {
         if (c == 'o')

@@ -5,6 +5,7 @@
 #include "trace/pcap_file.h"
 #include "trace/pcap_flow.h"
 #include "trace/read_log.h"
+#include "trace/write_log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,7 @@ static const char usage[] =
     "directory of them; give both sides' and the capture, and they are merged.\n"
     "\n"
     "  -c, --conn N        connection number N of the list, or its id, or ADDR:PORT of one of its ends\n"
-    "  -f, --format WHAT   terminal (default), ascii, svg, html, mermaid, pcapng\n"
+    "  -f, --format WHAT   terminal (default), ascii, svg, html, mermaid, pcapng, qlog\n"
     "  -o, --output FILE   write there instead of to the standard output\n"
     "  -w, --width N       columns, from 60 (default: the terminal's, else 100)\n"
     "  -e, --evidence      show what the verdict rests on\n"
@@ -133,7 +134,7 @@ int show_read(struct model *m, char *const *paths, int count)
 
 bool show_parse_format(const char *name, enum show_format *format)
 {
-    static const char *const names[] = {"terminal", "ascii", "svg", "html", "mermaid", "pcapng"};
+    static const char *const names[] = {"terminal", "ascii", "svg", "html", "mermaid", "pcapng", "qlog"};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) {
@@ -170,6 +171,9 @@ int show_conn(FILE *to, struct model_conn *c, enum show_format format, const str
     case SHOW_PCAPNG:
         ret = ladder_write_pcapng(to, &l);
         break;
+    case SHOW_QLOG:
+        writelog_conns(to, &c, 1);
+        break;
     }
     ladder_deinit(&l);
     if (ret < 0)
@@ -198,6 +202,7 @@ static void list_one(FILE *to, const struct model_conn *c, unsigned width)
              tcp_addr_format(&c->end[MODEL_CLIENT].addr, client),
              tcp_addr_format(&c->end[MODEL_SERVER].addr, server), ms, (unsigned long long)bytes[MODEL_CLIENT],
              (unsigned long long)bytes[MODEL_SERVER], c->verdict->sentence);
+    ladder_make_plain(line, false);
     line[ladder_fit(line, width)] = '\0';
     fprintf(to, "%s\n", line);
 }
@@ -305,18 +310,28 @@ static bool is_chosen(const struct model_conn *c, const char *what)
     return false;
 }
 
+/* A picture, a page or a diagram is of one. */
+static bool holds_one(enum show_format format)
+{
+    return format == SHOW_SVG || format == SHOW_HTML || format == SHOW_MERMAID;
+}
+
 static int show_chosen(FILE *to, struct model *m, const struct request *r)
 {
     int ret = 0;
     size_t shown = 0;
 
+    if (r->conn == NULL && r->format == SHOW_QLOG) {
+        writelog_conns(to, m->conns, m->count);
+        return 0;
+    }
     for (size_t i = 0; i < m->count; i++)
         if (r->conn == NULL || is_chosen(m->conns[i], r->conn)) {
             if (shown++ > 0 && (r->format == SHOW_TERMINAL || r->format == SHOW_ASCII))
                 fputc('\n', to);
             ret |= show_conn(to, m->conns[i], r->format, &r->ladder);
-            if (!r->all && r->format >= SHOW_SVG)
-                break; /* such a file holds one */
+            if (holds_one(r->format) || (!r->all && r->format >= SHOW_SVG))
+                break;
         }
     if (shown == 0)
         fprintf(stderr,
@@ -335,6 +350,13 @@ static int show_model(struct model *m, const struct request *r)
     if (m->count == 0) {
         fprintf(stderr, "chat-trace: no connection is in there\n");
         return r->conn != NULL;
+    }
+    if (r->all && r->conn == NULL && m->count > 1 && holds_one(r->format)) {
+        fprintf(stderr,
+                "chat-trace: a file of that format holds one connection, and these are %zu: --conn N chooses "
+                "one, --list shows them\n",
+                m->count);
+        return 2;
     }
     if (r->output != NULL && (to = fopen(r->output, "we")) == NULL) {
         fprintf(stderr, "chat-trace: %s: %s\n", r->output, strerror(errno));

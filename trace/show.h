@@ -5,7 +5,7 @@
 
 #include "trace/ladder.h"
 
-enum show_format { SHOW_TERMINAL, SHOW_ASCII, SHOW_SVG, SHOW_HTML, SHOW_MERMAID, SHOW_PCAPNG };
+enum show_format { SHOW_TERMINAL, SHOW_ASCII, SHOW_SVG, SHOW_HTML, SHOW_MERMAID, SHOW_PCAPNG, SHOW_QLOG };
 
 /* Reads one file, a directory's .sqlog and capture files, or several, each by what it is. 0, or -1 and what
  * went wrong on stderr; faults in a file's middle become remarks. The model is not finished yet. */

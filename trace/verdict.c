@@ -10,7 +10,7 @@
 /* The segments that matter to an end; NULL: not seen. */
 struct marks {
     const struct model_event *syn, *syn_ack, *fin[MODEL_SIDES], *fin_ack[MODEL_SIDES], *rst;
-    const struct model_event *last[MODEL_SIDES];
+    bool is_up; /* more than SYNs came before any RST: it was a connection, whatever was not captured */
 };
 
 static bool acks(const struct model_segment *s, const struct model_event *fin)
@@ -24,7 +24,7 @@ static void mark(struct marks *k, const struct model_event *e)
     const struct model_segment *s = &e->segment;
     enum model_side other = model_other(s->from);
 
-    k->last[s->from] = e;
+    k->is_up |= !(s->flags & (MODEL_SYN | MODEL_RST)) && k->rst == NULL;
     if ((s->flags & MODEL_SYN) && !(s->flags & MODEL_ACK) && k->syn == NULL)
         k->syn = e;
     if ((s->flags & MODEL_SYN) && (s->flags & MODEL_ACK) && k->syn_ack == NULL)
@@ -101,14 +101,28 @@ static bool same(const struct model_event *a, const struct model_event *b)
     return a != NULL && a == b;
 }
 
+/* By their numbers: what is sent again may be cut otherwise then. */
 static uint64_t bytes_after(const struct model_conn *c, const struct model_event *fin, enum model_side from)
 {
     uint64_t bytes = 0;
+    uint32_t next = 0;
+    bool any = false;
 
-    for (const struct model_event *e = fin + 1; e < c->events + c->count; e++)
-        if (e->kind == MODEL_SEGMENT && e->segment.from == from && !e->segment.retransmission &&
-            !e->segment.keepalive)
-            bytes += e->segment.len;
+    for (const struct model_event *e = c->events; e < c->events + c->count; e++) {
+        const struct model_segment *s = &e->segment;
+        uint32_t first = s->seq + ((s->flags & MODEL_SYN) != 0), end = first + s->len;
+
+        if (e->kind != MODEL_SEGMENT || s->from != from || s->keepalive || (s->flags & MODEL_RST))
+            continue;
+        if (any && (int32_t)(next - first) > 0)
+            first = next;
+        if ((int32_t)(end - first) < 0)
+            continue;
+        if (e > fin)
+            bytes += end - first;
+        next = end;
+        any = true;
+    }
     return bytes;
 }
 
@@ -116,7 +130,8 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
 {
     const struct model_event *a = k->fin[MODEL_CLIENT], *b = k->fin[MODEL_SERVER], *first, *second;
 
-    if (a == NULL && b == NULL)
+    v->has_fin = a != NULL || b != NULL;
+    if (!v->has_fin)
         return;
     first = b == NULL || (a != NULL && a < b) ? a : b;
     second = first == a ? b : a;
@@ -126,9 +141,9 @@ static void look_at_fins(const struct model_conn *c, const struct marks *k, stru
         return;
     v->half_closed_ns = second->time_ns - first->time_ns;
     v->simultaneous = !acks(&second->segment, first);
-    if (c->has_capture) /* two FINs, and their acknowledgements as far as they are segments of their own */
-        v->segments = 2 + (k->fin_ack[v->first] != NULL && !same(k->fin_ack[v->first], second) ? 1U : 0U) +
-                      (k->fin_ack[model_other((enum model_side)v->first)] != NULL ? 1U : 0U);
+    v->lacks_ack = c->has_capture && (k->fin_ack[MODEL_CLIENT] == NULL || k->fin_ack[MODEL_SERVER] == NULL);
+    if (c->has_capture && !v->lacks_ack) /* two FINs, and what acknowledges them; one may be the other */
+        v->segments = same(k->fin_ack[v->first], second) ? 3 : 4;
     if (v->simultaneous && v->bytes_after_fin == 0)
         v->first = -1;
 }
@@ -141,7 +156,7 @@ static enum verdict_rst_why why_reset(const struct model_conn *c, const struct m
     const struct model_event *sent = find_note(c, "reset", "sent");
     enum model_side by = k->rst->segment.from;
 
-    if (k->syn_ack == NULL && k->syn != NULL && by == MODEL_SERVER)
+    if (k->syn_ack == NULL && k->syn != NULL && !k->is_up && by == MODEL_SERVER)
         return VERDICT_RST_NO_LISTENER;
     if (!(k->rst->segment.flags & MODEL_ACK))
         return VERDICT_RST_LATE;
@@ -167,25 +182,44 @@ static void count_repeats(const struct model_conn *c, struct verdict *v)
     }
 }
 
-/* Whether the capture ends with one side saying the same again and nobody answering. */
-static int who_fell_silent(const struct model_conn *c, const struct marks *k)
+/* Which side said the same again at the end, twice or more, and got no answer; -1: none. How often, and the
+ * last two times. */
+static int who_repeats(const struct model_conn *c, unsigned *repeats, int64_t times[2])
 {
-    unsigned repeats[MODEL_SIDES] = {0};
+    int side = -1;
 
-    if (k->rst != NULL)
-        return -1;
+    *repeats = 0;
     for (size_t i = c->count; i-- > 0;) {
         const struct model_segment *s = &c->events[i].segment;
 
         if (c->events[i].kind != MODEL_SEGMENT)
             continue;
-        if (!s->retransmission && !s->keepalive)
+        if ((!s->retransmission && !s->keepalive) || (side >= 0 && (int)s->from != side))
             break;
-        repeats[s->from]++;
+        side = (int)s->from;
+        if (*repeats < 2)
+            times[*repeats] = c->events[i].time_ns;
+        ++*repeats;
     }
-    if (repeats[MODEL_CLIENT] >= 2 && repeats[MODEL_SERVER] == 0)
-        return MODEL_SERVER;
-    return repeats[MODEL_SERVER] >= 2 && repeats[MODEL_CLIENT] == 0 ? MODEL_CLIENT : -1;
+    return *repeats >= 2 ? side : -1;
+}
+
+/* Who repeats himself waits twice as long each time. When that had passed too and he was still being watched,
+ * he has given up; where the capture ends before, nobody knows. */
+static int who_fell_silent(const struct model_conn *c, const struct marks *k, struct verdict *v)
+{
+    int64_t times[2], until = c->count > 0 ? c->events[c->count - 1].time_ns : 0;
+    unsigned repeats;
+    int side = k->rst != NULL ? -1 : who_repeats(c, &repeats, times);
+
+    if (side < 0)
+        return -1;
+    if (c->watched_ns > until)
+        until = c->watched_ns;
+    if (until - times[0] > (times[0] - times[1]) / 2 * 5)
+        return (int)model_other((enum model_side)side);
+    v->again = repeats;
+    return -1;
 }
 
 static enum verdict_how how_it_ended(const struct model_conn *c, const struct marks *k, struct verdict *v)
@@ -193,10 +227,10 @@ static enum verdict_how how_it_ended(const struct model_conn *c, const struct ma
     int waiting = -1;
     bool timed_out = gave_up(c, &waiting);
 
-    v->lost_side = who_fell_silent(c, k);
+    v->lost_side = who_fell_silent(c, k, v);
     if (timed_out && v->lost_side < 0)
         v->lost_side = (int)model_other((enum model_side)waiting);
-    if (k->syn != NULL && k->syn_ack == NULL && k->rst == NULL)
+    if (k->syn != NULL && k->syn_ack == NULL && k->rst == NULL && !k->is_up)
         return VERDICT_UNANSWERED;
     if (k->rst != NULL &&
         (!timed_out || v->why == VERDICT_RST_ON_PURPOSE)) /* who is cut has not fallen silent */

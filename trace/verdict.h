@@ -27,8 +27,10 @@ enum verdict_rst_why {
 struct verdict {
     enum verdict_how how;
     int first; /* enum model_side of who ended first; -1: nobody, or both at once */
-    bool simultaneous;
-    unsigned segments;        /* of the teardown: 3 or 4, more with repeats; 0 where nothing was captured */
+    bool simultaneous, has_fin;
+    bool lacks_ack;    /* both FINs are in the capture, but not what acknowledges them */
+    unsigned again;    /* the last segments of an open one, which repeated themselves and nobody answered */
+    unsigned segments; /* of the teardown: 3 or 4; 0 where not all of it was captured */
     int64_t half_closed_ns;   /* from the first FIN to the second; 0: none */
     uint64_t bytes_after_fin; /* that came back to whoever closed first, after its FIN */
     int rst_by;               /* enum model_side; -1: no RST */

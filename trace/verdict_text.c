@@ -70,7 +70,7 @@ static void put_reset(struct buf *b, const struct verdict *v)
     buf_puts(b, ".");
     if (v->why == VERDICT_RST_UNREAD)
         buf_puts(b, " They were acknowledged by its kernel and never read by the application.");
-    else if (v->first < 0 && v->why != VERDICT_RST_NO_LISTENER)
+    else if (!v->has_fin && v->why != VERDICT_RST_NO_LISTENER)
         buf_puts(b, " No FIN, no TIME_WAIT.");
 }
 
@@ -123,14 +123,17 @@ static void write_sentence(struct buf *b, const struct model_conn *c, const stru
     case VERDICT_ABORTED:
     case VERDICT_REFUSED:
         put_reset(b, v);
-        if (v->first >= 0)
-            put_first(b, v);
+        put_first(b, v);
         break;
     case VERDICT_GRACEFUL:
         put_first(b, v);
         break;
     }
     put_half(b, v);
+    if (v->lacks_ack && v->how == VERDICT_GRACEFUL)
+        buf_puts(b, " The last acknowledgement is not in the capture.");
+    if (v->again > 0 && v->lost_side < 0)
+        buf_putf(b, " The capture ends with %u segments sent again and not answered yet.", v->again);
     if (v->retransmissions > 0 && v->how != VERDICT_TIMED_OUT)
         buf_putf(b, " %u segment%s sent again.", v->retransmissions,
                  v->retransmissions == 1 ? " was" : "s were");

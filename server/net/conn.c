@@ -56,6 +56,7 @@ void conn_push(struct conn *c, struct chunk *chunk, uint32_t at, uint32_t len)
 {
     if (!conn_can_speak(c))
         return;
+    lifecycle_messages(&c->life, chunk->data + at, len);
     outq_push(&c->out, &c->reactor->pool, chunk, at, len);
     if (!c->is_blocked)
         reactor_add_dirty(c->reactor, c);
@@ -65,6 +66,7 @@ void conn_answer(struct conn *c, const void *data, size_t len)
 {
     if (!conn_can_speak(c))
         return;
+    lifecycle_messages(&c->life, data, len);
     outq_append(&c->out, &c->reactor->pool, data, len);
     if (!c->is_blocked)
         reactor_add_dirty(c->reactor, c);

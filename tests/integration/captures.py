@@ -1,7 +1,6 @@
 """captures.py: what chat-trace makes of captures: its own, tshark's view of the same, foreign ones, broken ones."""
 import datetime
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -9,7 +8,7 @@ import struct
 import subprocess
 import sys
 
-from lib import Skip, check, equal, seconds
+from lib import SCALE, Skip, check, equal, seconds
 from lib.trace import ACK, FIN, SYN, chat_trace, connections, read_capture, record
 
 CONVERSATION = r"""
@@ -68,6 +67,39 @@ def test_same_as_tshark(t):
     equal(ours, theirs)
 
 
+def keeps_schema(path):
+    done = subprocess.run([sys.executable, pathlib.Path(__file__).parents[1] / "qlog_check.py", path], capture_output=True, text=True,
+                          timeout=20, check=False)
+    check(done.returncode == 0, done.stdout)
+
+
+@seconds(60)
+def test_both_sides_in_one_log(t):
+    """-f qlog writes a valid log with the segments in it, of which show makes the same ladder again."""
+    out = have_conversation(t)
+    wanted = chat_trace(t, "show", "-w", 240, "-e", "--all", out)
+    chat_trace(t, "show", "-f", "qlog", "-o", t.path("all.sqlog"), "--all", out)
+    with open(t.path("all.sqlog"), encoding="utf-8") as f:
+        names = [json.loads(r).get("name") for r in f.read().split("\x1e")[1:]]
+    equal(names.count("tcp:segment"), len(read_capture(out + "/wire.pcap")), "segments")
+    check({"app:call", "app:closed", "tcp:connection", "tcp:state_updated"} <= set(names), set(names))
+    keeps_schema(t.path("all.sqlog"))
+    equal(chat_trace(t, "show", "-w", 240, "-e", "--all", t.path("all.sqlog")).stdout, wanted.stdout)
+    chat_trace(t, "show", "-f", "qlog", "-o", t.path("again.sqlog"), "--all", t.path("all.sqlog"))
+    equal(pathlib.Path(t.path("again.sqlog")).read_text(), pathlib.Path(t.path("all.sqlog")).read_text())
+
+
+@seconds(60)
+def test_many_in_one_log(t):
+    """Forty ended connections, of all kinds, some without any log of ours: their verdicts are the same from the one file."""
+    record(t, t.path("out"), sys.executable, "-B", __file__.replace("captures.py", "lib/teardowns.py"), t.build, t.dir,
+           timeout=60 * SCALE)
+    chat_trace(t, "show", "-f", "qlog", "-o", t.path("all.sqlog"), "--all", t.path("out"), code=None)
+    keeps_schema(t.path("all.sqlog"))
+    equal(chat_trace(t, "show", "-w", 1000, "--list", t.path("all.sqlog")).stdout,
+          chat_trace(t, "show", "-w", 1000, "--list", t.path("out"), code=None).stdout)
+
+
 @seconds(60)
 def test_half_close_is_told(t):
     said = chat_trace(t, "show", have_conversation(t)).stdout
@@ -109,7 +141,7 @@ def test_two_hosts(t):
     server = [p for p in logs if p.name.startswith("server-") and b'"accept4"' in p.read_bytes()]
     others = [p for p in logs if p not in server] + [pathlib.Path(out) / "wire.pcap"]
     wanted = told(t, *server, *others)
-    check(len(wanted) >= 10 and wanted[0][2].startswith("accept") and wanted[-1][2].startswith("close"), wanted)
+    check(len(wanted) >= 6 and wanted[0][2].startswith("accept") and wanted[-1][2].startswith("close"), wanted)
     for ahead in (7.25, -7.25):
         moved = []
         for i, p in enumerate(server):
@@ -119,48 +151,6 @@ def test_two_hosts(t):
         equal([r[2] for r in got], [r[2] for r in wanted], "the server's calls")
         apart = [abs(a[0] - b[0]) for a, b in zip(got, wanted)]
         check(max(apart) < 20, f"{ahead} s: {max(apart):.3f} ms off")
-
-
-STRANGERS = r"""
-import socket
-for i in range(200):
-    with socket.create_server(("127.0.0.1", 0)) as l, socket.create_connection(l.getsockname()) as c:
-        l.accept()[0].close()
-"""
-OWN = r"""
-import socket, sys
-def port(s):
-    print(s.getsockname()[1], flush=True)
-for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
-    for i in range(5):
-        with socket.create_server((host, 0), family=family) as l, socket.create_connection(l.getsockname()[:2]) as c:
-            port(c)
-            l.accept()[0].close()
-        with socket.socket(family) as s:
-            s.bind((host, 0))
-            port(s)
-            s.connect_ex((host, 1))
-"""
-
-
-@seconds(60)
-def test_strangers_are_left_out(t):
-    """As root: of a command whose connections last microseconds none is missing, and none of the others' is there."""
-    if os.geteuid() != 0:
-        raise Skip("needs root")
-    with subprocess.Popen([sys.executable, "-c", STRANGERS * 5]) as stranger:
-        done = chat_trace(t, "record", "--quiet", "-o", t.path("out"), "--", sys.executable, "-c", OWN)
-        stranger.wait()
-    if "captured" in done.stderr or "network of its own" in done.stderr:
-        raise Skip(done.stderr)
-    wanted = sorted(map(int, done.stdout.split()))
-    said = chat_trace(t, "show", "--list", t.path("out")).stdout
-    got = sorted(int(re.search(r"(\d+) > ", line)[1]) for line in said.splitlines())
-    check(set(got) <= set(wanted), f"others' connections were kept: {said}")
-    if "too short" not in done.stderr:
-        equal(got, wanted, said)
-        resets = [line for line in said.splitlines() if "REFUSED" in line]
-        equal(len(resets), 10, f"an RST is missing: {said}")
 
 
 # ---- foreign captures ----
@@ -226,7 +216,7 @@ def pcapng(packets, order, resolution, unit, link, head):
     out += block(order, 1, struct.pack(order + "HHIHHB3xHH", link, 0, 0, 9, 1, resolution, 0, 0))
     out += block(order, 0xbad, b"a block of another kind")
     for time, ip in packets:
-        p, ticks = head + ip, time * unit // 10**9
+        p, ticks = head + ip, -(-time * unit // 10**9)  # rounded up: what is read back, rounded down, is the same
         out += block(order, 6, struct.pack(order + "IIIII", 0, ticks >> 32, ticks & 0xffffffff, len(p), len(p)) + p)
     return out
 
@@ -246,6 +236,8 @@ def test_every_form(t):
             forms[f"{name} pcap ns {order}"] = pcap(packets, order, 0xa1b23c4d, 10**9, link, head)
             forms[f"{name} pcapng us {order}"] = pcapng(packets, order, 6, 10**6, link, head)
             forms[f"{name} pcapng ns {order}"] = pcapng(packets, order, 9, 10**9, link, head)
+    for bits in (30, 31, 32):
+        forms[f"2^{bits} pcapng ns <"] = pcapng(packets, "<", 0x80 | bits, 2**bits, 101, b"")
     wanted = {}
     for name, data in forms.items():
         with open(t.path("x"), "wb") as f:
@@ -254,6 +246,43 @@ def test_every_form(t):
         kind = "ns" if " ns " in name else "us"
         equal(said, wanted.setdefault(kind, said), name)
     check("GRACEFUL" in wanted["ns"] and "GRACEFUL" in wanted["us"], wanted["us"])
+
+
+BRIDGE = [(3, 0), (4, 0), (5, 4)]  # interface and direction: in at one port, the bridge itself, out at another
+
+
+def test_through_a_bridge(t):
+    """A packet that `-i any` saw at three interfaces within microseconds is one segment, and nothing was sent again."""
+    packets = list(ethernet_packets(foreign(t)))
+    seen = [(time + 3000 * i, struct.pack("!HHIHBB8s", 0x800, 0, interface, 1, way, 6, b"\0" * 8) + ip)
+            for time, ip in packets for i, (interface, way) in enumerate(BRIDGE)]
+    for name, data in (("once", pcap(packets, "<", 0xa1b23c4d, 10**9, 101, b"")), ("thrice", pcap(seen, "<", 0xa1b23c4d, 10**9, 276, b""))):
+        with open(t.path(name), "wb") as f:
+            f.write(data)
+    done = chat_trace(t, "show", "-w", 160, "--all", t.path("thrice"))
+    equal(done.stdout, chat_trace(t, "show", "-w", 160, "--all", t.path("once")).stdout)
+    check(f"{2 * len(packets)} packets were captured at another interface as well" in done.stderr, done.stderr)
+
+
+@seconds(60)
+def test_packet_comments(t):
+    """-f pcapng: tshark reads the same packets, and the calls and states as their comments."""
+    if not shutil.which("tshark"):
+        raise Skip("tshark is not installed")
+    out = have_conversation(t)
+    chat_trace(t, "show", "-f", "pcapng", "-o", t.path("out.pcapng"), out)
+    equal(tshark_rows(t.path("out.pcapng")), tshark_rows(out + "/wire.pcap"))
+    said = subprocess.run(["tshark", "-r", t.path("out.pcapng"), "-T", "fields", "-e", "tcp.flags", "-e", "frame.comment"], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout.splitlines()
+    comments = [(int(line.split("\t")[0], 0), line.split("\t", 1)[1]) for line in said]
+    equal(comments[0][0], SYN)
+    check("client: socket()" in comments[0][1], comments[0])
+    whole = " ".join(said for _, said in comments)
+    for words in ("client: connect()", "client: shutdown(WR)", "client: FIN_WAIT_1 (", "server: accept", "server: recv ",
+                  "server: close()"):
+        check(words in whole, f"{words}: {comments}")
+    with open(t.path("out.pcapng"), "rb") as f:
+        check(b"GRACEFUL, " in f.read(), "the section has no verdict")
 
 
 # ---- broken ones ----
@@ -283,6 +312,7 @@ def test_broken(t):
     complaint(t, b"\0" * 4096)
 
 
+@seconds(90)
 def test_no_way_to_crash(t):
     """Each byte of the heads changed, and the file cut at each place of them: an answer, never a signal."""
     packets = list(ethernet_packets(foreign(t)))[:6]

@@ -1,4 +1,5 @@
 """trace.py: the event logs of both programs, their schema, and what chat-trace makes of them."""
+import json
 import pathlib
 import re
 import socket
@@ -57,6 +58,38 @@ def test_a_graceful_end_from_both_sides(t):
             out = run(t, "show", trace, log, "-w", columns, "-f", form, "--color", "never", "-e")
             check(all(width(line) <= columns for line in out.splitlines()), f"too wide for {columns}:\n{out}")
             check(form != "ascii" or out.isascii(), out)
+
+
+def messages(*paths):
+    """(direction, type) of each chat:message."""
+    events = [json.loads(r) for p in paths for r in p.read_text(encoding="utf-8").split("\x1e")[1:]]
+    return [(e["data"]["direction"], e["data"]["type"]) for e in events if e.get("name") == "chat:message"]
+
+
+@both
+def test_messages_both_ways(t):
+    """On request each line is in the event log of both programs, as sent where it leaves and as received where it comes."""
+    trace, log = pathlib.Path(t.path("trace")), pathlib.Path(t.path("chat.sqlog"))
+    s = t.server(trace=trace, trace_detail="messages")
+    chat(t, s, log, "--trace-detail", "messages", *(["--tls"] if t.tls else []))
+    s.stop()
+    keeps_schema(trace, log)
+    server, client = messages(*trace.glob("*.sqlog")), messages(log)
+    turned = [("sent" if way == "received" else "received", what) for way, what in client]
+    for what in ("hello", "join", "send"):
+        check(("sent", what) in client, f"{what} was not sent: {client}")
+    for what in ("welcome", "joined", "msg"):
+        check(("received", what) in client, f"{what} has not come: {client}")
+    equal(sorted(server), sorted(turned))
+    equal(messages(log)[0], ("sent", "hello"))
+
+
+def test_no_messages_unless_asked(t):
+    trace, log = pathlib.Path(t.path("trace")), pathlib.Path(t.path("chat.sqlog"))
+    s = t.server(trace=trace)
+    chat(t, s, log)
+    s.stop()
+    equal(messages(log, *trace.glob("*.sqlog")), [])
 
 
 def test_each_format_is_whole(t):
@@ -141,3 +174,108 @@ def test_live_sees_a_half_closed_connection(t):
     time.sleep(0.4)
     out = run(t, "live", "--once", "--width", 200, trace)
     check("HALF-CLOSED CLOSE_WAIT" in out and "1 open" in out, out)
+
+
+def event_log(path, *events):
+    """An event log with these (seconds ago, name, id, data), of a server."""
+    now = time.time()
+    epoch = int(now) - 1000
+    head = {"file_schema": "urn:ietf:params:qlog:file:sequential", "serialization_format": "application/qlog+json-seq",
+            "trace": {"common_fields": {"time_format": "relative_to_epoch", "host": "here", "reference_time": {
+                "clock_type": "system", "epoch": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(epoch))}},
+                "vantage_point": {"name": "a test", "type": "server"}, "event_schemas": ["urn:x-chatd:qlog:2026-11-28:tcp"]}}
+    records = [head] + [{"time": (now - ago - epoch) * 1000, "name": name, "group_id": who, "data": data}
+                        for ago, name, who, data in events]
+    pathlib.Path(path).write_text("".join("\x1e" + json.dumps(r) + "\n" for r in records), encoding="utf-8")
+
+
+CLOSED = {"ended_first": "peer", "how": "graceful", "reason": "eof", "bytes_in": 1, "bytes_out": 1}
+EVIL = "\x1b[2Jevil\x9b31m\u009b32m\x07"
+
+
+def test_no_text_reaches_the_terminal_as_a_command(t):
+    """Ids, reasons and details of a file are shown in the list, in the ladder and live, but obeyed nowhere."""
+    ends = {"local": "127.0.0.1:7000", "peer": "127.0.0.1:5000", "cookie": "0" * 15 + "1"}
+    event_log(t.path("evil.sqlog"), (5, "tcp:connection", EVIL, ends),
+              (4, "app:call", EVIL, {"call": EVIL, "ret": -1, "errno": EVIL, "detail": EVIL}),
+              (3, "tcp:reset", EVIL, {"direction": "sent", "why": EVIL}),
+              (2, "app:closed", EVIL, {**CLOSED, "how": EVIL, "reason": EVIL}))
+    for args in (("show", "-l"), ("show", "-e"), ("show", "-f", "ascii"), ("show", "-f", "mermaid"), ("show", "-f", "svg"),
+                 ("live", "--once", "--width", 200)):
+        out = run(t, *args, t.path("evil.sqlog"))
+        check("evil" in out, out)
+        bad = [c for c in out if (c < " " and c != "\n") or "\x7f" <= c <= "\x9f"]
+        check(not bad, f"{args}: {bad} in {out!r}")
+
+
+def test_live_with_many_files(t):
+    """A hundred files of the past need no descriptor each, and those who ended long ago are only counted."""
+    (directory := pathlib.Path(t.path("trace"))).mkdir()
+    for i in range(100):
+        event_log(directory / f"server-{i:03}.sqlog", (500, "app:closed", f"old-{i}", CLOSED))
+    event_log(directory / "server-zz.sqlog", (1, "tcp:state_updated", "new", {"new": "ESTABLISHED", "source": "tcp_info"}),
+              (0, "app:closed", "last", CLOSED))
+    done = subprocess.run(["sh", "-c", 'ulimit -n 40; exec "$0" live --once "$1"', str(t.build / "chat-trace"), str(directory)],
+                          capture_output=True, text=True, timeout=20)
+    equal(done.returncode, 0, done.stderr)
+    check(done.stdout.startswith("1 open, 102 in all"), done.stdout)
+    check("○ graceful (eof)" in done.stdout and "last" in done.stdout, done.stdout)
+
+
+def test_live_goes_on_with_another_file_of_that_name(t):
+    """chat --trace begins its file anew."""
+    path = pathlib.Path(t.path("chat.sqlog"))
+    up = {"new": "ESTABLISHED", "source": "tcp_info"}
+    event_log(path, *[(1, "tcp:state_updated", f"first-{i}", up) for i in range(20)])
+    with subprocess.Popen([str(t.build / "chat-trace"), "live", "--interval", "50", "--width", "100", str(path)], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as live:
+        try:
+            while "first-19" not in live.stdout.readline():
+                pass
+            event_log(path, (1, "tcp:state_updated", "second", up))
+            while "second" not in (line := live.stdout.readline()):
+                check(line, live.stderr)
+        finally:
+            live.terminate()
+
+
+def test_live_names_what_is_no_log(t):
+    for name, data in (("text", b"hello\n"), ("json", b'\x1e{"a":1}\n'), ("noise", bytes(range(256)) * 20)):
+        path = pathlib.Path(t.path(name))
+        path.write_bytes(data)
+        done = subprocess.run([str(t.build / "chat-trace"), "live", "--once", str(path)], capture_output=True, text=True, timeout=20)
+        equal(done.returncode, 1, done.stdout)
+        check("no event log" in done.stderr, done.stderr)
+
+
+def test_one_page_holds_one_connection(t):
+    """Formats that hold one connection refuse to be given all; the others take them."""
+    event_log(t.path("two.sqlog"), *[(9 - i, "tcp:connection", f"c{i}", {"local": "127.0.0.1:7000", "peer": f"127.0.0.1:500{i}",
+                                     "cookie": f"{i:016x}"}) for i in range(2)],
+              *[(5, "app:closed", f"c{i}", CLOSED) for i in range(2)])
+    for form in ("html", "svg", "mermaid"):
+        done = subprocess.run([str(t.build / "chat-trace"), "show", "--all", "-f", form, "-o", t.path("out"), t.path("two.sqlog")],
+                              capture_output=True, text=True, timeout=20)
+        equal(done.returncode, 2, done.stderr)
+        check("--conn" in done.stderr and not pathlib.Path(t.path("out")).exists(), done.stderr)
+        run(t, "show", "-f", form, "--conn", "2", t.path("two.sqlog"))
+    check(run(t, "show", "--all", t.path("two.sqlog")).count("\n#") == 1)
+
+
+def test_numbers_of_any_size(t):
+    """A file may claim any number: what is shown is the nearest that there is."""
+    huge = {"rtt": 1e300, "rto": -1e300, "unacked": 1e99, "acked": 1e99, "received": -5, "cwnd": 1e12, "snd_wnd": 4e9}
+    ends = {"local": "127.0.0.1:7000", "peer": "127.0.0.1:5000", "cookie": "0" * 15 + "1", "client_isn": 1e30}
+    event_log(t.path("huge.sqlog"), (5, "tcp:connection", "c", ends), (4, "app:call", "c", {"call": "send", "ret": 1e300, "info": huge}),
+              (-1e300, "app:call", "c", {"call": "recv", "ret": -1e300, "info": huge}), (3, "app:closed", "c", CLOSED))
+    check("send" in run(t, "show", t.path("huge.sqlog")))
+    check("rtt 4294967295 us" in run(t, "show", "-f", "html", t.path("huge.sqlog")))
+    run(t, "live", "--once", t.path("huge.sqlog"))
+
+
+def test_another_schema_is_named(t):
+    path = pathlib.Path(t.path("old.sqlog"))
+    event_log(path, (5, "app:closed", "c", CLOSED))
+    path.write_text(path.read_text().replace("2026-11-28:tcp", "2026-11:tcp"))
+    done = subprocess.run([str(t.build / "chat-trace"), "show", "-l", str(path)], capture_output=True, text=True, timeout=20)
+    check("urn:x-chatd:qlog:2026-11:tcp" in done.stderr, done.stderr)

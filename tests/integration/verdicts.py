@@ -26,8 +26,9 @@ def last_record(data):
 class Seen:
     """What a capture tells of one connection."""
 
-    def __init__(self, key, segments):
-        self.segments, self.client = segments, key[0]
+    def __init__(self, key, segments, end):
+        """end: when the capture's last packet came, of whatever connection."""
+        self.segments, self.client, self.end = segments, key[0], end
         self.answered = any(s.flags & (SYN | ACK) == SYN | ACK for s in segments)
         self.resets = [s for s in segments if s.flags & RST]
         self.fins = {}
@@ -51,7 +52,8 @@ class Seen:
         return out
 
     def fell_silent(self):
-        """Who answered nothing to the last segments, which only repeated themselves; or None."""
+        """Who answered nothing to the last segments, which only repeated themselves, while the capture went on for longer than
+        the next one would have taken to come; or None."""
         repeats, top = [], {}
         for s in self.segments:
             end = s.seq + s.len + bool(s.flags & (SYN | FIN))
@@ -59,7 +61,9 @@ class Seen:
             if s.source not in top or is_before(top[s.source], end):
                 top[s.source] = end
         tail = [s for s, again in zip(self.segments[-2:], repeats[-2:]) if again]
-        return tail[0].target if len(tail) == 2 and tail[0].source == tail[1].source else None
+        if len(tail) != 2 or tail[0].source != tail[1].source:
+            return None
+        return tail[0].target if self.end > tail[1].time + 2.5 * (tail[1].time - tail[0].time) else None
 
     def how(self):
         if not self.answered:
@@ -83,12 +87,23 @@ class Seen:
                 top = end
         return total
 
-    def teardown_length(self):
-        """3 where the second FIN is what acknowledges the first, 4 where an ACK came before it."""
+    def second(self):
         second, = (f for f in self.fins.values() if f is not self.first)
-        end = (self.first.seq + self.first.len + 1) % 2**32
-        return 4 if any(s.source == second.source and s.flags & ACK and s.ack == end and self.first.time < s.time < second.time
-                        for s in self.segments) else 3
+        return second
+
+    def acknowledgement(self, fin):
+        """The segment that acknowledged it; or None."""
+        end = (fin.seq + fin.len + 1) % 2**32
+        return next((s for s in self.segments if s.source == fin.target and s.flags & ACK and s.ack == end and s.time > fin.time), None)
+
+    def crossed(self):
+        """Whether neither had the other's FIN when it sent its own."""
+        return self.second().ack != (self.first.seq + self.first.len + 1) % 2**32
+
+    def teardown_length(self):
+        """3 where the second FIN is what acknowledges the first, 4 where another segment is; None where an ACK is missing."""
+        acks = [self.acknowledgement(self.first), self.acknowledgement(self.second())]
+        return None if None in acks else 3 if acks[0] is self.second() else 4
 
 
 # Why an RST was sent, as whoever made it happen knows. "unseen": its sender kept no log, and the wire does not tell.
@@ -127,13 +142,17 @@ def agree(seen, known, said):
         agree_on_why(seen, known, said)
     if how == "TIMED OUT":
         check(f"The {seen.name(seen.fell_silent())} fell silent" in said, "not that end")
-    if how in ("GRACEFUL", "TRUNCATED"):
+    if kind == "both-at-once":
+        check(seen.crossed(), "the FINs did not cross")
+        check("Both closed at once: each FIN was under way when the other came." in said, "not at once")
+    elif how in ("GRACEFUL", "TRUNCATED"):
         check(f"The {seen.name(seen.first.source)} closed first." in said, "not that end first")
         after = seen.bytes_after_fin()
         check((f" {after} byte" in said and "after its FIN" in said) or (after == 0 and "after its FIN" not in said),
               f"{after} bytes came after the FIN")
     if how == "GRACEFUL":
-        check(f", {seen.teardown_length()} segments." in said, f"{seen.teardown_length()} segments")
+        length = seen.teardown_length()
+        check((f", {length} segments." if length else "The last acknowledgement is not in the capture.") in said, f"{length} segments")
     if kind == "half-closed":
         check("Half-closed" in said and seen.bytes_after_fin() > 0, "not half-closed")
 
@@ -149,8 +168,9 @@ def test_forty_teardowns(t):
         found = re.match(r" *\d+  \S+:(\d+) > \S+  .*?< \d+  (.*)", line)
         verdicts[int(found[1])] = found[2]
     counts, wrong = Counter(), []
-    for key, segments in connections(read_capture(out + "/wire.pcap")).items():
-        seen, said = Seen(key, segments), verdicts.get(key[0][1], "nothing")
+    wire = read_capture(out + "/wire.pcap")
+    for key, segments in connections(wire).items():
+        seen, said = Seen(key, segments, max(s.time for s in wire)), verdicts.get(key[0][1], "nothing")
         about = known.get(key[0][1]) or {"kind": "chat-breaks" if seen.resets else "clean-tls"}
         kind = about["kind"]
         counts[kind] += 1
@@ -159,4 +179,4 @@ def test_forty_teardowns(t):
         except AssertionError as why:
             wrong.append(f"{kind}: {why}; chat-trace says: {said}")
     check(not wrong, f"{len(wrong)} of {sum(counts.values())}\n" + "\n".join(wrong))
-    equal(sum(counts.values()), 40, str(counts))
+    equal(sum(counts.values()), 42, str(counts))

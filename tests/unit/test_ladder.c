@@ -36,9 +36,11 @@ static struct model *everything(void)
     trace_did(m, c, 99999000, MODEL_SERVER, "close", 0, 0, "unread=27");
     trace_seg(m, c, 99999010, MODEL_SERVER, R | A, 121, 1000029, 0);
     trace_did(m, c, 99999100, MODEL_CLIENT, "recv", -1, ECONNRESET, NULL);
-    model_add_note(
-        m, c,
-        &(struct model_note){TRACE_START + 2000000, MODEL_SERVER, "note", "备注 </script><b>&\"\x1b[31m"});
+    model_add_note(m, c,
+                   &(struct model_note){.time_ns = TRACE_START + 2000000,
+                                        .side = MODEL_SERVER,
+                                        .kind = "note",
+                                        .text = "备注 </script><b>&\"\x1b[31m"});
     model_finish(m);
     return m;
 }
@@ -197,6 +199,105 @@ static void test_no_half_numbers(void **state)
     model_free(m);
 }
 
+/* Of the widest columns too: the picture's and the page's labels have as many. */
+static void test_no_half_numbers_in_pictures(void **state)
+{
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "x");
+    char *svg, *html;
+
+    (void)state;
+    trace_open_up(m, c);
+    trace_seg(m, c, 10000, MODEL_CLIENT, P | A | MODEL_URG | F, 4123456789, 4012345678, 65483);
+    trace_seg(m, c, 10100, MODEL_CLIENT, P | A | MODEL_URG | F, 4123456789, 4012345678, 65483);
+    model_finish(m);
+    svg = draw(m, ladder_write_svg, NULL);
+    html = draw(m, ladder_write_html, NULL);
+    for (int i = 0; i < 2; i++) {
+        const char *at = i == 0 ? svg : strstr(html, "\"rows\"");
+
+        for (; (at = strstr(at, "4123456789:")) != NULL; at++) {
+            assert_memory_equal(at, "4123456789:4123522272", 21);
+            assert_null(memchr(at + 21, 0xe2, 2)); /* … */
+        }
+    }
+    has(svg, "(1) FIN,PSH,ACK,URG 4123456789:4123522272<");
+    has(svg, "↻ FIN,PSH,ACK,URG 4123456789:4123522272<");
+    has(html, "\"label\":\"(1) FPAU 4123456789:4123522272\"");
+    free(svg);
+    free(html);
+    model_free(m);
+}
+
+/* A program's reason may be one long word, and of any script. */
+static void test_a_long_word_in_the_sentence(void **state)
+{
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "x");
+    char word[700] = "sent ", *svg;
+
+    (void)state;
+    for (size_t i = 5; i + 3 < sizeof word; i += 3)
+        memcpy(word + i, "话", 4);
+    trace_open_up(m, c);
+    trace_seg(m, c, 10000, MODEL_SERVER, R | A, 1, 28, 0);
+    model_add_note(
+        m, c,
+        &(struct model_note){
+            .time_ns = TRACE_START + 11000000, .side = MODEL_SERVER, .kind = "reset", .text = word});
+    model_finish(m);
+    svg = draw(m, ladder_write_svg, NULL);
+    has(svg, "</svg>");
+    assert_null(strchr(svg, '?'));
+    free(svg);
+    model_free(m);
+}
+
+/* No digit of a time is cut: from 1,000,000 ms on it is told in hours. */
+static void test_long_times(void **state)
+{
+    static const struct {
+        int64_t ns;
+        const char *text;
+    } times[] = {{0, "0.000"},
+                 {1234567, "1.235"},
+                 {999999000000, "999999.000"},
+                 {1000000000000, "0:16:40.000"},
+                 {90061007000000, "25:01:01.007"},
+                 {360000000000000, "100:00:00"}};
+    struct model *m = model_new();
+    struct model_conn *c = trace_conn(m, "x");
+    char text[LADDER_TEXT], *drawn;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        assert_string_equal(ladder_time_text(times[i].ns, text), times[i].text);
+    trace_open_up(m, c);
+    trace_seg(m, c, 2000000007, MODEL_CLIENT, F | A, 28, 1, 0);
+    model_finish(m);
+    drawn = draw(m, ladder_write_svg, NULL);
+    has(drawn, ">0:33:20.000<");
+    free(drawn);
+    drawn = draw(m, ladder_write_html, NULL);
+    has(drawn, "\"at\":\"0:33:20.000\"");
+    free(drawn);
+    model_free(m);
+}
+
+/* C0, DEL, C1 in one byte and in two, what turns the direction: none of it comes through. */
+static void test_plain_texts(void **state)
+{
+    char text[] = "a\033[2J\x7f\x9b\xc2\x9b"
+                  "b\xe2\x80\xae\xe4\xbd\xa0\xff",
+         ascii[] = "a\xe4\xbd\xa0\n";
+
+    (void)state;
+    ladder_make_plain(text, false);
+    assert_string_equal(text, "a?[2J???b?你?");
+    ladder_make_plain(ascii, true);
+    assert_string_equal(ascii, "a????");
+}
+
 static void test_the_eye_finds_it(void **state)
 {
     struct model *m = everything();
@@ -277,6 +378,10 @@ int main(void)
         cmocka_unit_test(test_cjk_is_aligned),
         cmocka_unit_test(test_ascii_is_ascii),
         cmocka_unit_test(test_no_half_numbers),
+        cmocka_unit_test(test_no_half_numbers_in_pictures),
+        cmocka_unit_test(test_a_long_word_in_the_sentence),
+        cmocka_unit_test(test_long_times),
+        cmocka_unit_test(test_plain_texts),
         cmocka_unit_test(test_the_eye_finds_it),
         cmocka_unit_test(test_pages_are_closed_to_texts),
         cmocka_unit_test(test_what_belongs_together_is_one_row),

@@ -149,9 +149,15 @@ static void test_a_cut_is_a_cut(void **state)
     trace_seg(x->m, x->c, 1000000, MODEL_SERVER, R | A, 1, 28, 0);
     trace_did(x->m, x->c, 1000010, MODEL_SERVER, "close", 0, 0, "unread=27");
     model_add_note(x->m, x->c,
-                   &(struct model_note){TRACE_START + 1000020000, MODEL_SERVER, "reset", "sent stalled"});
+                   &(struct model_note){.time_ns = TRACE_START + 1000020000,
+                                        .side = MODEL_SERVER,
+                                        .kind = "reset",
+                                        .text = "sent stalled"});
     model_add_note(x->m, x->c,
-                   &(struct model_note){TRACE_START + 1000030000, MODEL_SERVER, "closed", "timeout stalled"});
+                   &(struct model_note){.time_ns = TRACE_START + 1000030000,
+                                        .side = MODEL_SERVER,
+                                        .kind = "closed",
+                                        .text = "timeout stalled"});
     says(judge(x->m), "ABORTED. The server sent RST on purpose (SO_LINGER with 0): stalled.");
 }
 
@@ -212,9 +218,11 @@ static void test_given_up(void **state)
 
     trace_did(x->m, x->c, 100, MODEL_CLIENT, "connect", -1, EINPROGRESS, NULL);
     trace_did(x->m, x->c, 10000000, MODEL_CLIENT, "close", 0, 0, NULL);
-    model_add_note(
-        x->m, x->c,
-        &(struct model_note){TRACE_START + 10000001000LL, MODEL_CLIENT, "closed", "failed timeout"});
+    model_add_note(x->m, x->c,
+                   &(struct model_note){.time_ns = TRACE_START + 10000001000LL,
+                                        .side = MODEL_CLIENT,
+                                        .kind = "closed",
+                                        .text = "failed timeout"});
     says(judge(x->m), "UNANSWERED. Nothing answered the SYN.");
 }
 

@@ -43,17 +43,29 @@ def write_log(sock, server, **close):
                                             "reference_time": {"clock_type": "system",
                                                                "epoch": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))}},
                           "vantage_point": {"name": "a test", "type": "client"}, "event_schemas": []}}]
-    ends = {"local": f"127.0.0.1:{sock}", "peer": f"127.0.0.1:{server}", "cookie": "0"}
+    ends = {"local": f"127.0.0.1:{sock}", "peer": f"127.0.0.1:{server}", "cookie": "0" * 16}
     for name, data in (("tcp:connection", ends), ("app:call", {"call": "close", "ret": 0, **close})):
         records.append({"time": (now - second) * 1000, "name": name, "group_id": f"t-{sock}", "data": data})
     with open(f"{os.environ['CHAT_TRACE']}/test-{sock}.sqlog", "w", encoding="ascii") as f:
         f.write("".join("\x1e" + json.dumps(r) + "\n" for r in records))
 
 
+def attach(sock, *code):
+    """A classic BPF program decides what comes to this socket (SO_ATTACH_FILTER)."""
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *insn) for insn in code))
+    sock.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(code)))
+
+
 def drop_all(sock):
-    """Segments that come to this socket are dropped (SO_ATTACH_FILTER, `ret 0`)."""
-    code = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
-    sock.setsockopt(socket.SOL_SOCKET, 26, struct.pack("HxxxxxxQ", 1, ctypes.addressof(code)))
+    attach(sock, (0x06, 0, 0, 0))  # ret 0
+
+
+def drop_fins(sock):
+    attach(sock, (0x30, 0, 0, 13), (0x45, 0, 1, 1), (0x06, 0, 0, 0), (0x06, 0, 0, 0xffffffff))  # ldb [13]; jset FIN; ret 0; ret all
+
+
+def pass_all(sock):
+    sock.setsockopt(socket.SOL_SOCKET, 27, 0)  # SO_DETACH_FILTER
 
 
 def connect(port):
@@ -267,6 +279,20 @@ def plain_pair(first):
     drain(ends[0])
 
 
+def both_at_once():
+    """Neither gets the other's FIN before it has sent its own: both are dropped at first."""
+    ends = pair()
+    note("both-at-once", ends[0])
+    for s in ends:
+        drop_fins(s)
+    for s in ends:
+        s.shutdown(socket.SHUT_WR)
+    for s in ends:
+        pass_all(s)
+    for s in ends:
+        drain(s)
+
+
 def main():
     chatd, port = start_chatd("chatd")
     kept = [timed_out() for _ in range(2)] + [unanswered() for _ in range(2)]
@@ -283,6 +309,8 @@ def main():
         killed(n)
     for n in range(3):
         plain_pair(n % 2)
+    for n in range(2):
+        both_at_once()
     deadline = time.monotonic() + 20
     for other, _ in waiting:
         name = "stalling" if other is waiting[0][0] else "lingering"
