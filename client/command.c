@@ -39,6 +39,16 @@ static bool check_room(struct line_view *v, const char *name)
     return false;
 }
 
+static void tell_no_connection(struct line_view *v)
+{
+    enum client_state state = v->chat->client.state;
+
+    if (state == CLIENT_ENDING || state == CLIENT_OFF)
+        line_notice(v, "!", "you have ended your side of the connection; /reconnect makes a new one");
+    else
+        line_notice(v, "!", "there is no connection at the moment");
+}
+
 void command_ask(struct line_view *v, struct buf *b)
 {
     char id[32];
@@ -47,7 +57,7 @@ void command_ask(struct line_view *v, struct buf *b)
     codec_add_text(b, FIELD_ID, id);
     codec_end(b);
     if (client_request(&v->chat->client, b->data, b->len) != 0)
-        line_notice(v, "!", "there is no connection at the moment");
+        tell_no_connection(v);
     buf_deinit(b);
 }
 
@@ -77,6 +87,10 @@ static void run_join(struct line_view *v, char *args)
     }
     if (!check_room(v, room))
         return;
+    if (v->chat->client.state != CLIENT_ON) {
+        tell_no_connection(v);
+        line_notice(v, "·", "you will be in %s when there is one again", room);
+    }
     client_want_room(&v->chat->client, room);
     line_look_at(v, room);
 }
@@ -91,10 +105,13 @@ static void run_leave(struct line_view *v, char *args)
     char *name = next_word(&args);
     struct model_room *r = find_room(v, name[0] != '\0' ? name : v->room);
 
-    if (r == NULL || !r->joined)
+    if (r == NULL || !r->wanted) {
         line_notice(v, "!", "you are not in %s", name[0] != '\0' ? name : v->room);
-    else
-        client_leave_room(&v->chat->client, r);
+        return;
+    }
+    if (!r->joined || v->chat->client.state != CLIENT_ON)
+        line_notice(v, "·", "you are not in %s any more", r->name);
+    client_leave_room(&v->chat->client, r);
 }
 
 static void list_own_rooms(struct line_view *v)
@@ -102,7 +119,7 @@ static void list_own_rooms(struct line_view *v)
     struct model_room *r;
 
     TAILQ_FOREACH(r, &v->chat->client.model.rooms, link)
-    if (r->joined || model_is_direct(r)) {
+    if (r->wanted || model_is_direct(r)) {
         char unread[40] = "";
 
         if (model_unread(r) > 0)
@@ -119,7 +136,7 @@ static void run_room(struct line_view *v, char *args)
 
     if (name[0] == '\0')
         list_own_rooms(v);
-    else if (options_is_direct(name) || (r != NULL && r->joined))
+    else if (options_is_direct(name) || (r != NULL && r->wanted))
         line_look_at(v, name);
     else
         line_notice(v, "!", "you are not in %s: /join %s", name, name);

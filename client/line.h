@@ -1,5 +1,5 @@
-/* line.h: chat on a terminal, as its two halves share it: view_line.c shows what comes, command.c does what
- * is typed. */
+/* line.h: chat on a terminal, as its parts share it: view_line.c shows what comes, line.c takes what is typed,
+ * command.c does what it says. */
 #ifndef CLIENT_LINE_H
 #define CLIENT_LINE_H
 
@@ -43,12 +43,15 @@ void secret_show_registered(struct line_view *v);
 void secret_show_keys(struct line_view *v, const struct message *m);
 void secret_show_unregistered(struct line_view *v);
 
-/* view_line.c */
+/* line.c. A notice need not be fit for a terminal. */
 void line_notice(struct line_view *v, const char *mark, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void line_flush(struct line_view *v); /* what is in out goes to the terminal */
-void line_look_at(struct line_view *v, const char *room);
 void line_say(struct line_view *v, const char *room, const char *text, size_t len);
+void line_take_typed(void *view, const char *text); /* for a term_handler */
+
+/* view_line.c */
+void line_look_at(struct line_view *v, const char *room);
 
 /* command.c: one line that begins with a slash. */
 void command_run(struct line_view *v, char *line);

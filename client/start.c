@@ -53,7 +53,7 @@ static int run(struct chat *chat)
     if (o->log != NULL && (ret = log_open(o->log)) < 0)
         return complain(EXIT_USAGE, o->log, strerror(-ret));
     if ((ret = open_trace(o)) < 0)
-        return complain(EXIT_USAGE, o->trace, strerror(-ret));
+        return complain(EXIT_USAGE, o->trace != NULL ? o->trace : "CHAT_TRACE", strerror(-ret));
     if (o->password_file != NULL && (chat->password = secret_read_password(o->password_file, why)) == NULL)
         return complain(EXIT_USAGE, "--password-file", why);
     if (options_want_tls(o) && (chat->tls = tls_new_client(o->ca, err)) == NULL)

@@ -69,6 +69,40 @@ def test_paste(t):
     equal([m.text for m in bob.take(3)], ["one", "two 二", "  three"])
 
 
+def test_a_paste_is_said_as_it_is(t):
+    """A slash in the middle of it is no command. One line is what it would be if it was typed."""
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.paste("one\n/leave\n//two\n").expect("//two")
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(3)], ["one", "/leave", "//two"])
+    ann.paste("/who\n").keys("Enter").expect("2 here: ")
+
+
+def test_nothing_comes_back_from_before(t):
+    """What was being typed when an older line was fetched and said instead, came back with Down."""
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.type("first")
+    ann.write("draft").keys("Up").expect_line("general> first")
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(2)], ["first", "first"])
+    ann.keys("Up").expect_line("general> first")
+    ann.keys("Down").expect_line("general>")
+    # An older line that was changed, left, and come back to: its undo list was freed twice.
+    for text in ("one", "two"):
+        ann.type(text)
+    ann.keys("Up", "Up").write("x").keys("Down", "Up").expect_line("general> onex")
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(3)], ["one", "two", "onex"])
+    ann.keys("Up", "Up", "Up").write("y").keys("C-_", "C-_", "C-_", "C-c").expect_line("general>")
+    ann.type("done").expect("ann: done")
+
+
 def test_a_narrow_window(t):
     s = t.server()
     bob = s.join("general", "bob")
@@ -288,6 +322,17 @@ def test_a_failed_line(t):
     ann.type("hello?")
     p.take("send")
     ann.expect("pending, to general: hello?")
+
+
+def test_a_failed_line_is_told_whole(t):
+    p = Puppet(t)
+    ann = Terminal(t, "-n", "ann", p.address)
+    p.accept().welcome()
+    ann.expect("you are in general")
+    ann.paste("word " * 1000 + "end").keys("Enter")
+    send = p.take("send")
+    p.say("error", re=send["id"], code="storage", text="the disk is full")
+    ann.expect(re.compile(r"word end \(the\s+disk\s+is full\)"))
 
 
 def test_leaving(t):

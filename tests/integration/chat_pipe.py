@@ -115,6 +115,19 @@ def test_a_reader_that_goes_away(t):
     equal(s.log.wait(event="close")["how"], "reset")
 
 
+def test_changes(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    chat = Chat(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    bob.expect("presence", event="join")
+    bob.say("general", "one")
+    bob.ask("edit", room="general", seq=1, text="two\nlines")
+    bob.ask("remove", room="general", seq=1)
+    chat.expect("(removed)\n")
+    chat.end_input()
+    equal(chat.run(), "bob: one\nbob ✎1: two\n    lines\nbob ✎1: (removed)\n")
+
+
 def test_direct(t):
     s = t.server()
     bob = s.connect("bob")
@@ -407,6 +420,16 @@ def test_json_with_faults(t):
     chat = Chat(t, "--json", "-n", "ann", f"127.0.0.1:{s.port}", stdin='{"type":"join","room":"X","id":"1"}\n')
     chat.run(exit_code=1)
     equal([line["code"] for line in chat.lines() if line["type"] == "error"], ["bad_room"])
+
+
+def test_json_says_bye(t):
+    """The script's own `bye`, with its input still open: that is no loss."""
+    s = t.server()
+    chat = Chat(t, "--json", "-n", "ann", f"127.0.0.1:{s.port}")
+    chat.expect("welcome")
+    chat.write('{"type":"bye","id":"1"}\n')
+    chat.run()
+    equal(chat.lines()[-1], {"type": "chat", "event": "over", "exit": 0})
 
 
 def test_json_is_one_connection(t):

@@ -55,6 +55,38 @@ static void test_remarks_and_rubbish(void **state)
     assert_int_equal(look("ex.org:7000", "SHA256:cc", known), TRUST_CHANGED);
 }
 
+/* Whoever writes into it by hand may leave out the last LF: the next server does not go on that line. */
+static void test_a_last_line_without_an_end(void **state)
+{
+    char known[TLS_FINGERPRINT_SIZE];
+    FILE *f = fopen(file, "w");
+
+    (void)state;
+    fputs("ex.org:7000 SHA256:dd", f);
+    fclose(f);
+    assert_int_equal(trust_add(file, "ex.org:7001", "SHA256:ee"), 0);
+    assert_int_equal(look("ex.org:7000", "SHA256:dd", known), TRUST_KNOWN);
+    assert_int_equal(look("ex.org:7001", "SHA256:ee", known), TRUST_KNOWN);
+}
+
+/* That an issuer has vouched outweighs another fingerprint, before it in the file and behind it. */
+static void test_issuers(void **state)
+{
+    char known[TLS_FINGERPRINT_SIZE];
+    FILE *f = fopen(file, "w");
+
+    (void)state;
+    fclose(f);
+    assert_int_equal(look("ex.org:7000", TRUST_ISSUER, known), TRUST_NEW);
+    assert_int_equal(trust_add(file, "ex.org:7000", "SHA256:aa"), 0);
+    assert_int_equal(trust_add(file, "ex.org:7000", TRUST_ISSUER), 0);
+    assert_int_equal(trust_add(file, "ex.org:7000", "SHA256:bb"), 0);
+    assert_int_equal(look("ex.org:7000", TRUST_ISSUER, known), TRUST_KNOWN);
+    assert_int_equal(look("ex.org:7000", "SHA256:aa", known), TRUST_KNOWN);
+    assert_int_equal(look("ex.org:7000", "SHA256:cc", known), TRUST_CHANGED);
+    assert_string_equal(known, TRUST_ISSUER);
+}
+
 static void test_a_file_that_cannot_be_had(void **state)
 {
     char known[TLS_FINGERPRINT_SIZE];
@@ -211,6 +243,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_use_then_known_then_changed),
         cmocka_unit_test(test_remarks_and_rubbish),
+        cmocka_unit_test(test_a_last_line_without_an_end),
+        cmocka_unit_test(test_issuers),
         cmocka_unit_test(test_a_file_that_cannot_be_had),
         cmocka_unit_test(test_default_file),
         cmocka_unit_test(test_servers),
