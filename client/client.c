@@ -178,7 +178,7 @@ void client_come_back(struct client *c, bool was_on, const char *why)
     else if (is_worth_telling(++c->returns))
         client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s%s", c->config.server,
                     why, wait,
-                    c->returns == TELL_FIRST ? ", and on and on, which is told seldom from now on" : "");
+                    c->returns == TELL_FIRST ? ", and so on: that is told seldom from now on" : "");
 }
 
 void client_fail_line(struct client *c, struct model_line *line, const char *why)

@@ -395,14 +395,19 @@ static void put_help(struct line_view *v, const struct command *c)
 {
     bool is_wide = v->style.width == 0 || v->style.width >= HELP_WIDE;
     size_t from = v->out.len;
+    struct buf b = {0};
+    int column;
 
+    buf_puts(&v->out, "  ");
     if (is_wide)
-        buf_putf(&v->out, "  %-11s %-21s ", c->name, c->takes);
+        buf_putf(&v->out, "%-11s %-21s ", c->name, c->takes);
     else
-        buf_putf(&v->out, "  %s%s%s: ", c->name, c->takes[0] != '\0' ? " " : "", c->takes);
-    show_put_wrapped(&v->out, &v->style, c->help, strlen(c->help), (int)(v->out.len - from),
-                     is_wide ? (int)(v->out.len - from) : 6);
+        buf_putf(&b, "%s%s%s: ", c->name, c->takes[0] != '\0' ? " " : "", c->takes);
+    column = (int)(v->out.len - from);
+    buf_puts(&b, c->help);
+    show_put_wrapped(&v->out, &v->style, b.data, b.len, column, is_wide ? column : 6);
     buf_puts(&v->out, "\n");
+    buf_deinit(&b);
 }
 
 static void run_help(struct line_view *v, char *args)

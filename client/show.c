@@ -105,24 +105,36 @@ size_t show_cut(const char *text, size_t len, int columns)
     return len;
 }
 
-/* How many bytes of text fit into so many columns: up to the last space that does where there is one, but no
+/* Chinese, Japanese and Korean are broken anywhere, but not before what closes or ends a sentence. */
+static bool may_break(utf8proc_int32_t c, int width, int width_before)
+{
+    utf8proc_category_t kind = utf8proc_category(c);
+
+    return (width == 2 || width_before == 2) && c != ' ' && kind != UTF8PROC_CATEGORY_PO &&
+           kind != UTF8PROC_CATEGORY_PE && kind != UTF8PROC_CATEGORY_PF;
+}
+
+/* How many bytes of text fit into so many columns: up to the last place to break where there is one, but no
  * less than one character. */
 static size_t fit(const char *text, size_t len, int columns)
 {
     struct cluster cluster = {0};
     utf8proc_int32_t c;
-    size_t at = 0, space = 0;
-    int width = 0;
+    size_t at = 0, end = 0;
+    int width = 0, before = 0;
 
     while (at < len) {
         size_t n = next_point(text + at, len - at, &c);
         int w = point_width(c, &cluster);
 
+        if (w > 0 && may_break(c, w, before))
+            end = at;
         if (width + w > columns && at > 0 && w > 0)
-            return c == ' ' ? at : space > 0 ? space : at;
+            return c == ' ' ? at : end > 0 ? end : at;
         if (c == ' ')
-            space = at + n;
+            end = at + n;
         width += w;
+        before = w > 0 ? w : before;
         at += n;
     }
     return len;

@@ -143,7 +143,7 @@ def test_help_is_wrapped_between_words(t):
         told = lines[[i for i, line in enumerate(lines) if line.startswith("  /help")][0]:]
         check(any(re.match(r"  /kick +NICK \[REASON\]", line) for line in told), told)
         words = " ".join(" ".join(told).split())
-        for one in ("go into a room and talk there", "with these words, in your rooms; \"in quotes\": a phrase",
+        for one in ("put somebody out for good", "open|invited|accounts", "who may come into", "go into a room and talk there", "with these words, in your rooms; \"in quotes\": a phrase",
                     "connection: you only listen then", "begins with // with one slash. TAB completes"):
             check(one in words, f"{one!r} is cut at {columns}:\n" + "\n".join(told))
 

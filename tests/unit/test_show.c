@@ -77,6 +77,8 @@ static void test_wrapping_of_wide_characters(void **state)
     (void)state;
     wrapped(25, "一二三四五六七八九十一二三四五", 0, 2, "一二三四五六七八九十一二\n  三四五");
     wrapped(24, "🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉", 0, 2, "🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉\n  🎉");
+    wrapped(24, "said: 一二三四五六七八九十一二三四五", 0, 2, "said: 一二三四五六七八九\n  十一二三四五");
+    wrapped(24, "abc 一二三四五六七八九十。", 0, 2, "abc 一二三四五六七八九\n  十。");
     wrapped(24, "aaaaaaaaaaaaaaaaaaaaaaae\u0301\u0301x", 0, 2, "aaaaaaaaaaaaaaaaaaaaaaae\u0301\u0301\n  x");
 }
 
