@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define HISTORY_LINES 20
+#define HISTORY_MOST  1000
 #define HELP_WIDE     72 /* columns from which /help has columns itself */
 
 struct command {
@@ -196,24 +197,31 @@ static void run_bans(struct line_view *v, char *args)
     moderate(v, MESSAGE_BANS, args);
 }
 
+static bool take_number(char **args, uint64_t *n)
+{
+    size_t digits = strspn(*args, "0123456789");
+
+    if (digits == 0 || digits > 15 || ((*args)[digits] != ' ' && (*args)[digits] != '\0'))
+        return false;
+    *n = strtoull(*args, NULL, 10);
+    next_word(args);
+    return true;
+}
+
 /* The seq that a command is about: its first word where that is a number, else one's own last message. 0:
  * there is none. */
 static uint64_t take_seq(struct line_view *v, char **args)
 {
     const struct model_room *r = find_room(v, v->room);
-    size_t digits = strspn(*args, "0123456789");
     uint64_t seq;
 
-    if (digits == 0 || digits > 15 || ((*args)[digits] != ' ' && (*args)[digits] != '\0')) {
-        seq = r != NULL ? r->own : 0;
-        if (seq == 0)
-            line_notice(v, "!",
-                        "nothing that you said in %s can be changed: name its number, as /search shows it",
-                        v->room);
+    if (take_number(args, &seq))
         return seq;
-    }
-    seq = strtoull(*args, NULL, 10);
-    next_word(args);
+    seq = r != NULL ? r->own : 0;
+    if (seq == 0)
+        line_notice(v, "!",
+                    "nothing that you said in %s can be changed: name its number, as /search shows it",
+                    v->room);
     return seq;
 }
 
@@ -250,14 +258,15 @@ static void run_remove(struct line_view *v, char *args)
     }
 }
 
-void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit)
+void command_ask_history(struct line_view *v, const char *room, enum message_field where, uint64_t seq,
+                         unsigned limit)
 {
     struct buf b = {0};
 
     codec_begin(&b, MESSAGE_HISTORY);
     codec_add_text(&b, FIELD_ROOM, room);
-    if (before > 0)
-        codec_add_uint(&b, FIELD_BEFORE, before);
+    if (seq > 0)
+        codec_add_uint(&b, where, seq);
     codec_add_uint(&b, FIELD_LIMIT, limit);
     command_ask(v, &b);
 }
@@ -275,13 +284,18 @@ static void run_more(struct line_view *v, char *args)
 
 static void run_history(struct line_view *v, char *args)
 {
-    char *count = next_word(&args), *end;
-    unsigned long n = count[0] != '\0' ? strtoul(count, &end, 10) : HISTORY_LINES;
+    uint64_t n = HISTORY_LINES, seq = 0;
+    bool ok = args[0] == '#' || args[0] == '\0' || take_number(&args, &n);
 
-    if (n < 1 || n > 1000 || (count[0] != '\0' && *end != '\0'))
-        line_notice(v, "!", "/history takes a number from 1 to 1000");
+    if (ok && args[0] == '#') {
+        args++;
+        ok = take_number(&args, &seq) && seq > 0;
+        v->asked_numbers = v->asked + 1;
+    }
+    if (!ok || n < 1 || n > HISTORY_MOST || args[0] != '\0')
+        line_notice(v, "!", "/history takes a number from 1 to %d, or #SEQ, or both", HISTORY_MOST);
     else
-        command_ask_history(v, v->room, 0, (unsigned)n);
+        command_ask_history(v, v->room, FIELD_AROUND, seq, (unsigned)n);
 }
 
 static void run_nick(struct line_view *v, char *args)
@@ -353,7 +367,8 @@ static const struct command commands[] = {
     {"/who", "[ROOM]", "who is here", run_who, false, 0},
     {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false, 0},
     {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true, 0},
-    {"/history", "[N]", "what was said before", run_history, false, 0},
+    {"/history", "[N] [#SEQ]", "what was said last, or around the message of that number, with numbers",
+     run_history, false, 0},
     {"/invite", "NICK", "ask somebody into this room", NULL, true, MESSAGE_INVITE},
     {"/kick", "NICK [REASON]", "put somebody out, who may come back", NULL, true, MESSAGE_KICK},
     {"/ban", "NICK [TIME] [REASON]", "put somebody out for good, or for 10m, 2h, 7d", NULL, true,

@@ -16,6 +16,7 @@ struct line_view {
     struct buf names;                 /* of the `who` whose answer is coming */
     unsigned asked;                   /* requests of commands so far: their ids are "line." and this */
     unsigned asked_bans;              /* that of the last /bans */
+    unsigned asked_numbers;           /* that of the last /history that shows numbers */
     char put_out[UTF8_NICK_MAX + 1];  /* the last one who was put out, of whom it is told that it left, too */
     char *first_secret;               /* typed once, to be typed again; or NULL */
     bool was_account;                 /* when it was typed */
@@ -66,8 +67,9 @@ void search_deinit(struct line_search *s);
 /* Gives the request an id of its own, so that what answers it is known, and sends it. */
 void command_ask(struct line_view *v, struct buf *b);
 
-/* The newest messages of a room that are not yet on the screen: before its seq. */
-void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit);
+/* Messages of a room: FIELD_BEFORE a seq or FIELD_AROUND it, where it is not 0; else the newest. */
+void command_ask_history(struct line_view *v, const char *room, enum message_field where, uint64_t seq,
+                         unsigned limit);
 
 /* complete.c: see term.h. */
 char **complete_word(const struct model *m, const char *room, const char *line, size_t start,

@@ -104,6 +104,7 @@ enum model_join model_joined(struct model_room *r, uint64_t epoch, uint64_t seq,
         return MODEL_START_OVER;
     }
     if (!known && !r->reads_on) {
+        r->starting_over = false; /* from before it was left */
         r->seq = seq;
         return MODEL_FRESH;
     }

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/trace.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,11 +76,24 @@ static int run(struct chat *chat)
     return chat->exit_code;
 }
 
+/* A socket that got the number of standard output would have everything printed into it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int chat_main(int argc, char **argv)
 {
     struct chat chat = {.exit_code = EXIT_CLEAN};
     int code;
 
+    fill_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     lifecycle_set_side("client");
     switch (options_parse(&chat.options, argc, argv)) {

@@ -23,7 +23,7 @@
 #define WRAP_ON  "\x1b[?7h"
 #define HINT     "· ^C once more, or /quit, leaves\n"
 
-enum { SIGNALS = 6 };
+enum { SIGNALS = 7 };
 
 static const struct term_handler *handler;
 static void *owner;
@@ -275,6 +275,16 @@ static void suspend(void)
     rl_forced_update_display();
 }
 
+/* ^\: at once, but the terminal is left as it was. */
+static void die(void)
+{
+    clear_line();
+    fflush(stdout);
+    rl_deprep_terminal();
+    signal(SIGQUIT, SIG_DFL);
+    raise(SIGQUIT);
+}
+
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)what, (void)arg;
@@ -284,6 +294,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         interrupt();
     else if (number == SIGTSTP)
         suspend();
+    else if (number == SIGQUIT)
+        die();
     else if (number == SIGWINCH && secret.given == NULL)
         take_size();
     else if (number == SIGWINCH)
@@ -370,7 +382,7 @@ static void set_up_readline(void)
 
 void term_init(struct event_base *base, const struct term_handler *h, void *arg)
 {
-    static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH, SIGCONT};
+    static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH, SIGCONT};
 
     handler = h;
     owner = arg;

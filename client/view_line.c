@@ -108,6 +108,16 @@ static void show_unread(struct line_view *v, const struct message *m, const stru
         update_prompt(v);
 }
 
+/* Whether it answers the request of that number, if there was one. */
+static bool answers(const struct message *m, unsigned asked)
+{
+    const struct value *re = get_string(m, FIELD_RE);
+    char id[32];
+
+    snprintf(id, sizeof id, RE_PREFIX "%u", asked);
+    return asked > 0 && re != NULL && re->len == strlen(id) && memcmp(re->text, id, re->len) == 0;
+}
+
 static void show_message(struct line_view *v, const struct message *m, const struct value *room)
 {
     const struct value *nick = get_string(m, FIELD_NICK), *text = get_string(m, FIELD_TEXT);
@@ -125,7 +135,9 @@ static void show_message(struct line_view *v, const struct message *m, const str
         .about = get_uint(m, FIELD_EDITS) + get_uint(m, FIELD_REMOVES),
         .is_removal = get_uint(m, FIELD_REMOVES) > 0,
     };
-    if (!is_current(v, room)) {
+    if (answers(m, v->asked_numbers))
+        s.seq = get_uint(m, FIELD_SEQ);
+    if (s.seq > 0 || !is_current(v, room)) {
         s.room = room->text;
         s.room_len = room->len;
     }
@@ -199,12 +211,7 @@ static void collect_member(struct line_view *v, const struct message *m)
 /* Whether it is the end of a list of bans that holds none. */
 static bool is_no_bans(const struct line_view *v, const struct message *m)
 {
-    const struct value *re = get_string(m, FIELD_RE);
-    char id[32];
-
-    snprintf(id, sizeof id, RE_PREFIX "%u", v->asked_bans);
-    return v->asked_bans > 0 && re != NULL && re->len == strlen(id) && memcmp(re->text, id, re->len) == 0 &&
-           get_uint(m, FIELD_COUNT) == 0;
+    return answers(m, v->asked_bans) && get_uint(m, FIELD_COUNT) == 0;
 }
 
 /* The end of an answer: of `who`, where names were gathered. */
@@ -342,7 +349,7 @@ static void on_room(void *view, struct model_room *r, bool joined)
     if (unread > 0)
         line_notice(v, "·", "%llu unread there", (unsigned long long)unread);
     if (r->seq > 0)
-        command_ask_history(v, r->name, r->seq + 1,
+        command_ask_history(v, r->name, FIELD_BEFORE, r->seq + 1,
                             unread > MOST_LINES    ? MOST_LINES
                             : unread > FIRST_LINES ? (unsigned)unread
                                                    : FIRST_LINES);

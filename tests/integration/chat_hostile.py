@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 
-from lib import check, equal
+from lib import check, equal, wait_until
 from lib.chat import Chat, Puppet, Terminal
 from lib.login import Key, b64
 
@@ -117,6 +117,15 @@ def test_no_way_back_from_an_issuer(t):
     chat = Chat(t, *where, stdin="x\n", env={"SSL_CERT_FILE": cert})
     chat.run(exit_code=5)
     check("that no known issuer has signed; before, it had one" in chat.stderr() and "--ca" in chat.stderr(), chat.stderr())
+
+
+def test_a_wait_without_end(t):
+    p = Puppet(t)
+    chat = Chat(t, "-n", "ann", p.address)
+    p.accept().welcome()
+    p.say("bye", code="shutdown", text="gone", retry_after_ms=1 << 40)
+    p.sock.shutdown(socket.SHUT_WR)
+    wait_until(lambda: "connecting again in 600." in chat.stderr(), "how long it waits")
 
 
 # ---- what reaches the terminal ----

@@ -53,6 +53,10 @@ def test_editing(t):
     ann.expect_line("general> /help")
     ann.keys("C-u").write("bo").keys("Tab")
     ann.expect_line("general> bob:")
+    for typed, whole in (("/tcp l", "/tcp live"), ("/access i", "/access invited"), ("/role bob m", "/role bob m"),
+                         ("/role bob mo", "/role bob moderator"), ("/role bo", "/role bob")):
+        ann.keys("C-u").write(typed).keys("Tab")
+        ann.expect_line("general> " + whole)
     ann.keys("C-c")
     ann.expect_line("general>")
 
@@ -237,6 +241,12 @@ def test_history_on_going_in(t):
     seen = ann.expect("number 14.")
     equal(re.findall(r"number (\d+)", seen), [str(n) for n in range(5, 15)])
     ann.type("/history 15").expect("number 0.")
+    ann.keys("C-l")
+    ann.type("/history 4 #8").expect("[general #9] bob: number 8.")
+    equal(re.findall(r"#(\d+)\] bob", ann.screen()), ["6", "7", "8", "9"])
+    for wrong in ("x", "1001", "#", "#0", "5 #x", "5 6"):
+        ann.type("/history " + wrong).expect("/history takes a number from 1 to 1000, or #SEQ, or both")
+        ann.keys("C-l")
 
 
 def test_escapes_from_the_wire(t):
@@ -345,6 +355,16 @@ def test_leaving(t):
     ann.expect("you are in general")
     ann.keys("C-d").ended()
     s.log.wait(count=2, event="close", reason="bye")
+
+
+def test_killed_by_quit(t):
+    """^\\ leaves the terminal as it was."""
+    s = t.server()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", after="stty -a")
+    ann.expect("you are in general")
+    ann.keys("C-\\")
+    seen = ann.expect("icanon")
+    check("-icanon" not in seen and "-echo " not in seen, seen)
 
 
 def test_nobody_there(t):

@@ -1,4 +1,4 @@
-/* test_trust.c: the known-hosts file, and the command line that names it. */
+/* test_trust.c: the known-hosts file, this machine's key, and the command line that names them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "client/options.h"
+#include "client/secret_file.h"
 #include "client/trust.h"
 
 #include <errno.h>
@@ -94,6 +95,24 @@ static void test_a_file_that_cannot_be_had(void **state)
     (void)state;
     assert_true(trust_look_up(dir, "ex.org:7000", "SHA256:aa", known) < 0); /* a directory */
     assert_true(trust_add("/proc/no/such/dir", "ex.org:7000", "SHA256:aa") < 0);
+}
+
+/* Two chats that both found none: the key that is there may be registered by now, so it stays. */
+static void test_a_key_that_is_there_stays(void **state)
+{
+    char err[SECRET_ERROR_SIZE], key_file[sizeof file + 8];
+    EVP_PKEY *first, *second;
+
+    (void)state;
+    snprintf(key_file, sizeof key_file, "%s.pem", file);
+    first = secret_make_key(key_file, err);
+    assert_non_null(first);
+    second = secret_make_key(key_file, err);
+    assert_non_null(second);
+    assert_int_equal(EVP_PKEY_eq(first, second), 1);
+    EVP_PKEY_free(first);
+    EVP_PKEY_free(second);
+    unlink(key_file);
 }
 
 static void test_default_file(void **state)
@@ -246,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_a_last_line_without_an_end),
         cmocka_unit_test(test_issuers),
         cmocka_unit_test(test_a_file_that_cannot_be_had),
+        cmocka_unit_test(test_a_key_that_is_there_stays),
         cmocka_unit_test(test_default_file),
         cmocka_unit_test(test_servers),
         cmocka_unit_test(test_options),
