@@ -64,6 +64,19 @@ def test_welcome_in_the_middle_of_a_login(t):
     check("before the login is done" in chat.stderr(), chat.stderr())
 
 
+def test_a_signature_before_the_challenge(t):
+    """The signature to compare with was all zero until the password was asked for: that could be sent without knowing it."""
+    p = Puppet(t)
+    chat = Chat(t, "-n", "ann", "--password-file", secret(t), p.address, stdin="hello\n")
+    hello = p.accept().take("hello")
+    p.say("error", re=hello["id"], code="login_required", text="log in", mechanisms=["SCRAM-SHA-256"])
+    auth = p.take("auth")
+    p.say("authenticated", re=auth["id"], nick="ann", data=b64(b"v=" + b64(bytes(32)).encode()))
+    p.expect_end()
+    chat.run(exit_code=5)
+    check("did not show that it knows your account" in chat.stderr(), chat.stderr())
+
+
 def test_an_account_without_a_login(t):
     p = Puppet(t)
     chat = Chat(t, "-n", "ann", p.address, stdin="hello\n")
