@@ -293,7 +293,6 @@ static void open_link(struct client *c)
 static void check_silence(struct client *c)
 {
     uint64_t silent = (clock_mono_us() - c->heard_us) / 1000000;
-
     unsigned patience = c->ping_s < PATIENCE_S ? c->ping_s : PATIENCE_S;
     bool ends = c->state == CLIENT_ENDING && !c->config.stay && !c->said_bye; /* nothing can be asked then */
 

@@ -290,12 +290,14 @@ static void run_history(struct line_view *v, char *args)
     if (ok && args[0] == '#') {
         args++;
         ok = take_number(&args, &seq) && seq > 0;
-        v->asked_numbers = v->asked + 1;
     }
-    if (!ok || n < 1 || n > HISTORY_MOST || args[0] != '\0')
+    if (!ok || n < 1 || n > HISTORY_MOST || args[0] != '\0') {
         line_notice(v, "!", "/history takes a number from 1 to %d, or #SEQ, or both", HISTORY_MOST);
-    else
-        command_ask_history(v, v->room, FIELD_AROUND, seq, (unsigned)n);
+        return;
+    }
+    if (seq > 0)
+        v->asked_numbers = v->asked + 1;
+    command_ask_history(v, v->room, FIELD_AROUND, seq, (unsigned)n);
 }
 
 static void run_nick(struct line_view *v, char *args)
