@@ -287,9 +287,9 @@ static void open_link(struct client *c)
     link_open(c->link, &o);
 }
 
-/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we do
- * not, we ask ourselves, and take silence for a loss. Behind our own end it has to be done with us in the same
- * time, or to be heard. */
+/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we
+ * do not, we ask ourselves, and take silence for a loss. Behind our own end it has to be done with us in
+ * the same time, or to be heard. */
 static void check_silence(struct client *c)
 {
     uint64_t silent = (clock_mono_us() - c->heard_us) / 1000000;

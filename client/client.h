@@ -226,8 +226,8 @@ void client_give_up(struct client *c, int exit_code, const char *format, ...)
 void client_came_on(struct client *c);
 void client_wait(struct client *c, uint32_t ms); /* then connects again */
 
-/* Waits and connects again, and says so; seldom where it has said so often. was_on: a connection was lost, why
- * says how; else none could be made, why says why in a few words. */
+/* Waits and connects again, and says so; seldom where it has said so often. was_on: a connection was lost,
+ * why says how; else none could be made, why says why in a few words. */
 void client_come_back(struct client *c, bool was_on, const char *why);
 
 #endif

@@ -1,7 +1,8 @@
-/* client_error.c: what an error of the server's means for who comes in, for rooms and for lines; see client.h.
+/* client_error.c: what an error of the server's means for who comes in, for rooms and for lines; see
+ * client.h.
  *
- * Where somebody comes for the first time, a refusal is final, and he is told. Who has been in comes back by
- * himself: then what may pass is waited for, and nothing that was said is given up for it. */
+ * Where somebody comes for the first time, a refusal is final, and he is told. Who has been in comes back
+ * by himself: then what may pass is waited for, and nothing that was said is given up for it. */
 #include "client/client.h"
 
 #include "client/sanitize.h"

@@ -315,7 +315,8 @@ static void take_authenticated(struct client *c, const struct message *m)
     client_greet(c);
 }
 
-/* Without this a server that is not the one need not show anything: it would only have to let us in at once. */
+/* Without this a server that is not the one need not show anything: it would only have to let us in at
+ * once. */
 bool client_login_suffices(struct client *c, bool is_account)
 {
     const struct client_login *l = &c->login;

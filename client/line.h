@@ -1,5 +1,5 @@
-/* line.h: chat on a terminal, as its parts share it: view_line.c shows what comes, line.c takes what is typed,
- * command.c does what it says. */
+/* line.h: chat on a terminal, as its parts share it: view_line.c shows what comes, line.c takes what is
+ * typed, command.c does what it says. */
 #ifndef CLIENT_LINE_H
 #define CLIENT_LINE_H
 

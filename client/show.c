@@ -36,8 +36,8 @@ static const char *color_of(const char *nick, size_t len)
     return nick_colors[h % (sizeof nick_colors / sizeof *nick_colors)];
 }
 
-/* What a joiner binds to the pictograph before it has no width of its own; what else stands behind a joiner has
- * the one that it always has, as a terminal sees it too. */
+/* What a joiner binds to the pictograph before it has no width of its own; what else stands behind a
+ * joiner has the one that it always has, as a terminal sees it too. */
 struct cluster {
     utf8proc_int32_t before, state;
 };

@@ -93,8 +93,8 @@ static void clear_line(void)
     rl_clear_visible_line();
 }
 
-/* The lines are wrapped already. Where the terminal finds one wider than we do, its end is lost rather than set
- * below, where it could pass for a line of its own. */
+/* The lines are wrapped already. Where the terminal finds one wider than we do, its end is lost rather
+ * than set below, where it could pass for a line of its own. */
 static void put_lines(const char *text, size_t len)
 {
     const char *kind = getenv("TERM");

@@ -1,8 +1,8 @@
 /* trust.h: the known-hosts file: which certificate each server had when it was first met.
  *
- * A line is `HOST:PORT SHA256:…`, or `HOST:PORT issuer` where a known issuer had signed its certificate; lines
- * that begin with # are remarks. The file is made with mode 0600, its
- * directory with 0700; a server is added by one append, so that two chats at once cannot tear it. */
+ * A line is `HOST:PORT SHA256:…`, or `HOST:PORT issuer` where a known issuer had signed its certificate;
+ * lines that begin with # are remarks. The file is made with mode 0600, its directory with 0700; a server is
+ * added by one append, so that two chats at once cannot tear it. */
 #ifndef CLIENT_TRUST_H
 #define CLIENT_TRUST_H
 
