@@ -1,17 +1,19 @@
 /* chat.c: see chat.h. */
 #include "client/chat.h"
 
+#include "client/sanitize.h"
+
 #include <stdio.h>
 
 void chat_complain(const char *why)
 {
-    fputs("chat: ", stderr);
-    for (; *why != '\0'; why++) {
-        fputc(*why, stderr);
-        if (*why == '\n')
-            fputs("  ", stderr);
-    }
-    fputc('\n', stderr);
+    struct buf fit = {0};
+
+    buf_puts(&fit, "chat: ");
+    sanitize_put_lines(&fit, why, strlen(why), "  ");
+    buf_puts(&fit, "\n");
+    fwrite(fit.data, 1, fit.len, stderr);
+    buf_deinit(&fit);
 }
 
 void chat_init_client(struct chat *chat, const struct client_view *view, void *view_arg, bool reconnect,

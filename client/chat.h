@@ -26,7 +26,7 @@ void chat_run(struct chat *chat);
 /* For a view's `over`. why: for stderr, or NULL. */
 void chat_over(struct chat *chat, int exit_code, const char *why);
 
-/* "chat: …" on stderr. */
+/* "chat: …" on stderr, made fit for a terminal. */
 void chat_complain(const char *why);
 
 #endif

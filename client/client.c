@@ -5,7 +5,6 @@
 
 #include "client/explain.h"
 #include "client/sanitize.h"
-#include "client/trust.h"
 #include "common/clock.h"
 #include "common/mem.h"
 #include "common/utf8.h"
@@ -20,10 +19,12 @@
 #define WELCOME_MS    10000 /* for the answer to hello */
 #define ANSWER_END_MS 5000  /* for the server's FIN once it has said bye */
 #define TICK_MS       1000
-#define PATIENCE_S    15 /* for the answer to our ping */
+#define PATIENCE_S    15 /* for the answer to our ping, or ping_s where that is less */
 #define PENDING_LINES 1000
 #define PENDING_BYTES (1024 * 1024)
 #define KEEPALIVE_S   30
+#define TELL_FIRST    2 /* tries to come back that are told one by one */
+#define TELL_EVERY    20
 #define PING          "{\"type\":\"ping\",\"id\":\"chat.ping\"}\n"
 #define BYE           "{\"type\":\"bye\",\"id\":\"chat.bye\"}\n"
 #define OLD_ENOUGH_US                                                                                        \
@@ -93,53 +94,10 @@ static void on_up(struct link *l, void *owner)
     client_greet(c);
 }
 
-static bool refuse_changed(struct client *c, const char *known, const char *now)
-{
-    client_give_up(
-        c, EXIT_DISTRUSTED,
-        "%s shows another certificate than before\n"
-        "kept: %s\nnow:  %s\n"
-        "Somebody may be between you and the server. If its certificate was changed on purpose (ask who\n"
-        "runs it), take the line of %s out of %s and connect again.",
-        c->config.server, known, now, c->config.server, c->config.known_hosts);
-    return false;
-}
-
-/* Trust on first use: the fingerprint is kept, and has to be the same ever after. */
-static bool trust_by_file(struct client *c, const struct link_certificate *cert)
-{
-    const char *file = c->config.known_hosts, *server = c->config.server;
-    char known[TLS_FINGERPRINT_SIZE];
-    int ret = trust_look_up(file, server, cert->fingerprint, known);
-
-    if (ret == TRUST_KNOWN)
-        return true;
-    if (ret == TRUST_CHANGED)
-        return refuse_changed(c, known, cert->fingerprint);
-    if (ret == TRUST_NEW)
-        ret = trust_add(file, server, cert->fingerprint);
-    if (ret < 0) {
-        client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s can't be checked: %s: %s", server, file,
-                       strerror(-ret));
-        return false;
-    }
-    client_tell(c, CLIENT_CERTIFICATE, "first time at %s: its certificate is kept in %s\n%s", server, file,
-                cert->fingerprint);
-    return true;
-}
-
 static bool on_trust(struct link *l, const struct link_certificate *cert, void *owner)
 {
-    struct client *c = owner;
-
     (void)l;
-    if (cert->verified)
-        return true;
-    if (!c->config.ca_given && c->config.known_hosts != NULL)
-        return trust_by_file(c, cert);
-    client_give_up(c, EXIT_DISTRUSTED, "the certificate of %s could not be verified: %s\nit is %s",
-                   c->config.server, cert->why, cert->fingerprint);
-    return false;
+    return client_trusts(owner, cert);
 }
 
 static void tell_may_say(struct client *c)
@@ -198,7 +156,13 @@ void client_wait(struct client *c, uint32_t ms)
     start_timer(c, ms);
 }
 
-static void wait_to_connect(struct client *c, bool was_on, const struct link_verdict *v, const char *why)
+/* Whether one more try that failed is worth a word: the prompt shows that there is no connection. */
+static bool is_worth_telling(unsigned tries)
+{
+    return tries <= TELL_FIRST || tries % TELL_EVERY == 0;
+}
+
+void client_come_back(struct client *c, bool was_on, const char *why)
 {
     uint32_t random = 0, ms;
     char wait[32];
@@ -211,15 +175,50 @@ static void wait_to_connect(struct client *c, bool was_on, const struct link_ver
     client_wait(c, ms);
     if (was_on)
         client_tell(c, CLIENT_LOST, "%s; connecting again in %s", why, wait);
-    else
-        client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s", c->config.server,
-                    explain_briefly(v), wait);
+    else if (is_worth_telling(++c->returns))
+        client_tell(c, CLIENT_RETRYING, "still no way to %s (%s); trying again in %s%s", c->config.server,
+                    why, wait,
+                    c->returns == TELL_FIRST ? ", and so on: that is told seldom from now on" : "");
+}
+
+void client_fail_line(struct client *c, struct model_line *line, const char *why)
+{
+    c->exit_code = EXIT_FAILED;
+    if (c->view->own_line != NULL)
+        c->view->own_line(c->view_arg, line, LINE_FAILED, why);
+    model_drop_line(&c->model, line);
+}
+
+/* A server that ends in good order behind our own end has answered what it meant to answer: what it has left
+ * out it would leave out again. */
+static void fail_unanswered(struct client *c)
+{
+    struct model_line *line, *next;
+
+    for (line = TAILQ_FIRST(&c->model.lines); line != NULL; line = next) {
+        next = TAILQ_NEXT(line, link);
+        if (line->on_wire && line->retry_us == 0)
+            client_fail_line(c, line, "the server ended the connection without an answer to it");
+    }
+}
+
+/* The user goes, and leaves that behind. */
+static void be_over_with_pending(struct client *c)
+{
+    char why[100];
+
+    snprintf(why, sizeof why, "%zu line%s of yours may not have arrived: there was no answer to %s",
+             c->model.line_count, c->model.line_count == 1 ? "" : "s",
+             c->model.line_count == 1 ? "it" : "them");
+    be_over(c, EXIT_LOST, why);
 }
 
 /* The user has ended it: what counts is whether the server has had everything. */
 static void end_wanted(struct client *c, const struct link_verdict *v, const char *why)
 {
-    if (c->model.line_count > 0 || (v->how != LINK_ENDED && !c->said_bye))
+    if (c->model.line_count > 0 && c->said_bye)
+        be_over_with_pending(c);
+    else if (c->model.line_count > 0 || (v->how != LINK_ENDED && !c->said_bye))
         be_over(c, EXIT_LOST, why);
     else
         be_over(c, c->exit_code, NULL);
@@ -236,16 +235,20 @@ static void on_closed(struct link *l, const struct link_verdict *v, void *owner)
         return;
     model_detach(&c->model);
     explain_verdict(&why, c, v);
+    if (v->how == LINK_ENDED && c->got_bye && strcmp(c->bye_code, "eof") == 0)
+        fail_unanswered(c);
     may_return = c->config.reconnect && c->was_on && !bye_is_final(c) && v->how != LINK_DISTRUSTED;
     if (c->connected_us != 0 && clock_mono_us() - c->connected_us > OLD_ENOUGH_US)
         backoff_reset(&c->backoff);
-    if (c->half_closed) {
+    if (c->config.passes_requests && v->how == LINK_ENDED && c->got_bye && strcmp(c->bye_code, "bye") == 0) {
+        be_over(c, c->exit_code, NULL); /* the script has said `bye` itself */
+    } else if (c->half_closed) {
         c->state = CLIENT_OFF;
         client_tell(c, CLIENT_OVER, "%s", why.data);
     } else if (c->user_ended && (c->model.line_count == 0 || !may_return || c->said_bye)) {
         end_wanted(c, v, why.data);
     } else if (may_return) {
-        wait_to_connect(c, was_on, v, why.data);
+        client_come_back(c, was_on, was_on ? why.data : explain_briefly(v));
     } else if (!c->was_on) {
         be_over(c, explain_exit_code(c, v), why.data);
     } else {
@@ -276,6 +279,7 @@ static void open_link(struct client *c)
 
     c->state = CLIENT_CONNECTING;
     c->login.step = LOGIN_NOT;
+    c->login.is_done = false;
     c->got_bye = c->ping_sent = c->half_closed = false;
     c->connected_us = 0;
     free(c->bye_text);
@@ -283,18 +287,24 @@ static void open_link(struct client *c)
     link_open(c->link, &o);
 }
 
-/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we do
- * not, we ask ourselves, and take silence for a loss. */
+/* A server that hears nothing of us asks with `ping`, so that we hear from it at least that often; when we
+ * do not, we ask ourselves, and take silence for a loss. Behind our own end it has to be done with us in
+ * the same time, or to be heard. */
 static void check_silence(struct client *c)
 {
     uint64_t silent = (clock_mono_us() - c->heard_us) / 1000000;
+    unsigned patience = c->ping_s < PATIENCE_S ? c->ping_s : PATIENCE_S;
+    bool ends = c->state == CLIENT_ENDING && !c->config.stay && !c->said_bye; /* nothing can be asked then */
 
-    if (c->ping_s == 0 || c->state != CLIENT_ON || silent < c->ping_s + PATIENCE_S)
+    if (c->ping_s == 0 || (c->state != CLIENT_ON && !ends) || silent < c->ping_s + patience)
         return;
-    if (!c->ping_sent) {
+    if (ends) {
+        if (silent >= c->ping_s + 2 * patience)
+            link_set_deadline(c->link, 1);
+    } else if (!c->ping_sent) {
         link_send(c->link, PING, sizeof PING - 1);
         c->ping_sent = true;
-    } else if (silent >= c->ping_s + 2 * PATIENCE_S) {
+    } else if (silent >= c->ping_s + 2 * patience) {
         client_tell(c, CLIENT_PROBLEM, "%s has not been heard of for %u s", c->config.server,
                     (unsigned)silent);
         client_reconnect(c);
@@ -312,10 +322,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
     check_silence(c);
     if (c->state == CLIENT_ON) {
+        client_rejoin(c);
         client_send_pending(c);
         client_send_reads(c);
-        start_timer(c, TICK_MS);
     }
+    if (c->state == CLIENT_ON || c->state == CLIENT_ENDING)
+        start_timer(c, TICK_MS);
 }
 
 void client_init(struct client *c, struct event_base *base, const struct client_config *config,
@@ -323,9 +335,11 @@ void client_init(struct client *c, struct event_base *base, const struct client_
 {
     *c = (struct client){.base = base, .config = *config, .view = view, .view_arg = view_arg};
     c->max_text = PROTOCOL_MAX_TEXT;
+    c->max_line = PROTOCOL_MAX_LINE;
     snprintf(c->nick, sizeof c->nick, "%s", config->nick);
     if (config->password != NULL)
         c->login.password = mem_strdup(config->password);
+    c->login.is_needed = config->password != NULL;
     model_init(&c->model);
     c->link = link_new(base, &handler, c);
     c->timer = evtimer_new(base, on_timer, c);
@@ -353,6 +367,7 @@ void client_came_on(struct client *c)
 
     c->state = CLIENT_ON;
     c->was_on = true;
+    c->returns = 0;
     link_set_deadline(c->link, 0);
     explain_connection(c, how, sizeof how);
     client_tell(c, again ? CLIENT_RECONNECTED : CLIENT_CONNECTED, "%s", how);
@@ -370,6 +385,10 @@ int client_say(struct client *c, const char *room, const char *text, size_t len)
     if (!utf8_is_valid(text, len) || memchr(text, '\0', len) != NULL)
         return -EILSEQ;
     line = model_say(&c->model, room, text, len);
+    if (model_send_size(line) > c->max_line) {
+        model_drop_line(&c->model, line);
+        return -E2BIG;
+    }
     if (c->state == CLIENT_ON)
         client_send_pending(c);
     if (c->view->own_line != NULL)
@@ -395,7 +414,9 @@ void client_end(struct client *c)
     if (c->state == CLIENT_ON) {
         c->state = CLIENT_ENDING;
         link_shutdown(c->link);
-    } else if (c->state == CLIENT_WAITING && c->model.line_count == 0) {
+    } else if (c->was_on && c->model.line_count == 0 &&
+               (c->state == CLIENT_WAITING || c->state == CLIENT_CONNECTING)) {
+        link_close(c->link); /* nothing is left to come back for */
         be_over(c, EXIT_CLEAN, NULL);
     }
 }
@@ -424,7 +445,10 @@ void client_quit(struct client *c, unsigned ms)
         link_set_deadline(c->link, 1); /* it is half-closed by hand: nothing more can be said */
     } else {
         link_close(c->link);
-        be_over(c, c->model.line_count > 0 ? EXIT_LOST : c->exit_code, NULL);
+        if (c->model.line_count > 0)
+            be_over_with_pending(c);
+        else
+            be_over(c, c->exit_code, NULL);
     }
 }
 
@@ -437,5 +461,6 @@ void client_reconnect(struct client *c)
     model_detach(&c->model);
     event_del(c->timer);
     c->user_ended = false;
+    c->returns = 0; /* what comes of it is told */
     open_link(c);
 }

@@ -82,6 +82,8 @@ struct client_login {
     char *password;       /* of the heap, or NULL: none is known */
     EVP_PKEY *key;        /* this machine's, once it was needed */
     bool key_refused;     /* it is not there, or the account does not know it */
+    bool is_done;         /* on this connection */
+    bool is_needed;       /* on each: the nick is an account's as far as the user knows, or was found to be */
     struct scram_client scram;
 };
 
@@ -94,7 +96,7 @@ struct client_config {
     const char *password;    /* of the nick's account; NULL: none was given */
     SSL_CTX *tls;            /* NULL: plain */
     uint16_t port;
-    bool ca_given; /* then known_hosts is not asked */
+    bool ca_given; /* then no fingerprint in known_hosts will do */
     bool stay;     /* on_eof: stay */
     bool reconnect;
     bool other_nick; /* nick_ will do where nick is taken */
@@ -124,7 +126,8 @@ struct client {
     uint64_t heard_us; /* monotonic: the last line */
     int64_t ahead_ms;  /* of our clock is the server's */
     uint64_t connected_us;
-    uint32_t retry_after_ms, max_text, ping_s;
+    unsigned returns; /* tries to come back since the last connection */
+    uint32_t retry_after_ms, max_text, max_line, ping_s;
     unsigned nick_tries;
     int exit_code;   /* the worst of what happened */
     bool is_account; /* the nick of this connection is one */
@@ -139,8 +142,9 @@ void client_want_room(struct client *c, const char *name); /* before start or af
 void client_leave_room(struct client *c, struct model_room *r);
 void client_start(struct client *c);
 
-/* Says a line in a room or to @nick, now or when there is a connection again. 0; -EMSGSIZE; -EILSEQ where it
- * is no UTF-8; -EPIPE after the end of our side. */
+/* Says a line in a room or to @nick, now or when there is a connection again. 0; -EMSGSIZE; -E2BIG where the
+ * request, with what has to be escaped, is a longer line than the server takes; -EILSEQ where it is no UTF-8;
+ * -EPIPE after the end of our side. */
 int client_say(struct client *c, const char *room, const char *text, size_t len);
 
 /* Any other request, as it is, with its LF. -ENOTCONN while there is no welcome. */
@@ -172,9 +176,13 @@ bool client_register(struct client *c, const char *id, const char *password, boo
 #define CLIENT_KEY_SIZE 45
 bool client_own_key(struct client *c, char text[CLIENT_KEY_SIZE]);
 
+/* client_trust.c: whether to go on with a server of that certificate; where not, it is over. */
+bool client_trusts(struct client *c, const struct link_certificate *cert);
+
 /* client_login.c, for the others. */
 void client_login_required(struct client *c, const struct message *m);
 bool client_login_take(struct client *c, const struct message *m); /* whether it was about a login */
+bool client_login_suffices(struct client *c, bool is_account);     /* for welcome; else it is over */
 void client_login_deinit(struct client *c);
 
 /* client_read.c: of an account. The user has seen all that has come in that room. What waits in a direct
@@ -190,19 +198,36 @@ void client_take_unread(struct model_room *r, const struct message *m);
 bool client_keeps_back(struct client *c, struct model_room *r); /* a message that comes with what waits */
 void client_count(struct client *c, struct model_room *r, uint64_t seq, bool is_own);
 
+/* A line that is not sent, and never will be. */
+void client_fail_line(struct client *c, struct model_line *line, const char *why);
+
 /* client_line.c: what a line of the server means. */
-void client_take_other_nick(struct client *c); /* the one asked for is somebody else's */
+#define CLIENT_HELLO_ID "chat.hello"
 void client_take_line(struct client *c, char *line, size_t len);
 void client_greet(struct client *c);
 void client_send_pending(struct client *c);
 void client_join(struct client *c, struct model_room *r);
+void client_join_id(const struct model_room *r, char id[PROTOCOL_MAX_ID + 1]); /* of that request */
 
-/* For both files. */
+/* client_error.c: the same of an error. */
+bool client_take_error(struct client *c, const struct message *m); /* true: the view need not hear of it */
+bool client_put_off(struct client *c, const struct message *m);    /* true: it is waited for, and said so */
+uint32_t client_retry_ms(const struct message *m);                 /* how long to wait, within reason; or 0 */
+void client_rejoin(struct client *c);                              /* the rooms whose time has come */
+void client_drop_uncertain(struct client *c); /* under another nick the keys of what was sent mean nothing */
+void client_take_other_nick(struct client *c,
+                            const struct message *m); /* the one asked for is not to be had */
+
+/* For these files. */
 void client_tell(struct client *c, enum client_news what, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void client_give_up(struct client *c, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void client_came_on(struct client *c);
 void client_wait(struct client *c, uint32_t ms); /* then connects again */
+
+/* Waits and connects again, and says so; seldom where it has said so often. was_on: a connection was lost,
+ * why says how; else none could be made, why says why in a few words. */
+void client_come_back(struct client *c, bool was_on, const char *why);
 
 #endif

@@ -16,10 +16,7 @@
 #define CHAT_VERSION "0.1.0"
 #endif
 
-#define HELLO_ID   "chat.hello"
-#define JOIN_ID    "chat.join." /* and the room's name, as far as it fits into an id */
-#define NICK_TRIES 4
-#define BEHIND_MS  5000 /* old when it comes */
+#define BEHIND_MS 5000 /* old when it comes */
 
 static void copy(char *out, size_t size, const struct value *v)
 {
@@ -62,10 +59,15 @@ void client_greet(struct client *c)
         codec_add_text(&b, FIELD_ON_EOF, "stay");
     if (c->resume != NULL)
         codec_add_text(&b, FIELD_RESUME, c->resume);
-    codec_add_text(&b, FIELD_ID, HELLO_ID);
+    codec_add_text(&b, FIELD_ID, CLIENT_HELLO_ID);
     codec_end(&b);
     link_send(c->link, b.data, b.len);
     buf_deinit(&b);
+}
+
+void client_join_id(const struct model_room *r, char id[PROTOCOL_MAX_ID + 1])
+{
+    snprintf(id, PROTOCOL_MAX_ID + 1, "chat.join.%.50s", r->name);
 }
 
 static void send_join(struct client *c, const struct model_room *r, bool with_after)
@@ -73,7 +75,7 @@ static void send_join(struct client *c, const struct model_room *r, bool with_af
     struct buf b = {0};
     char id[PROTOCOL_MAX_ID + 1];
 
-    snprintf(id, sizeof id, JOIN_ID "%.50s", r->name);
+    client_join_id(r, id);
     codec_begin(&b, MESSAGE_JOIN);
     codec_add_text(&b, FIELD_ROOM, r->name);
     if (with_after)
@@ -86,6 +88,7 @@ static void send_join(struct client *c, const struct model_room *r, bool with_af
 
 void client_join(struct client *c, struct model_room *r)
 {
+    r->rejoin_us = 0;
     send_join(c, r, r->epoch != 0 || r->reads_on);
 }
 
@@ -102,7 +105,11 @@ void client_leave_room(struct client *c, struct model_room *r)
 {
     struct buf b = {0};
 
-    r->wanted = false;
+    r->wanted = r->is_put_off = false;
+    if (!r->joined) { /* it is not gone back into, that is all */
+        r->epoch = r->rejoin_us = 0;
+        return;
+    }
     codec_begin(&b, MESSAGE_LEAVE);
     codec_add_text(&b, FIELD_ROOM, r->name);
     codec_add_text(&b, FIELD_ID, "chat.leave");
@@ -111,21 +118,36 @@ void client_leave_room(struct client *c, struct model_room *r)
     buf_deinit(&b);
 }
 
+/* The server could not let us back into the line's room yet. */
+static bool is_held(const struct client *c, const struct model_line *line)
+{
+    const struct model_room *r = model_find(&c->model, line->room, strlen(line->room));
+
+    return r != NULL && r->is_put_off;
+}
+
 /* Lines that this connection has not been given yet, or whose time to try again has come. */
 void client_send_pending(struct client *c)
 {
     uint64_t now = clock_mono_us();
-    struct model_line *line;
+    struct model_line *line, *next;
     struct buf b = {0};
 
-    TAILQ_FOREACH(line, &c->model.lines, link)
-    {
-        if (line->on_wire && (line->retry_us == 0 || now < line->retry_us))
+    for (line = TAILQ_FIRST(&c->model.lines); line != NULL; line = next) {
+        size_t before = b.len;
+
+        next = TAILQ_NEXT(line, link);
+        if ((line->on_wire && (line->retry_us == 0 || now < line->retry_us)) || is_held(c, line))
             continue;
+        model_put_send(&b, line);
+        if (b.len - before > c->max_line) { /* it was said while another server's limit held */
+            b.len = before;
+            client_fail_line(c, line, "it is a longer line than the server takes");
+            continue;
+        }
         line->on_wire = true;
         line->retry_us = 0;
         line->sent++;
-        model_put_send(&b, line);
     }
     if (b.len > 0)
         link_send(c->link, b.data, b.len);
@@ -146,33 +168,18 @@ static uint32_t find_limit(const struct message *m, const char *name, uint32_t o
     return n > 0 && n < 1U << 30 ? (uint32_t)n : otherwise;
 }
 
-/* Under another nick the keys mean nothing: what was under way may have arrived, or not. */
-static void drop_uncertain(struct client *c)
-{
-    struct model_line *line, *next;
-
-    for (line = TAILQ_FIRST(&c->model.lines); line != NULL; line = next) {
-        next = TAILQ_NEXT(line, link);
-        if (line->sent == 0)
-            continue;
-        c->exit_code = EXIT_FAILED;
-        if (c->view->own_line != NULL)
-            c->view->own_line(c->view_arg, line, LINE_FAILED, "it is not known whether it arrived");
-        model_drop_line(&c->model, line);
-    }
-}
-
 static void take_welcome(struct client *c, const struct message *m)
 {
     const struct value *nick = get_string(m, FIELD_NICK), *resume = get_string(m, FIELD_RESUME);
     struct model_room *r;
     char given[sizeof c->nick];
 
-    if (c->state != CLIENT_CONNECTING)
+    if (c->state != CLIENT_CONNECTING ||
+        !client_login_suffices(c, message_get_kind(m, FIELD_ACCOUNT, VALUE_TRUE) != NULL))
         return;
     copy(given, sizeof given, nick);
     if (c->was_on && nick != NULL && strcmp(given, c->nick) != 0)
-        drop_uncertain(c);
+        client_drop_uncertain(c);
     if (nick != NULL && utf8_is_nick(nick->text, nick->len))
         memcpy(c->nick, given, sizeof given);
     c->is_account = message_get_kind(m, FIELD_ACCOUNT, VALUE_TRUE) != NULL;
@@ -181,6 +188,7 @@ static void take_welcome(struct client *c, const struct message *m)
     free(c->resume);
     c->resume = resume != NULL ? mem_strndup(resume->text, resume->len) : NULL;
     c->max_text = find_limit(m, "max_text", PROTOCOL_MAX_TEXT);
+    c->max_line = find_limit(m, "max_line", PROTOCOL_MAX_LINE);
     c->ping_s = find_limit(m, "ping_s", 0);
     c->nick_tries = 0;
     c->ahead_ms = (int64_t)get_uint(m, FIELD_TIME) - (int64_t)(clock_wall_us() / 1000);
@@ -194,62 +202,6 @@ static void take_welcome(struct client *c, const struct message *m)
         client_end(c);
     else if (c->view->may_say != NULL)
         c->view->may_say(c->view_arg);
-}
-
-/* The nick with one more `_`, where that is still a nick. */
-static bool lengthen_nick(struct client *c)
-{
-    size_t len = strlen(c->nick);
-
-    if (len >= UTF8_NICK_MAX || c->nick_tries >= NICK_TRIES)
-        return false;
-    c->nick[len] = '_';
-    c->nick[len + 1] = '\0';
-    c->nick_tries++;
-    return true;
-}
-
-void client_take_other_nick(struct client *c)
-{
-    char taken[sizeof c->nick];
-
-    memcpy(taken, c->nick, sizeof taken);
-    if (!c->config.other_nick || !lengthen_nick(c)) {
-        client_give_up(c, c->was_on ? EXIT_LOST : EXIT_NOT_CONNECTED,
-                       "the nick %s is taken at %s: choose another one with -n, for example -n %.30s_", taken,
-                       c->config.server, taken);
-        return;
-    }
-    if (c->was_on)
-        drop_uncertain(c);
-    client_tell(c, CLIENT_NICK, "the nick %s is taken: trying %s", taken, c->nick);
-    client_greet(c);
-}
-
-static void hello_failed(struct client *c, const struct message *m)
-{
-    const struct value *code = get_string(m, FIELD_CODE), *text = get_string(m, FIELD_TEXT);
-    uint64_t min = get_uint(m, FIELD_MIN), max = get_uint(m, FIELD_MAX);
-
-    if (is_text(code, "nick_in_use")) {
-        client_take_other_nick(c);
-    } else if (is_text(code, "login_required")) {
-        client_login_required(c, m);
-    } else if (is_text(code, "bad_version")) {
-        client_give_up(
-            c, EXIT_PROTOCOL,
-            "%s speaks version %llu%s%.0llu of the protocol, this chat version %d: the %s is too old",
-            c->config.server, (unsigned long long)min, max > min ? " to " : "",
-            (unsigned long long)(max > min ? max : 0), PROTOCOL_VERSION,
-            min > PROTOCOL_VERSION ? "chat" : "server");
-    } else if (is_text(code, "plain_refused")) {
-        client_give_up(c, EXIT_PROTOCOL, "%s takes no plain connections from here: use --tls",
-                       c->config.server);
-    } else {
-        client_give_up(c, is_text(code, "bad_nick") ? EXIT_USAGE : EXIT_NOT_CONNECTED,
-                       "%s does not let you in as %s: %.*s", c->config.server, c->nick,
-                       text != NULL ? (int)text->len : 0, text != NULL ? text->text : "");
-    }
 }
 
 static void tell_joined(struct client *c, struct model_room *r)
@@ -286,12 +238,15 @@ static void take_joined(struct client *c, const struct message *m, struct model_
 {
     uint64_t lag_ms = r->lag_ms;
     enum model_join how;
+    bool was_put_off;
 
     if (c->config.passes_requests)
         return;
     how = model_joined(r, get_uint(m, FIELD_EPOCH), get_uint(m, FIELD_SEQ), get_uint(m, FIELD_MEMBERS));
     r->wanted = true;
     r->lag_ms = 0;
+    was_put_off = r->is_put_off;
+    r->is_put_off = r->reads_failed = false;
     client_take_read(r, m);
     if (how == MODEL_START_OVER) {
         client_tell(c, CLIENT_STARTED_OVER, "%s was begun anew by the server: its numbers start at 1 again",
@@ -304,6 +259,8 @@ static void take_joined(struct client *c, const struct message *m, struct model_
     else if (c->view->room != NULL)
         c->view->room(c->view_arg, r, true);
     tell_joined(c, r);
+    if (was_put_off)
+        client_send_pending(c);
 }
 
 /* Remembers what was said last by oneself: that is what `/edit` and `/remove` are about. */
@@ -380,56 +337,6 @@ static void take_ack(struct client *c, const struct message *m)
     model_drop_line(&c->model, line);
 }
 
-/* An error about one of our own lines. */
-static void line_failed(struct client *c, const struct message *m, struct model_line *line)
-{
-    const struct value *code = get_string(m, FIELD_CODE), *text = get_string(m, FIELD_TEXT);
-    struct buf why = {0};
-
-    if (is_text(code, "overloaded")) {
-        line->retry_us = clock_mono_us() + (get_uint(m, FIELD_RETRY) + 1) * 1000;
-        return;
-    }
-    if (text != NULL)
-        sanitize_put(&why, text->text, text->len);
-    buf_put(&why, "", 1);
-    c->exit_code = EXIT_FAILED;
-    if (c->view->own_line != NULL)
-        c->view->own_line(c->view_arg, line, LINE_FAILED, why.data);
-    model_drop_line(&c->model, line);
-    buf_deinit(&why);
-}
-
-static void take_error(struct client *c, const struct message *m)
-{
-    const struct value *re = get_string(m, FIELD_RE), *code = get_string(m, FIELD_CODE);
-    struct model_line *line = re != NULL ? model_find_line(&c->model, re->text, re->len) : NULL;
-
-    if (is_text(re, HELLO_ID) ||
-        (c->state == CLIENT_CONNECTING && (re == NULL || is_text(code, "plain_refused"))))
-        hello_failed(c, m);
-    else if (line != NULL)
-        line_failed(c, m, line);
-    else
-        c->exit_code = EXIT_FAILED;
-}
-
-/* A join that failed is not tried again. */
-static void forget_wanted(struct client *c, const struct message *m)
-{
-    const struct value *re = get_string(m, FIELD_RE);
-    struct model_room *r;
-
-    if (re == NULL || re->len <= sizeof JOIN_ID - 1 || memcmp(re->text, JOIN_ID, sizeof JOIN_ID - 1) != 0)
-        return;
-    TAILQ_FOREACH(r, &c->model.rooms, link)
-    if (!r->joined && strncmp(r->name, re->text + sizeof JOIN_ID - 1, re->len - sizeof JOIN_ID + 1) == 0) {
-        r->wanted = r->reads_on = false;
-        if (c->view->room != NULL)
-            c->view->room(c->view_arg, r, false);
-    }
-}
-
 static void take_bye(struct client *c, const struct message *m)
 {
     const struct value *text = get_string(m, FIELD_TEXT);
@@ -441,13 +348,13 @@ static void take_bye(struct client *c, const struct message *m)
     buf_put(&fit, "", 1);
     free(c->bye_text);
     c->bye_text = fit.data;
-    c->retry_after_ms = (uint32_t)get_uint(m, FIELD_RETRY);
+    c->retry_after_ms = client_retry_ms(m);
     c->got_bye = true;
 }
 
 static void take_left(struct client *c, struct model_room *r)
 {
-    r->wanted = r->joined = r->reads_on = false;
+    r->wanted = r->joined = r->reads_on = r->is_put_off = false;
     if (c->view->room != NULL)
         c->view->room(c->view_arg, r, false);
     r->epoch = 0;
@@ -503,7 +410,7 @@ static bool is_login_required(struct client *c, const struct message *m)
     if (m->type != MESSAGE_ERROR || c->state != CLIENT_CONNECTING ||
         !is_text(get_string(m, FIELD_CODE), "login_required"))
         return false;
-    take_error(c, m);
+    client_take_error(c, m);
     return true;
 }
 
@@ -518,18 +425,16 @@ static void take_message(struct client *c, const struct message *m)
         take_welcome(c, m);
     else if (m->type == MESSAGE_ACK)
         take_ack(c, m);
-    else if (m->type == MESSAGE_ERROR)
-        take_error(c, m);
+    else if (m->type == MESSAGE_ERROR && client_take_error(c, m))
+        return;
     else if (m->type == MESSAGE_BYE)
         take_bye(c, m);
     else if (m->type == MESSAGE_REGISTERED)
-        c->is_account = true;
+        c->is_account = c->login.is_needed = true;
     else if (m->type == MESSAGE_PING && c->state == CLIENT_ON)
         link_send(c->link, "\n", 1);
     if (r != NULL && !take_room_line(c, m, r))
         return;
-    if (m->type == MESSAGE_ERROR)
-        forget_wanted(c, m);
     if (c->view->message != NULL && !c->is_over)
         c->view->message(c->view_arg, m);
     if (r != NULL && (m->type == MESSAGE_MSG || m->type == MESSAGE_GAP))

@@ -215,13 +215,14 @@ static void give_up(struct client *c, const char *why)
                    "give its password with --password-file, or on a terminal, or take another nick with -n");
 }
 
-static void try_next(struct client *c, const char *why)
+/* m: the server's last word on it. */
+static void try_next(struct client *c, const struct message *m, const char *why)
 {
     c->login.step = LOGIN_NOT;
     if (try_key(c) || try_password(c) || ask_password(c, why))
         return;
     if (why == NULL && c->config.other_nick && !c->was_on)
-        client_take_other_nick(c);
+        client_take_other_nick(c, m);
     else
         give_up(c, why != NULL ? why : "this machine has neither its key nor its password");
 }
@@ -232,13 +233,13 @@ void client_login_required(struct client *c, const struct message *m)
 
     snprintf(c->login.mechanisms, sizeof c->login.mechanisms, "%.*s", list != NULL ? (int)list->len : 0,
              list != NULL ? list->text : "");
-    try_next(c, NULL);
+    try_next(c, m, NULL);
 }
 
 static void wait_for_turn(struct client *c, const struct message *m)
 {
     const struct value *v = message_get_kind(m, FIELD_RETRY, VALUE_UINT);
-    uint32_t ms = v != NULL && v->number < 3600000 ? (uint32_t)v->number + 1 : FALLBACK_WAIT_MS;
+    uint32_t ms = v != NULL ? client_retry_ms(m) + 1 : FALLBACK_WAIT_MS;
 
     if (!c->config.reconnect) {
         client_give_up(c, EXIT_NOT_CONNECTED, "%s wants you to wait %u s: too many logins have failed",
@@ -261,15 +262,16 @@ static void take_refusal(struct client *c, const struct message *m)
     if (is_text(code, "throttled")) {
         wait_for_turn(c, m);
     } else if (!is_text(code, "bad_login")) {
-        client_give_up(c, EXIT_NOT_CONNECTED, "%s does not let you log in as %s: %.*s", c->config.server,
-                       c->nick, text != NULL ? (int)text->len : 0, text != NULL ? text->text : "");
+        if (!client_put_off(c, m))
+            client_give_up(c, EXIT_NOT_CONNECTED, "%s does not let you log in as %s: %.*s", c->config.server,
+                           c->nick, text != NULL ? (int)text->len : 0, text != NULL ? text->text : "");
     } else if (l->step == LOGIN_BY_KEY) {
         l->key_refused = true;
-        try_next(c, l->password == NULL ? "it does not know this machine's key" : NULL);
+        try_next(c, m, l->password == NULL ? "it does not know this machine's key" : NULL);
     } else {
         secret_free(l->password);
         l->password = NULL;
-        try_next(c, "that is not the password");
+        try_next(c, m, "that is not the password");
     }
 }
 
@@ -309,7 +311,37 @@ static void take_authenticated(struct client *c, const struct message *m)
         return;
     }
     c->login.step = LOGIN_NOT;
+    c->login.is_done = c->login.is_needed = true;
     client_greet(c);
+}
+
+/* Without this a server that is not the one need not show anything: it would only have to let us in at
+ * once. */
+bool client_login_suffices(struct client *c, bool is_account)
+{
+    const struct client_login *l = &c->login;
+
+    if (l->step == LOGIN_NOT && (l->is_done || (!is_account && !l->is_needed)))
+        return true;
+    if (l->step != LOGIN_NOT || is_account)
+        client_give_up(
+            c, EXIT_DISTRUSTED,
+            "%s lets you in as %s before the login is done, and so did not show that it knows your "
+            "account: somebody may be between you and the server",
+            c->config.server, c->nick);
+    else if (c->was_on)
+        client_give_up(
+            c, EXIT_DISTRUSTED,
+            "%s lets you in as %s without a login now: the account is gone there, or somebody is between "
+            "you and the server",
+            c->config.server, c->nick);
+    else
+        client_give_up(
+            c, EXIT_DISTRUSTED,
+            "%s lets you in as %s without a login: the nick is no account's there, or somebody is between "
+            "you and the server. To be there as a guest, leave out --password-file",
+            c->config.server, c->nick);
+    return false;
 }
 
 bool client_login_take(struct client *c, const struct message *m)

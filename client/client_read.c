@@ -76,13 +76,14 @@ void client_read_on(struct client *c, struct model_room *r)
     if (r->waiting == 0 || r->reads_on || c->state != CLIENT_ON)
         return;
     r->reads_on = true;
+    r->reads_failed = false;
     r->seq = r->read;
     client_join(c, r);
 }
 
 bool client_keeps_back(struct client *c, struct model_room *r)
 {
-    if (r->waiting == 0 || r->joined)
+    if (r->waiting == 0 || r->joined || r->reads_failed) /* better with a hole than not at all */
         return false;
     client_read_on(c, r);
     return true;

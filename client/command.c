@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #define HISTORY_LINES 20
+#define HISTORY_MOST  1000
 #define HELP_WIDE     72 /* columns from which /help has columns itself */
 
 struct command {
@@ -39,6 +40,16 @@ static bool check_room(struct line_view *v, const char *name)
     return false;
 }
 
+static void tell_no_connection(struct line_view *v)
+{
+    enum client_state state = v->chat->client.state;
+
+    if (state == CLIENT_ENDING || state == CLIENT_OFF)
+        line_notice(v, "!", "you have ended your side of the connection; /reconnect makes a new one");
+    else
+        line_notice(v, "!", "there is no connection at the moment");
+}
+
 void command_ask(struct line_view *v, struct buf *b)
 {
     char id[32];
@@ -47,7 +58,7 @@ void command_ask(struct line_view *v, struct buf *b)
     codec_add_text(b, FIELD_ID, id);
     codec_end(b);
     if (client_request(&v->chat->client, b->data, b->len) != 0)
-        line_notice(v, "!", "there is no connection at the moment");
+        tell_no_connection(v);
     buf_deinit(b);
 }
 
@@ -77,6 +88,10 @@ static void run_join(struct line_view *v, char *args)
     }
     if (!check_room(v, room))
         return;
+    if (v->chat->client.state != CLIENT_ON) {
+        tell_no_connection(v);
+        line_notice(v, "·", "you will be in %s when there is one again", room);
+    }
     client_want_room(&v->chat->client, room);
     line_look_at(v, room);
 }
@@ -91,10 +106,13 @@ static void run_leave(struct line_view *v, char *args)
     char *name = next_word(&args);
     struct model_room *r = find_room(v, name[0] != '\0' ? name : v->room);
 
-    if (r == NULL || !r->joined)
+    if (r == NULL || !r->wanted) {
         line_notice(v, "!", "you are not in %s", name[0] != '\0' ? name : v->room);
-    else
-        client_leave_room(&v->chat->client, r);
+        return;
+    }
+    if (!r->joined || v->chat->client.state != CLIENT_ON)
+        line_notice(v, "·", "you are not in %s any more", r->name);
+    client_leave_room(&v->chat->client, r);
 }
 
 static void list_own_rooms(struct line_view *v)
@@ -102,7 +120,7 @@ static void list_own_rooms(struct line_view *v)
     struct model_room *r;
 
     TAILQ_FOREACH(r, &v->chat->client.model.rooms, link)
-    if (r->joined || model_is_direct(r)) {
+    if (r->wanted || model_is_direct(r)) {
         char unread[40] = "";
 
         if (model_unread(r) > 0)
@@ -119,7 +137,7 @@ static void run_room(struct line_view *v, char *args)
 
     if (name[0] == '\0')
         list_own_rooms(v);
-    else if (options_is_direct(name) || (r != NULL && r->joined))
+    else if (options_is_direct(name) || (r != NULL && r->wanted))
         line_look_at(v, name);
     else
         line_notice(v, "!", "you are not in %s: /join %s", name, name);
@@ -179,24 +197,31 @@ static void run_bans(struct line_view *v, char *args)
     moderate(v, MESSAGE_BANS, args);
 }
 
+static bool take_number(char **args, uint64_t *n)
+{
+    size_t digits = strspn(*args, "0123456789");
+
+    if (digits == 0 || digits > 15 || ((*args)[digits] != ' ' && (*args)[digits] != '\0'))
+        return false;
+    *n = strtoull(*args, NULL, 10);
+    next_word(args);
+    return true;
+}
+
 /* The seq that a command is about: its first word where that is a number, else one's own last message. 0:
  * there is none. */
 static uint64_t take_seq(struct line_view *v, char **args)
 {
     const struct model_room *r = find_room(v, v->room);
-    size_t digits = strspn(*args, "0123456789");
     uint64_t seq;
 
-    if (digits == 0 || digits > 15 || ((*args)[digits] != ' ' && (*args)[digits] != '\0')) {
-        seq = r != NULL ? r->own : 0;
-        if (seq == 0)
-            line_notice(v, "!",
-                        "nothing that you said in %s can be changed: name its number, as /search shows it",
-                        v->room);
+    if (take_number(args, &seq))
         return seq;
-    }
-    seq = strtoull(*args, NULL, 10);
-    next_word(args);
+    seq = r != NULL ? r->own : 0;
+    if (seq == 0)
+        line_notice(v, "!",
+                    "nothing that you said in %s can be changed: name its number, as /search shows it",
+                    v->room);
     return seq;
 }
 
@@ -233,14 +258,15 @@ static void run_remove(struct line_view *v, char *args)
     }
 }
 
-void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit)
+void command_ask_history(struct line_view *v, const char *room, enum message_field where, uint64_t seq,
+                         unsigned limit)
 {
     struct buf b = {0};
 
     codec_begin(&b, MESSAGE_HISTORY);
     codec_add_text(&b, FIELD_ROOM, room);
-    if (before > 0)
-        codec_add_uint(&b, FIELD_BEFORE, before);
+    if (seq > 0)
+        codec_add_uint(&b, where, seq);
     codec_add_uint(&b, FIELD_LIMIT, limit);
     command_ask(v, &b);
 }
@@ -258,13 +284,20 @@ static void run_more(struct line_view *v, char *args)
 
 static void run_history(struct line_view *v, char *args)
 {
-    char *count = next_word(&args), *end;
-    unsigned long n = count[0] != '\0' ? strtoul(count, &end, 10) : HISTORY_LINES;
+    uint64_t n = HISTORY_LINES, seq = 0;
+    bool ok = args[0] == '#' || args[0] == '\0' || take_number(&args, &n);
 
-    if (n < 1 || n > 1000 || (count[0] != '\0' && *end != '\0'))
-        line_notice(v, "!", "/history takes a number from 1 to 1000");
-    else
-        command_ask_history(v, v->room, 0, (unsigned)n);
+    if (ok && args[0] == '#') {
+        args++;
+        ok = take_number(&args, &seq) && seq > 0;
+    }
+    if (!ok || n < 1 || n > HISTORY_MOST || args[0] != '\0') {
+        line_notice(v, "!", "/history takes a number from 1 to %d, or #SEQ, or both", HISTORY_MOST);
+        return;
+    }
+    if (seq > 0)
+        v->asked_numbers = v->asked + 1;
+    command_ask_history(v, v->room, FIELD_AROUND, seq, (unsigned)n);
 }
 
 static void run_nick(struct line_view *v, char *args)
@@ -336,7 +369,8 @@ static const struct command commands[] = {
     {"/who", "[ROOM]", "who is here", run_who, false, 0},
     {"/rooms", "[PREFIX]", "which rooms there are", run_rooms, false, 0},
     {"/topic", "TEXT | -", "say what this room is about; - for nothing", run_topic, true, 0},
-    {"/history", "[N]", "what was said before", run_history, false, 0},
+    {"/history", "[N] [#SEQ]", "what was said last, or around the message of that number, with numbers",
+     run_history, false, 0},
     {"/invite", "NICK", "ask somebody into this room", NULL, true, MESSAGE_INVITE},
     {"/kick", "NICK [REASON]", "put somebody out, who may come back", NULL, true, MESSAGE_KICK},
     {"/ban", "NICK [TIME] [REASON]", "put somebody out for good, or for 10m, 2h, 7d", NULL, true,
@@ -378,14 +412,19 @@ static void put_help(struct line_view *v, const struct command *c)
 {
     bool is_wide = v->style.width == 0 || v->style.width >= HELP_WIDE;
     size_t from = v->out.len;
+    struct buf b = {0};
+    int column;
 
+    buf_puts(&v->out, "  ");
     if (is_wide)
-        buf_putf(&v->out, "  %-11s %-21s ", c->name, c->takes);
+        buf_putf(&v->out, "%-11s %-21s ", c->name, c->takes);
     else
-        buf_putf(&v->out, "  %s%s%s: ", c->name, c->takes[0] != '\0' ? " " : "", c->takes);
-    show_put_wrapped(&v->out, &v->style, c->help, strlen(c->help), (int)(v->out.len - from),
-                     is_wide ? (int)(v->out.len - from) : 6);
+        buf_putf(&b, "%s%s%s: ", c->name, c->takes[0] != '\0' ? " " : "", c->takes);
+    column = (int)(v->out.len - from);
+    buf_puts(&b, c->help);
+    show_put_wrapped(&v->out, &v->style, b.data, b.len, column, is_wide ? column : 6);
     buf_puts(&v->out, "\n");
+    buf_deinit(&b);
 }
 
 static void run_help(struct line_view *v, char *args)

@@ -55,6 +55,39 @@ static bool begins_with(const char *line, const char *command)
     return strncmp(line, command, strlen(command)) == 0;
 }
 
+/* Words that a command takes, and which of its arguments they are. */
+static const struct {
+    const char *command;
+    size_t argument;
+    const char *words[4];
+} arguments[] = {
+    {"/tcp ", 1, {"all", "live", "off"}},
+    {"/access ", 1, {"open", "invited", "accounts"}},
+    {"/role ", 2, {"owner", "moderator", "member"}},
+};
+
+/* Which argument of a command begins there. */
+static size_t count_arguments(const char *line, size_t start)
+{
+    size_t n = 0;
+
+    for (size_t i = 1; i <= start; i++)
+        n += line[i - 1] == ' ' && (i == start || line[i] != ' ');
+    return n;
+}
+
+static bool offer_arguments(struct offer *o, const char *line, size_t start)
+{
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
+        if (begins_with(line, arguments[i].command) &&
+            count_arguments(line, start) == arguments[i].argument) {
+            for (size_t w = 0; arguments[i].words[w] != NULL; w++)
+                offer(o, "", arguments[i].words[w], " ");
+            return true;
+        }
+    return false;
+}
+
 char **complete_word(const struct model *m, const char *room, const char *line, size_t start,
                      const char *word)
 {
@@ -63,6 +96,8 @@ char **complete_word(const struct model *m, const char *room, const char *line, 
 
     if (start == 0 && word[0] == '/') {
         offer_commands(&o);
+    } else if (offer_arguments(&o, line, start)) {
+        return o.words;
     } else if (begins_with(line, "/join ") || begins_with(line, "/leave ") || begins_with(line, "/room ") ||
                begins_with(line, "/who ")) {
         offer_rooms(&o, m);

@@ -1,6 +1,7 @@
 /* explain.c: see explain.h. */
 #include "client/explain.h"
 
+#include "client/sanitize.h"
 #include "common/clock.h"
 
 #include <errno.h>
@@ -44,12 +45,15 @@ static void put_reset(struct buf *b, const struct client *c)
 /* In good order, but by whom, and why? */
 static void put_ended(struct buf *b, const struct client *c)
 {
-    if (c->got_bye)
-        buf_putf(b, "%s ended the connection: %s (%s)", c->config.server, c->bye_text, c->bye_code);
-    else if (c->state == CLIENT_CONNECTING)
+    if (c->got_bye) {
+        buf_putf(b, "%s ended the connection: %s (", c->config.server, c->bye_text);
+        sanitize_put(b, c->bye_code, strlen(c->bye_code));
+        buf_puts(b, ")");
+    } else if (c->state == CLIENT_CONNECTING) {
         buf_putf(b, "%s ended the connection before it said welcome: is that chatd?", c->config.server);
-    else
+    } else {
         buf_putf(b, "%s ended the connection without a word", c->config.server);
+    }
 }
 
 void explain_verdict(struct buf *b, const struct client *c, const struct link_verdict *v)
@@ -115,6 +119,25 @@ int explain_exit_code(const struct client *c, const struct link_verdict *v)
     if (c->got_bye && strcmp(c->bye_code, "protocol") != 0)
         return EXIT_NOT_CONNECTED;
     return v->was_up || v->how == LINK_TLS_FAILED ? EXIT_PROTOCOL : EXIT_NOT_CONNECTED;
+}
+
+void explain_unsaid(struct buf *b, const struct client *c, int error, size_t len)
+{
+    if (error == -EMSGSIZE)
+        buf_putf(b, "it has %zu bytes, and the server takes %u", len, c->max_text);
+    else if (error == -E2BIG)
+        buf_putf(
+            b,
+            "it has so many control characters, quotation marks and backslashes that it is a longer line "
+            "of the protocol than the %u bytes that the server takes",
+            c->max_line);
+    else if (error == -EILSEQ)
+        buf_puts(b, "it is not text in UTF-8");
+    else if (error == -EPIPE)
+        buf_puts(b, "you have ended your side of the connection; /reconnect makes a new one");
+    else
+        buf_puts(b, strerror(-error));
+    buf_put(b, "", 1);
 }
 
 void explain_connection(const struct client *c, char *out, size_t size)

@@ -13,6 +13,9 @@ const char *explain_briefly(const struct link_verdict *v);
 /* The exit code of a chat whose first connection ended so. */
 int explain_exit_code(const struct client *c, const struct link_verdict *v);
 
+/* Why client_say has not taken a text of that many bytes. */
+void explain_unsaid(struct buf *b, const struct client *c, int error, size_t len);
+
 /* "connected to 127.0.0.1:7000 (chatd 0.1.0) as ann, plain". */
 void explain_connection(const struct client *c, char *out, size_t size);
 

@@ -20,11 +20,13 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 void leave_init(struct leave *l, struct chat *chat, void (*stop)(void *view), void *view)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction was;
 
     *l = (struct leave){.chat = chat, .stop = stop, .view = view};
     for (int i = 0; i < 3; i++) {
         l->events[i] = evsignal_new(chat->base, signals[i], on_signal, l);
-        evsignal_add(l->events[i], NULL);
+        if (sigaction(signals[i], NULL, &was) != 0 || was.sa_handler != SIG_IGN) /* nohup means it */
+            evsignal_add(l->events[i], NULL);
     }
 }
 

@@ -1,5 +1,5 @@
-/* line.h: chat on a terminal, as its two halves share it: view_line.c shows what comes, command.c does what
- * is typed. */
+/* line.h: chat on a terminal, as its parts share it: view_line.c shows what comes, line.c takes what is
+ * typed, command.c does what it says. */
 #ifndef CLIENT_LINE_H
 #define CLIENT_LINE_H
 
@@ -16,6 +16,7 @@ struct line_view {
     struct buf names;                 /* of the `who` whose answer is coming */
     unsigned asked;                   /* requests of commands so far: their ids are "line." and this */
     unsigned asked_bans;              /* that of the last /bans */
+    unsigned asked_numbers;           /* that of the last /history that shows numbers */
     char put_out[UTF8_NICK_MAX + 1];  /* the last one who was put out, of whom it is told that it left, too */
     char *first_secret;               /* typed once, to be typed again; or NULL */
     bool was_account;                 /* when it was typed */
@@ -43,12 +44,15 @@ void secret_show_registered(struct line_view *v);
 void secret_show_keys(struct line_view *v, const struct message *m);
 void secret_show_unregistered(struct line_view *v);
 
-/* view_line.c */
+/* line.c. A notice need not be fit for a terminal. */
 void line_notice(struct line_view *v, const char *mark, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void line_flush(struct line_view *v); /* what is in out goes to the terminal */
-void line_look_at(struct line_view *v, const char *room);
 void line_say(struct line_view *v, const char *room, const char *text, size_t len);
+void line_take_typed(void *view, const char *text); /* for a term_handler */
+
+/* view_line.c */
+void line_look_at(struct line_view *v, const char *room);
 
 /* command.c: one line that begins with a slash. */
 void command_run(struct line_view *v, char *line);
@@ -63,8 +67,9 @@ void search_deinit(struct line_search *s);
 /* Gives the request an id of its own, so that what answers it is known, and sends it. */
 void command_ask(struct line_view *v, struct buf *b);
 
-/* The newest messages of a room that are not yet on the screen: before its seq. */
-void command_ask_history(struct line_view *v, const char *room, uint64_t before, unsigned limit);
+/* Messages of a room: FIELD_BEFORE a seq or FIELD_AROUND it, where it is not 0; else the newest. */
+void command_ask_history(struct line_view *v, const char *room, enum message_field where, uint64_t seq,
+                         unsigned limit);
 
 /* complete.c: see term.h. */
 char **complete_word(const struct model *m, const char *room, const char *line, size_t start,

@@ -81,8 +81,8 @@ void model_detach(struct model *m)
 
     TAILQ_FOREACH(r, &m->rooms, link)
     {
-        r->joined = r->starting_over = r->reads_on = false;
-        r->target = r->waiting = r->lag_ms = 0;
+        r->joined = r->starting_over = r->reads_on = r->reads_failed = r->is_put_off = false;
+        r->target = r->waiting = r->lag_ms = r->rejoin_us = 0;
         if (model_is_direct(r) && !r->wanted) {
             r->seq = r->own = r->read = r->seen = 0;
             r->is_counted = false;
@@ -104,6 +104,7 @@ enum model_join model_joined(struct model_room *r, uint64_t epoch, uint64_t seq,
         return MODEL_START_OVER;
     }
     if (!known && !r->reads_on) {
+        r->starting_over = false; /* from before it was left */
         r->seq = seq;
         return MODEL_FRESH;
     }
@@ -248,4 +249,15 @@ void model_put_send(struct buf *b, const struct model_line *line)
     codec_add_text(b, FIELD_KEY, line->key);
     codec_add_text(b, FIELD_ID, line->key);
     codec_end(b);
+}
+
+size_t model_send_size(const struct model_line *line)
+{
+    struct buf b = {0};
+    size_t size;
+
+    model_put_send(&b, line);
+    size = b.len;
+    buf_deinit(&b);
+    return size;
 }

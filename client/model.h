@@ -37,6 +37,9 @@ struct model_room {
     bool reads_on;      /* what waits has been asked for */
     bool wanted;        /* to be joined again after a reconnect */
     bool joined;        /* on this connection */
+    bool reads_failed;  /* that request has */
+    bool is_put_off;    /* the server could not let us back in yet: what is said there waits */
+    uint64_t rejoin_us; /* monotonic: when to ask again; 0: not, or it has been asked */
     bool starting_over; /* its order was lost: everything is ignored until the answer to a join from 0 */
 };
 
@@ -116,5 +119,6 @@ void model_forget_wire(struct model *m);
 
 /* The `send` request of a line, with its key as id, so that it can be sent again without fear. */
 void model_put_send(struct buf *b, const struct model_line *line);
+size_t model_send_size(const struct model_line *line); /* of that request, in bytes */
 
 #endif

@@ -99,6 +99,8 @@ const char *scram_client_answer(struct scram_client *s, const char *text, size_t
     struct challenge c;
     const char *wrong;
 
+    if (s->is_answered)
+        return "it asks twice";
     if (len >= sizeof copy || memchr(text, '\0', len) != NULL)
         return "its answer is none";
     memcpy(copy, text, len);
@@ -115,6 +117,7 @@ const char *scram_client_answer(struct scram_client *s, const char *text, size_t
     buf_puts(&s->message, ",");
     buf_put(&s->message, text, len);
     put_final(s, &c, &keys, out);
+    s->is_answered = true;
     mem_wipe(salted, sizeof salted);
     mem_wipe(&keys, sizeof keys);
     return NULL;
@@ -124,7 +127,7 @@ bool scram_client_verify(const struct scram_client *s, const char *last, size_t 
 {
     unsigned char shown[SCRAM_KEY_SIZE];
 
-    return len > 2 && memcmp(last, "v=", 2) == 0 &&
+    return s->is_answered && len > 2 && memcmp(last, "v=", 2) == 0 &&
            base64_decode(last + 2, len - 2, shown, sizeof shown) == (ssize_t)sizeof shown &&
            CRYPTO_memcmp(shown, s->signature, sizeof shown) == 0;
 }

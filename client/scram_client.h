@@ -22,7 +22,8 @@ struct scram_client {
     struct buf header;  /* of GS2, and behind it the binding's bytes, as `c` has them */
     struct buf message; /* the AuthMessage as far as it is known */
     size_t nonce_at, nonce_len;
-    unsigned char signature[SCRAM_KEY_SIZE]; /* that the server must show */
+    unsigned char signature[SCRAM_KEY_SIZE]; /* that the server must show; not before is_answered */
+    bool is_answered;                        /* the challenge: once */
 };
 
 /* The first message into out. name: ASCII, or "*". binding: TLS_BINDING_SIZE bytes where it is

@@ -63,14 +63,15 @@ EVP_PKEY *secret_load_key(const char *file, char err[SECRET_ERROR_SIZE])
     return NULL;
 }
 
-/* By a temporary name, so that there is a whole one or none. */
+/* By a temporary name, so that there is a whole one or none. -EEXIST: another chat was quicker, and may have
+ * registered its key by now. */
 static int save(const char *file, EVP_PKEY *key)
 {
     struct buf part = {0};
     int ret = trust_make_directories(file), fd = -1;
     FILE *f = NULL;
 
-    buf_putf(&part, "%s.part", file);
+    buf_putf(&part, "%s.%ld.part", file, (long)getpid());
     buf_put(&part, "", 1);
     if (ret == 0) {
         unlink(part.data);
@@ -82,8 +83,9 @@ static int save(const char *file, EVP_PKEY *key)
         bool ok =
             PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL) == 1 && fflush(f) == 0 && fsync(fd) == 0;
 
-        if (fclose(f) != 0 || !ok || rename(part.data, file) != 0)
+        if (fclose(f) != 0 || !ok || link(part.data, file) != 0)
             ret = errno != 0 ? -errno : -EIO;
+        unlink(part.data);
     }
     buf_deinit(&part);
     return ret;
@@ -96,6 +98,10 @@ EVP_PKEY *secret_make_key(const char *file, char err[SECRET_ERROR_SIZE])
 
     if (ret == 0)
         return key;
+    if (ret == -EEXIST) {
+        EVP_PKEY_free(key);
+        return secret_load_key(file, err);
+    }
     snprintf(err, SECRET_ERROR_SIZE, "a key can't be kept in %s: %s", file, strerror(-ret));
     EVP_PKEY_free(key);
     return NULL;

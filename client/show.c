@@ -7,7 +7,8 @@
 #include <time.h>
 #include <utf8proc.h>
 
-#define NARROW            24 /* below that many columns wrapping does more harm than good */
+#define NARROW            24 /* below that many columns there is no room for an indent of more than one */
+#define UNKNOWN           80 /* what a terminal that does not tell is taken to be wide */
 #define ZERO_WIDTH_JOINER 0x200d
 
 #define DIM    "\x1b[2m"
@@ -35,12 +36,24 @@ static const char *color_of(const char *nick, size_t len)
     return nick_colors[h % (sizeof nick_colors / sizeof *nick_colors)];
 }
 
-/* One code point that belongs together with what came before it has no width of its own. */
-static int point_width(utf8proc_int32_t c, utf8proc_int32_t before)
+/* What a joiner binds to the pictograph before it has no width of its own; what else stands behind a
+ * joiner has the one that it always has, as a terminal sees it too. */
+struct cluster {
+    utf8proc_int32_t before, state;
+};
+
+static bool is_pictograph(utf8proc_int32_t c)
 {
-    if (before == ZERO_WIDTH_JOINER || c == 0xfe0f)
-        return 0;
-    return utf8proc_charwidth(c);
+    return utf8proc_get_property(c)->boundclass == UTF8PROC_BOUNDCLASS_EXTENDED_PICTOGRAPHIC;
+}
+
+static int point_width(utf8proc_int32_t c, struct cluster *l)
+{
+    bool breaks = utf8proc_grapheme_break_stateful(l->before, c, &l->state),
+         is_bound = l->before == ZERO_WIDTH_JOINER && !breaks && is_pictograph(c);
+
+    l->before = c;
+    return is_bound || c == 0xfe0f ? 0 : utf8proc_charwidth(c);
 }
 
 /* The code point at text and its bytes; what is no UTF-8 counts byte by byte, a style of ours not at all. */
@@ -61,38 +74,67 @@ static size_t next_point(const char *text, size_t len, utf8proc_int32_t *c)
 
 int show_text_width(const char *text, size_t len)
 {
-    utf8proc_int32_t c, before = 0;
+    struct cluster cluster = {0};
+    utf8proc_int32_t c;
     int width = 0;
 
     while (len > 0) {
         size_t n = next_point(text, len, &c);
 
-        width += point_width(c, before);
-        before = c;
+        width += point_width(c, &cluster);
         text += n;
         len -= n;
     }
     return width;
 }
 
-/* How many bytes of text fit into so many columns: up to the last space that does where there is one, but no
- * less than one character. */
-static size_t fit(const char *text, size_t len, int columns)
+size_t show_cut(const char *text, size_t len, int columns)
 {
-    utf8proc_int32_t c, before = 0;
-    size_t at = 0, space = 0;
-    int width = 0;
+    struct cluster cluster = {0};
+    utf8proc_int32_t c;
+    size_t at = 0;
 
     while (at < len) {
         size_t n = next_point(text + at, len - at, &c);
-        int w = point_width(c, before);
 
+        columns -= point_width(c, &cluster);
+        if (columns < 0)
+            return at;
+        at += n;
+    }
+    return len;
+}
+
+/* Chinese, Japanese and Korean are broken anywhere, but not before what closes or ends a sentence. */
+static bool may_break(utf8proc_int32_t c, int width, int width_before)
+{
+    utf8proc_category_t kind = utf8proc_category(c);
+
+    return (width == 2 || width_before == 2) && c != ' ' && kind != UTF8PROC_CATEGORY_PO &&
+           kind != UTF8PROC_CATEGORY_PE && kind != UTF8PROC_CATEGORY_PF;
+}
+
+/* How many bytes of text fit into so many columns: up to the last place to break where there is one, but no
+ * less than one character. */
+static size_t fit(const char *text, size_t len, int columns)
+{
+    struct cluster cluster = {0};
+    utf8proc_int32_t c;
+    size_t at = 0, end = 0;
+    int width = 0, before = 0;
+
+    while (at < len) {
+        size_t n = next_point(text + at, len - at, &c);
+        int w = point_width(c, &cluster);
+
+        if (w > 0 && may_break(c, w, before))
+            end = at;
         if (width + w > columns && at > 0 && w > 0)
-            return c == ' ' ? at : space > 0 ? space : at;
+            return c == ' ' ? at : end > 0 ? end : at;
         if (c == ' ')
-            space = at + n;
+            end = at + n;
         width += w;
-        before = c;
+        before = w > 0 ? w : before;
         at += n;
     }
     return len;
@@ -106,12 +148,10 @@ static void put_indent(struct buf *b, int indent)
 static void put_wrapped_line(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
                              int indent)
 {
-    if (s->width < NARROW) {
-        buf_put(b, text, len);
-        return;
-    }
+    int width = s->width > 0 ? s->width : UNKNOWN;
+
     while (len > 0) {
-        size_t n = fit(text, len, s->width - at > 1 ? s->width - at : 1), end = n;
+        size_t n = fit(text, len, width - at > 1 ? width - at : 1), end = n;
 
         while (n < len && end > 0 && text[end - 1] == ' ')
             end--;
@@ -133,6 +173,8 @@ void show_put_wrapped(struct buf *b, const struct show_style *s, const char *tex
 {
     const char *lf;
 
+    if (s->width > 0 && s->width < NARROW && indent > 1)
+        indent = 1;
     while ((lf = len > 0 ? memchr(text, '\n', len) : NULL) != NULL) {
         put_wrapped_line(b, s, text, (size_t)(lf - text), at, indent);
         put_indent(b, indent);
@@ -157,25 +199,6 @@ static int put_time(struct buf *b, const struct show_style *s, uint64_t time_ms,
     buf_puts(b, text);
     put_style(b, s, PLAIN);
     return show_text_width(text, strlen(text));
-}
-
-/* A name of others', and how wide it came out. */
-static int put_name(struct buf *b, const char *name, size_t len)
-{
-    size_t from = b->len;
-
-    sanitize_put(b, name, len);
-    return show_text_width(b->data + from, b->len - from);
-}
-
-/* Which earlier message it changes, and how wide that came out. */
-static int put_about(struct buf *b, const struct show_message *m)
-{
-    size_t from = b->len;
-
-    if (m->about > 0)
-        buf_putf(b, " ✎%llu", (unsigned long long)m->about);
-    return show_text_width(b->data + from, b->len - from);
 }
 
 /* Where there are no styles, what is marked stands between asterisks. */
@@ -210,49 +233,52 @@ static void put_text(struct buf *b, const struct show_style *s, const struct sho
         sanitize_put_lines(b, m->text, m->text_len, "");
 }
 
-/* "[general] ", or "[general #42] ": how wide. */
-static int put_room(struct buf *b, const struct show_message *m)
+/* "[general] ", or "[general #42] ". */
+static void put_room(struct buf *b, const struct show_message *m)
 {
-    size_t from = b->len;
-
     buf_puts(b, "[");
     sanitize_put(b, m->room, m->room_len);
     if (m->seq > 0)
         buf_putf(b, " #%llu", (unsigned long long)m->seq);
     buf_puts(b, "] ");
-    return show_text_width(b->data + from, b->len - from);
 }
 
+/* What stands before the text is wrapped with it: a long name of a room must not hide who speaks. */
 void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
                       uint64_t now_ms)
 {
-    int indent = put_time(b, s, m->time_ms, now_ms), at = indent;
-    struct buf text = {0};
+    int at = put_time(b, s, m->time_ms, now_ms);
+    struct buf line = {0};
 
     if (m->room != NULL)
-        at += put_room(b, m);
-    put_style(b, s, color_of(m->nick, m->nick_len));
-    at += 2 + put_name(b, m->nick, m->nick_len);
-    put_style(b, s, PLAIN);
-    at += put_about(b, m);
-    buf_puts(b, ": ");
+        put_room(&line, m);
+    put_style(&line, s, color_of(m->nick, m->nick_len));
+    sanitize_put(&line, m->nick, m->nick_len);
+    put_style(&line, s, PLAIN);
+    if (m->about > 0) /* which earlier message it changes */
+        buf_putf(&line, " ✎%llu", (unsigned long long)m->about);
+    buf_puts(&line, ": ");
     if (m->is_old)
-        put_style(b, s, DIM);
-    put_text(&text, s, m);
-    show_put_wrapped(b, s, text.data, text.len, at, indent + 2);
+        put_style(&line, s, DIM);
+    put_text(&line, s, m);
+    show_put_wrapped(b, s, line.data, line.len, at, at + 2);
     if (m->is_old)
         put_style(b, s, PLAIN);
     buf_puts(b, "\n");
-    buf_deinit(&text);
+    buf_deinit(&line);
 }
 
 void show_put_notice(struct buf *b, const struct show_style *s, const char *mark, const char *text)
 {
+    struct buf fit = {0};
+
+    sanitize_put_lines(&fit, text, strlen(text), "");
     put_style(b, s, strcmp(mark, "·") == 0 ? DIM : "\x1b[33m");
     buf_putf(b, "%s ", mark);
-    show_put_wrapped(b, s, text, strlen(text), 2, 2);
+    show_put_wrapped(b, s, fit.data, fit.len, 2, 2);
     put_style(b, s, PLAIN);
     buf_puts(b, "\n");
+    buf_deinit(&fit);
 }
 
 /* In all rooms but that one. */

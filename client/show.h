@@ -11,7 +11,7 @@
 
 struct show_style {
     bool color;
-    int width; /* columns; 0: do not wrap */
+    int width; /* columns; 0: not known */
 };
 
 struct show_message {
@@ -31,15 +31,16 @@ struct show_message {
 void show_put_message(struct buf *b, const struct show_style *s, const struct show_message *m,
                       uint64_t now_ms);
 
-/* A line of chat's own: a mark ("·", "!", "✗"), then the text, which must be fit for a terminal. */
+/* A line of chat's own: a mark ("·", "!", "✗"), then the text. */
 void show_put_notice(struct buf *b, const struct show_style *s, const char *mark, const char *text);
 
 /* Appends text (fit for a terminal, LF kept) so that no line is wider than the style's, the first one
- * beginning at column `at`, and every further one with indent spaces: nothing that wraps can pass for a line
- * of its own. */
+ * beginning at column `at`, and every further one with indent spaces, or with one where that is too many:
+ * nothing that wraps can pass for a line of its own. */
 void show_put_wrapped(struct buf *b, const struct show_style *s, const char *text, size_t len, int at,
                       int indent);
 int show_text_width(const char *text, size_t len);
+size_t show_cut(const char *text, size_t len, int columns); /* how many bytes of it take no more columns */
 
 /* The connection of the moment, or the last one: `/tcp`. */
 void show_put_connection(struct buf *b, const struct show_style *s, const struct client *c);

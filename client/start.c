@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/trace.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static int run(struct chat *chat)
     if (o->log != NULL && (ret = log_open(o->log)) < 0)
         return complain(EXIT_USAGE, o->log, strerror(-ret));
     if ((ret = open_trace(o)) < 0)
-        return complain(EXIT_USAGE, o->trace, strerror(-ret));
+        return complain(EXIT_USAGE, o->trace != NULL ? o->trace : "CHAT_TRACE", strerror(-ret));
     if (o->password_file != NULL && (chat->password = secret_read_password(o->password_file, why)) == NULL)
         return complain(EXIT_USAGE, "--password-file", why);
     if (options_want_tls(o) && (chat->tls = tls_new_client(o->ca, err)) == NULL)
@@ -75,11 +76,24 @@ static int run(struct chat *chat)
     return chat->exit_code;
 }
 
+/* A socket that got the number of standard output would have everything printed into it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int chat_main(int argc, char **argv)
 {
     struct chat chat = {.exit_code = EXIT_CLEAN};
     int code;
 
+    fill_standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     lifecycle_set_side("client");
     switch (options_parse(&chat.options, argc, argv)) {

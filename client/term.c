@@ -19,9 +19,11 @@
 #include <readline/readline.h>
 
 #define AGAIN_US 2000000 /* within that time a second ^C leaves */
+#define WRAP_OFF "\x1b[?7l"
+#define WRAP_ON  "\x1b[?7h"
 #define HINT     "· ^C once more, or /quit, leaves\n"
 
-enum { SIGNALS = 6 };
+enum { SIGNALS = 7 };
 
 static const struct term_handler *handler;
 static void *owner;
@@ -35,13 +37,18 @@ static struct secret {
     term_given_fn *given; /* NULL: none is asked for */
     char prompt[160];
     char *typed;
+    Keymap keys, usual; /* only what enters a secret; those of before */
 } secret;
 
-/* readline's own drawing would show what is typed. */
+/* readline's own drawing would show what is typed. A question that filled the line would begin a new one with
+ * each key. */
 static void draw_secret(void)
 {
+    int width = term_width();
+
     fputs("\r\x1b[K", stdout);
-    fputs(secret.prompt, stdout);
+    fwrite(secret.prompt, 1, show_cut(secret.prompt, strlen(secret.prompt), width > 0 ? width - 1 : 79),
+           stdout);
     fflush(stdout);
 }
 
@@ -86,10 +93,24 @@ static void clear_line(void)
     rl_clear_visible_line();
 }
 
+/* The lines are wrapped already. Where the terminal finds one wider than we do, its end is lost rather
+ * than set below, where it could pass for a line of its own. */
+static void put_lines(const char *text, size_t len)
+{
+    const char *kind = getenv("TERM");
+    bool obeys = kind != NULL && strcmp(kind, "dumb") != 0;
+
+    if (len == 0)
+        return;
+    fputs(obeys ? WRAP_OFF : "", stdout);
+    fwrite(text, 1, len, stdout);
+    fputs(obeys ? WRAP_ON : "", stdout);
+}
+
 static void write_out(void)
 {
     clear_line();
-    fwrite(out.data, 1, out.len, stdout);
+    put_lines(out.data, out.len);
     buf_clear(&out);
     draw_again();
     fflush(stdout);
@@ -105,7 +126,7 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 void term_print(const char *text, size_t len)
 {
     if (!ready) {
-        fwrite(text, 1, len, stdout);
+        put_lines(text, len);
         fflush(stdout);
         return;
     }
@@ -113,11 +134,25 @@ void term_print(const char *text, size_t len)
     event_active(flush, EV_TIMEOUT, 1);
 }
 
+/* An empty line. readline keeps the one that is being typed while it shows an older one, and the older one's
+ * undo list: of neither may anything come back. */
+static void start_anew(void)
+{
+    HIST_ENTRY **entries = history_list();
+
+    for (; entries != NULL && *entries != NULL; entries++)
+        if ((*entries)->data == rl_undo_list)
+            (*entries)->data = NULL;
+    rl_replace_line("", 1);
+    rl_maybe_unsave_line();
+    rl_replace_line("", 1);
+    using_history();
+}
+
 static void drop_typed(void)
 {
     clear_line();
-    rl_replace_line("", 1);
-    using_history();
+    start_anew();
     draw_again();
 }
 
@@ -131,6 +166,8 @@ static void give_secret(bool is_given)
     mem_wipe(rl_line_buffer, (size_t)rl_end);
     secret.given = NULL;
     rl_redisplay_function = rl_redisplay;
+    rl_set_keymap(secret.usual);
+    start_anew();
     rl_replace_line(secret.typed != NULL ? secret.typed : "", 1);
     rl_point = rl_end;
     free(secret.typed);
@@ -148,7 +185,9 @@ void term_ask_secret(const char *prompt, term_given_fn *given)
         give_secret(false);
     rl_clear_visible_line();
     secret.typed = mem_strdup(rl_line_buffer);
-    rl_replace_line("", 1);
+    start_anew();
+    secret.usual = rl_get_keymap();
+    rl_set_keymap(secret.keys);
     snprintf(secret.prompt, sizeof secret.prompt, "%s", prompt);
     secret.given = given;
     rl_redisplay_function = draw_secret;
@@ -177,11 +216,22 @@ static int accept_line(int count, int key)
     return 0;
 }
 
+/* ^U, ^W: readline's own would keep it for ^Y. */
+static int wipe_secret(int count, int key)
+{
+    (void)count, (void)key;
+    mem_wipe(rl_line_buffer, (size_t)rl_end);
+    rl_replace_line("", 1);
+    return 0;
+}
+
 /* readline's own end of a line: only of the input, as Enter goes to accept_line. */
 static void on_readline(char *text)
 {
     free(text);
-    if (text == NULL)
+    if (text == NULL && secret.given != NULL)
+        give_secret(false);
+    else if (text == NULL)
         handler->end(owner);
 }
 
@@ -225,6 +275,16 @@ static void suspend(void)
     rl_forced_update_display();
 }
 
+/* ^\: at once, but the terminal is left as it was. */
+static void die(void)
+{
+    clear_line();
+    fflush(stdout);
+    rl_deprep_terminal();
+    signal(SIGQUIT, SIG_DFL);
+    raise(SIGQUIT);
+}
+
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)what, (void)arg;
@@ -234,6 +294,8 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         interrupt();
     else if (number == SIGTSTP)
         suspend();
+    else if (number == SIGQUIT)
+        die();
     else if (number == SIGWINCH && secret.given == NULL)
         take_size();
     else if (number == SIGWINCH)
@@ -279,6 +341,21 @@ static void set_locale(void)
         setlocale(LC_CTYPE, "C.UTF-8");
 }
 
+/* While a secret is typed nothing is kept, shown or fetched from elsewhere. */
+static Keymap new_secret_keys(void)
+{
+    static const char wiping[] = {'U' & 0x1f, 'W' & 0x1f, 'X' & 0x1f};
+    rl_command_func_t *accept = accept_line;
+    Keymap keys = rl_make_keymap();
+
+    for (size_t i = 0; i < sizeof wiping; i++)
+        rl_bind_key_in_map(wiping[i], wipe_secret, keys);
+    rl_bind_key_in_map('\r', accept, keys);
+    rl_bind_key_in_map('\n', accept, keys);
+    rl_bind_keyseq_in_map("\033[200~", rl_bracketed_paste_begin, keys);
+    return keys;
+}
+
 static void set_up_readline(void)
 {
     rl_command_func_t *accept = accept_line;
@@ -297,6 +374,7 @@ static void set_up_readline(void)
         rl_bind_key_in_map('\r', accept, maps[i]);
         rl_bind_key_in_map('\n', accept, maps[i]);
     }
+    secret.keys = new_secret_keys();
     using_history();
     stifle_history(1000);
     rl_callback_handler_install("", on_readline);
@@ -304,7 +382,7 @@ static void set_up_readline(void)
 
 void term_init(struct event_base *base, const struct term_handler *h, void *arg)
 {
-    static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGWINCH, SIGCONT};
+    static const int numbers[SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH, SIGCONT};
 
     handler = h;
     owner = arg;
@@ -325,14 +403,18 @@ void term_deinit(void)
     if (!ready)
         return;
     clear_line();
+    if (secret.given != NULL)
+        rl_set_keymap(secret.usual);
     secret.given = NULL;
     free(secret.typed);
     secret.typed = NULL;
     rl_redisplay_function = rl_redisplay;
-    fwrite(out.data, 1, out.len, stdout);
+    put_lines(out.data, out.len);
     rl_set_prompt("");
     rl_replace_line("", 1);
     rl_callback_handler_remove();
+    rl_discard_keymap(secret.keys);
+    free(secret.keys);
     fflush(stdout);
     ready = false;
     buf_deinit(&out);

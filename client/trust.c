@@ -40,8 +40,9 @@ int trust_look_up(const char *file, const char *server, const char *fingerprint,
     while (answer != TRUST_KNOWN && fgets(line, sizeof line, f) != NULL) {
         if (!split(line, &name, &kept) || strcasecmp(name, server) != 0)
             continue;
+        if (answer != TRUST_CHANGED || strcmp(known, TRUST_ISSUER) != 0)
+            snprintf(known, TLS_FINGERPRINT_SIZE, "%s", kept);
         answer = strcasecmp(kept, fingerprint) == 0 ? TRUST_KNOWN : TRUST_CHANGED;
-        snprintf(known, TLS_FINGERPRINT_SIZE, "%s", kept);
     }
     if (ferror(f))
         answer = -EIO;
@@ -64,6 +65,15 @@ int trust_make_directories(const char *file)
     return err;
 }
 
+/* Whoever edits the file by hand may have left its last line without an end. */
+static bool ends_inside_a_line(int fd)
+{
+    struct stat st;
+    char last = '\n';
+
+    return fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+}
+
 int trust_add(const char *file, const char *server, const char *fingerprint)
 {
     int err = trust_make_directories(file), fd;
@@ -71,10 +81,10 @@ int trust_add(const char *file, const char *server, const char *fingerprint)
 
     if (err != 0)
         return err;
-    fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
-    buf_putf(&line, "%s %s\n", server, fingerprint);
+    buf_putf(&line, "%s%s %s\n", ends_inside_a_line(fd) ? "\n" : "", server, fingerprint);
     if (write(fd, line.data, line.len) != (ssize_t)line.len)
         err = errno != 0 ? -errno : -EIO;
     if (close(fd) != 0 && err == 0)

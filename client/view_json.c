@@ -162,14 +162,14 @@ static void refuse(struct json_view *v, const char *why)
 
 /* NULL where the line may go to the server. Types and fields are the server's to judge: it may know more than
  * this chat. */
-static const char *find_fault(const char *line, size_t len)
+static const char *find_fault(const char *line, size_t len, uint32_t max_line)
 {
     struct buf copy = {0};
     struct message m;
     const char *where = NULL;
     enum codec_result ret;
 
-    if (len + 1 > PROTOCOL_MAX_LINE)
+    if (len + 1 > max_line)
         return "the line is too long";
     buf_put(&copy, line, len);
     ret = codec_decode(copy.data, len, &m, &where);
@@ -192,7 +192,7 @@ static void feed_line(void *owner, const char *line, size_t len)
     v->line_number++;
     if (len == 0)
         return;
-    fault = find_fault(line, len);
+    fault = find_fault(line, len, v->chat->client.max_line);
     if (fault != NULL) {
         refuse(v, fault);
         return;

@@ -12,8 +12,6 @@
 #include "common/clock.h"
 #include "protocol/codec.h"
 
-#include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -23,29 +21,6 @@
 #define PATIENCE_US 1500000 /* after which a line is shown as pending */
 #define QUIT_MS     3000
 #define RE_PREFIX   "line."
-
-void line_flush(struct line_view *v)
-{
-    term_print(v->out.data, v->out.len);
-    buf_clear(&v->out);
-}
-
-void line_notice(struct line_view *v, const char *mark, const char *format, ...)
-{
-    struct buf fit = {0};
-    char text[2048];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    sanitize_put_lines(&fit, text, strlen(text), "");
-    buf_put(&fit, "", 1);
-    v->style.width = term_width();
-    show_put_notice(&v->out, &v->style, mark, fit.data);
-    buf_deinit(&fit);
-    line_flush(v);
-}
 
 static void update_prompt(struct line_view *v)
 {
@@ -68,56 +43,6 @@ void line_look_at(struct line_view *v, const char *room)
         client_saw(c, r);
     }
     update_prompt(v);
-}
-
-void line_say(struct line_view *v, const char *room, const char *text, size_t len)
-{
-    struct client *c = &v->chat->client;
-    struct model_room *r = model_find(&c->model, room, strlen(room));
-    int ret;
-
-    if (room[0] != '@' && (r == NULL || !r->wanted)) {
-        line_notice(v, "!", "you are not in %s: /join %s, or /room for where you are", room, room);
-        return;
-    }
-    ret = client_say(c, room, text, len);
-    if (ret == -EMSGSIZE)
-        line_notice(v, "✗", "not sent: it has %zu bytes, and the server takes %u", len, c->max_text);
-    else if (ret == -EILSEQ)
-        line_notice(v, "✗", "not sent: it is not text in UTF-8");
-    else if (ret == -EPIPE)
-        line_notice(v, "✗",
-                    "not sent: you have ended your side of the connection; /reconnect makes a new one");
-}
-
-/* One line of what was typed or pasted. */
-static void take_typed(struct line_view *v, char *line)
-{
-    size_t len = strlen(line);
-
-    while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == ' '))
-        line[--len] = '\0';
-    if (len == 0)
-        return;
-    if (line[0] == '/' && line[1] == '/')
-        line_say(v, v->room, line + 1, len - 1);
-    else if (line[0] == '/')
-        command_run(v, line);
-    else
-        line_say(v, v->room, line, len);
-}
-
-static void on_line(void *owner, const char *text)
-{
-    struct line_view *v = owner;
-    struct buf copy = {0};
-    char *save, *line;
-
-    buf_put(&copy, text, strlen(text) + 1);
-    for (line = strtok_r(copy.data, "\n", &save); line != NULL && !v->chat->client.is_over;
-         line = strtok_r(NULL, "\n", &save))
-        take_typed(v, line);
-    buf_deinit(&copy);
 }
 
 static void on_end(void *owner)
@@ -183,6 +108,16 @@ static void show_unread(struct line_view *v, const struct message *m, const stru
         update_prompt(v);
 }
 
+/* Whether it answers the request of that number, if there was one. */
+static bool answers(const struct message *m, unsigned asked)
+{
+    const struct value *re = get_string(m, FIELD_RE);
+    char id[32];
+
+    snprintf(id, sizeof id, RE_PREFIX "%u", asked);
+    return asked > 0 && re != NULL && re->len == strlen(id) && memcmp(re->text, id, re->len) == 0;
+}
+
 static void show_message(struct line_view *v, const struct message *m, const struct value *room)
 {
     const struct value *nick = get_string(m, FIELD_NICK), *text = get_string(m, FIELD_TEXT);
@@ -200,7 +135,9 @@ static void show_message(struct line_view *v, const struct message *m, const str
         .about = get_uint(m, FIELD_EDITS) + get_uint(m, FIELD_REMOVES),
         .is_removal = get_uint(m, FIELD_REMOVES) > 0,
     };
-    if (!is_current(v, room)) {
+    if (answers(m, v->asked_numbers))
+        s.seq = get_uint(m, FIELD_SEQ);
+    if (s.seq > 0 || !is_current(v, room)) {
         s.room = room->text;
         s.room_len = room->len;
     }
@@ -274,12 +211,7 @@ static void collect_member(struct line_view *v, const struct message *m)
 /* Whether it is the end of a list of bans that holds none. */
 static bool is_no_bans(const struct line_view *v, const struct message *m)
 {
-    const struct value *re = get_string(m, FIELD_RE);
-    char id[32];
-
-    snprintf(id, sizeof id, RE_PREFIX "%u", v->asked_bans);
-    return v->asked_bans > 0 && re != NULL && re->len == strlen(id) && memcmp(re->text, id, re->len) == 0 &&
-           get_uint(m, FIELD_COUNT) == 0;
+    return answers(m, v->asked_bans) && get_uint(m, FIELD_COUNT) == 0;
 }
 
 /* The end of an answer: of `who`, where names were gathered. */
@@ -417,7 +349,7 @@ static void on_room(void *view, struct model_room *r, bool joined)
     if (unread > 0)
         line_notice(v, "·", "%llu unread there", (unsigned long long)unread);
     if (r->seq > 0)
-        command_ask_history(v, r->name, r->seq + 1,
+        command_ask_history(v, r->name, FIELD_BEFORE, r->seq + 1,
                             unread > MOST_LINES    ? MOST_LINES
                             : unread > FIRST_LINES ? (unsigned)unread
                                                    : FIRST_LINES);
@@ -426,7 +358,7 @@ static void on_room(void *view, struct model_room *r, bool joined)
     update_prompt(v);
 }
 
-static const struct term_handler terminal = {.line = on_line, .end = on_end, .complete = on_complete};
+static const struct term_handler terminal = {.line = line_take_typed, .end = on_end, .complete = on_complete};
 
 static void need_terminal(struct line_view *v)
 {

@@ -1,6 +1,6 @@
 /* view_pipe.c: chat with its input from a pipe or a file: each line is said in the first room, what is said
- * by others and oneself is printed as `nick: text`. At the end of input it ends its side and waits for the
- * server's end. */
+ * by others and oneself is printed as `nick: text`, what changes an earlier message as `nick ✎SEQ: text`. At
+ * the end of input it ends its side and waits for the server's end. */
 #include "client/view.h"
 
 #include "client/explain.h"
@@ -37,17 +37,15 @@ static void write_out(struct pipe_view *v)
 static void complain_of_moderation(struct pipe_view *v, const struct message *m, const struct value *nick)
 {
     const char *own = v->chat->client.nick;
-    struct buf b = {0}, fit = {0};
+    struct buf b = {0};
 
     if ((m->type == MESSAGE_LEFT ||
          (nick != NULL && nick->len == strlen(own) && memcmp(nick->text, own, nick->len) == 0)) &&
         moderate_put_sentence(&b, m, own, clock_wall_us() / 1000)) {
-        sanitize_put(&fit, b.data, b.len);
-        buf_put(&fit, "", 1);
-        chat_complain(fit.data);
+        buf_put(&b, "", 1);
+        chat_complain(b.data);
     }
     buf_deinit(&b);
-    buf_deinit(&fit);
 }
 
 static void print_message(void *view, const struct message *m)
@@ -55,6 +53,8 @@ static void print_message(void *view, const struct message *m)
     const struct value *room = message_get_kind(m, FIELD_ROOM, VALUE_STRING);
     const struct value *nick = message_get_kind(m, FIELD_NICK, VALUE_STRING);
     const struct value *text = message_get_kind(m, FIELD_TEXT, VALUE_STRING);
+    const struct value *edits = message_get_kind(m, FIELD_EDITS, VALUE_UINT);
+    const struct value *removes = message_get_kind(m, FIELD_REMOVES, VALUE_UINT);
     struct pipe_view *v = view;
 
     if (m->type == MESSAGE_ERROR && text != NULL) {
@@ -74,8 +74,13 @@ static void print_message(void *view, const struct message *m)
         buf_put_literal(&v->out, "] ");
     }
     sanitize_put(&v->out, nick->text, nick->len);
+    if (edits != NULL || removes != NULL) /* which earlier message it changes */
+        buf_putf(&v->out, " ✎%llu", (unsigned long long)(edits != NULL ? edits : removes)->number);
     buf_put_literal(&v->out, ": ");
-    sanitize_put_lines(&v->out, text->text, text->len, "    ");
+    if (removes != NULL)
+        buf_put_literal(&v->out, "(removed)");
+    else
+        sanitize_put_lines(&v->out, text->text, text->len, "    ");
     buf_put_literal(&v->out, "\n");
     write_out(v);
 }
@@ -129,12 +134,13 @@ static bool feed_wants_more(void *owner)
 {
     struct pipe_view *v = owner;
 
-    return v->chat->client.state == CLIENT_ON && !client_is_full(&v->chat->client);
+    return v->chat->client.was_on && !client_is_full(&v->chat->client); /* also while it connects again */
 }
 
 static void feed_line(void *owner, const char *line, size_t len)
 {
     struct pipe_view *v = owner;
+    struct buf why = {0};
     int ret;
 
     v->line_number++;
@@ -144,11 +150,9 @@ static void feed_line(void *owner, const char *line, size_t len)
     if (ret == 0)
         return;
     v->failed = true;
-    fprintf(stderr, "chat: line %llu was not sent: ", (unsigned long long)v->line_number);
-    if (ret == -EMSGSIZE)
-        fprintf(stderr, "it has %zu bytes, and the server takes %u\n", len, v->chat->client.max_text);
-    else
-        fprintf(stderr, "%s\n", ret == -EILSEQ ? "it is not text in UTF-8" : strerror(-ret));
+    explain_unsaid(&why, &v->chat->client, ret, len);
+    fprintf(stderr, "chat: line %llu was not sent: %s\n", (unsigned long long)v->line_number, why.data);
+    buf_deinit(&why);
 }
 
 static void feed_end(void *owner, const char *why)

@@ -145,10 +145,40 @@ def test_password_is_asked_for(t):
 def test_no_password_is_given(t):
     s = t.server()
     register(s)
-    term = Terminal(t, "-n", "ann", address(s))
-    term.expect("password of ann at")
-    term.keys("C-c")
-    check("-n" in term.ended(3), term.screen())
+    for key in ("C-c", "C-d"):
+        term = Terminal(t, "-n", "ann", address(s))
+        term.expect("password of ann at")
+        term.keys(key)
+        check("-n" in term.ended(3), term.screen())
+
+
+def test_a_secret_leaves_nothing_behind(t):
+    """It could be had back by ^Y where it was killed, by Down where an older line was fetched."""
+    s = t.server()
+    term = Terminal(t, "-n", "ann", address(s), columns=100)
+    term.expect("you are in general")
+    term.type("said before").expect("ann: said before")
+    for keys in (("C-u",), ("C-w",), ("M-d", "Home", "C-k"), ("Up",), ("Up", "Down")):
+        term.type("/register").expect("password for ann")
+        term.write("hunter2").keys(*keys).keys("C-c")
+        term.expect("nothing has changed")
+        term.expect_line("general>")
+        term.write("a").keys("C-y", "Up", "Down", "C-y").write("b")
+        term.expect_line("general> ab")
+        term.keys("C-c").expect_line("general>")
+        term.keys("C-l")
+    check("hunter" not in term.screen(), term.screen())
+
+
+def test_a_secret_in_a_narrow_window(t):
+    """The question filled the line, and stood there once more for each key."""
+    s = t.server()
+    term = Terminal(t, "-n", "ann", address(s), columns=30)
+    term.expect("you are in general")
+    term.type("/register").expect("password for ann")
+    term.write("hunter2").keys("BSpace", "BSpace")
+    term.keys("C-c").expect("nothing has changed")
+    equal(term.screen().count("password for"), 0, term.screen())
 
 
 def test_comes_back_by_itself(t):

@@ -53,6 +53,10 @@ def test_editing(t):
     ann.expect_line("general> /help")
     ann.keys("C-u").write("bo").keys("Tab")
     ann.expect_line("general> bob:")
+    for typed, whole in (("/tcp l", "/tcp live"), ("/access i", "/access invited"), ("/role bob m", "/role bob m"),
+                         ("/role bob mo", "/role bob moderator"), ("/role bo", "/role bob")):
+        ann.keys("C-u").write(typed).keys("Tab")
+        ann.expect_line("general> " + whole)
     ann.keys("C-c")
     ann.expect_line("general>")
 
@@ -67,6 +71,40 @@ def test_paste(t):
     equal([line for line in bob.inbox if line.type == "msg"], [])
     ann.keys("Enter")
     equal([m.text for m in bob.take(3)], ["one", "two 二", "  three"])
+
+
+def test_a_paste_is_said_as_it_is(t):
+    """A slash in the middle of it is no command. One line is what it would be if it was typed."""
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.paste("one\n/leave\n//two\n").expect("//two")
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(3)], ["one", "/leave", "//two"])
+    ann.paste("/who\n").keys("Enter").expect("2 here: ")
+
+
+def test_nothing_comes_back_from_before(t):
+    """What was being typed when an older line was fetched and said instead, came back with Down."""
+    s = t.server()
+    bob = s.join("general", "bob")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.type("first")
+    ann.write("draft").keys("Up").expect_line("general> first")
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(2)], ["first", "first"])
+    ann.keys("Up").expect_line("general> first")
+    ann.keys("Down").expect_line("general>")
+    # An older line that was changed, left, and come back to: its undo list was freed twice.
+    for text in ("one", "two"):
+        ann.type(text)
+    ann.keys("Up", "Up").write("x").keys("Down", "Up").expect_line("general> onex")
+    ann.keys("Enter")
+    equal([m.text for m in bob.take(3)], ["one", "two", "onex"])
+    ann.keys("Up", "Up", "Up").write("y").keys("C-_", "C-_", "C-_", "C-c").expect_line("general>")
+    ann.type("done").expect("ann: done")
 
 
 def test_a_narrow_window(t):
@@ -109,7 +147,7 @@ def test_help_is_wrapped_between_words(t):
         told = lines[[i for i, line in enumerate(lines) if line.startswith("  /help")][0]:]
         check(any(re.match(r"  /kick +NICK \[REASON\]", line) for line in told), told)
         words = " ".join(" ".join(told).split())
-        for one in ("go into a room and talk there", "with these words, in your rooms; \"in quotes\": a phrase",
+        for one in ("put somebody out for good", "open|invited|accounts", "who may come into", "go into a room and talk there", "with these words, in your rooms; \"in quotes\": a phrase",
                     "connection: you only listen then", "begins with // with one slash. TAB completes"):
             check(one in words, f"{one!r} is cut at {columns}:\n" + "\n".join(told))
 
@@ -203,6 +241,12 @@ def test_history_on_going_in(t):
     seen = ann.expect("number 14.")
     equal(re.findall(r"number (\d+)", seen), [str(n) for n in range(5, 15)])
     ann.type("/history 15").expect("number 0.")
+    ann.keys("C-l")
+    ann.type("/history 4 #8").expect("[general #9] bob: number 8.")
+    equal(re.findall(r"#(\d+)\] bob", ann.screen()), ["6", "7", "8", "9"])
+    for wrong in ("x", "1001", "#", "#0", "5 #x", "5 6"):
+        ann.type("/history " + wrong).expect("/history takes a number from 1 to 1000, or #SEQ, or both")
+        ann.keys("C-l")
 
 
 def test_escapes_from_the_wire(t):
@@ -290,6 +334,17 @@ def test_a_failed_line(t):
     ann.expect("pending, to general: hello?")
 
 
+def test_a_failed_line_is_told_whole(t):
+    p = Puppet(t)
+    ann = Terminal(t, "-n", "ann", p.address)
+    p.accept().welcome()
+    ann.expect("you are in general")
+    ann.paste("word " * 1000 + "end").keys("Enter")
+    send = p.take("send")
+    p.say("error", re=send["id"], code="storage", text="the disk is full")
+    ann.expect(re.compile(r"word end \(the\s+disk\s+is full\)"))
+
+
 def test_leaving(t):
     s = t.server()
     ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
@@ -300,6 +355,16 @@ def test_leaving(t):
     ann.expect("you are in general")
     ann.keys("C-d").ended()
     s.log.wait(count=2, event="close", reason="bye")
+
+
+def test_killed_by_quit(t):
+    """^\\ leaves the terminal as it was."""
+    s = t.server()
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}", after="stty -a")
+    ann.expect("you are in general")
+    ann.keys("C-\\")
+    seen = ann.expect("icanon")
+    check("-icanon" not in seen and "-echo " not in seen, seen)
 
 
 def test_nobody_there(t):

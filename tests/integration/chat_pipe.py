@@ -115,6 +115,19 @@ def test_a_reader_that_goes_away(t):
     equal(s.log.wait(event="close")["how"], "reset")
 
 
+def test_changes(t):
+    s = t.server()
+    bob = s.join("general", "bob")
+    chat = Chat(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    bob.expect("presence", event="join")
+    bob.say("general", "one")
+    bob.ask("edit", room="general", seq=1, text="two\nlines")
+    bob.ask("remove", room="general", seq=1)
+    chat.expect("(removed)\n")
+    chat.end_input()
+    equal(chat.run(), "bob: one\nbob ✎1: two\n    lines\nbob ✎1: (removed)\n")
+
+
 def test_direct(t):
     s = t.server()
     bob = s.connect("bob")
@@ -316,6 +329,36 @@ def test_nobody_there(t):
     check("was not found" in chat.stderr(), chat.stderr())
 
 
+def test_without_standard_output(t):
+    """The socket got its number, and everything was printed into it."""
+    s = t.server()
+    bob = s.join("general", "bob")
+    chat = subprocess.run(["sh", "-c", 'echo hello | "$@" >&- 2>&-', "sh", t.build / "chat", "-n", "ann", f"127.0.0.1:{s.port}"],
+                          env={**os.environ, "HOME": str(t.dir)}, check=False, timeout=20)
+    equal(chat.returncode, 0)
+    equal(bob.expect("msg").text, "hello")
+    equal(s.log.wait(event="close")["msgs-in"], "3")  # hello, join, send
+
+
+def test_nohup(t):
+    s = t.server()
+    chat = Chat(t, "-n", "ann", f"127.0.0.1:{s.port}", ignored=signal.SIGHUP)
+    chat.write("x\n")
+    chat.expect("ann: x")
+    chat.signal(signal.SIGHUP)
+    for word in ("y", "z"):
+        chat.write(word + "\n")
+        chat.expect(f"ann: {word}")
+    chat.signal(signal.SIGTERM)
+    chat.run()
+
+
+def test_no_place_for_event_logs(t):
+    chat = Chat(t, "127.0.0.1:1", stdin="", env={"CHAT_TRACE": t.path("none/such")})
+    chat.run(exit_code=2)
+    check(chat.stderr().startswith("chat: CHAT_TRACE: "), chat.stderr())
+
+
 def test_usage(t):
     for words in (["--nothing"], ["-r", "Not A Room"], ["host:0"], ["--tls", "--plain"]):
         chat = Chat(t, *words, stdin="")
@@ -407,6 +450,16 @@ def test_json_with_faults(t):
     chat = Chat(t, "--json", "-n", "ann", f"127.0.0.1:{s.port}", stdin='{"type":"join","room":"X","id":"1"}\n')
     chat.run(exit_code=1)
     equal([line["code"] for line in chat.lines() if line["type"] == "error"], ["bad_room"])
+
+
+def test_json_says_bye(t):
+    """The script's own `bye`, with its input still open: that is no loss."""
+    s = t.server()
+    chat = Chat(t, "--json", "-n", "ann", f"127.0.0.1:{s.port}")
+    chat.expect("welcome")
+    chat.write('{"type":"bye","id":"1"}\n')
+    chat.run()
+    equal(chat.lines()[-1], {"type": "chat", "event": "over", "exit": 0})
 
 
 def test_json_is_one_connection(t):

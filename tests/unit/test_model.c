@@ -45,6 +45,24 @@ static void test_a_room_is_followed(void **state)
     model_deinit(&m);
 }
 
+/* It was left while its order began anew, and gone into again: nothing of it was taken ever after. */
+static void test_a_room_that_was_left_while_it_started_over(void **state)
+{
+    struct model m;
+    struct model_room *r;
+    uint64_t hole;
+
+    (void)state;
+    model_init(&m);
+    r = get(&m, "general");
+    model_joined(r, 77, 10, 3);
+    assert_int_equal(model_joined(r, 78, 5, 3), MODEL_START_OVER);
+    r->epoch = 0; /* as when it is left */
+    assert_int_equal(model_joined(r, 78, 5, 3), MODEL_FRESH);
+    assert_int_equal(model_take(r, 6, &hole), MODEL_NEW);
+    model_deinit(&m);
+}
+
 static void test_coming_back(void **state)
 {
     struct model m;
@@ -280,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_room_is_followed),
+        cmocka_unit_test(test_a_room_that_was_left_while_it_started_over),
         cmocka_unit_test(test_coming_back),
         cmocka_unit_test(test_another_epoch_starts_over),
         cmocka_unit_test(test_direct_conversations_end_with_the_connection),

@@ -46,6 +46,10 @@ static void test_widths(void **state)
     assert_int_equal(width_of("e\u0301"), 1);
     assert_int_equal(width_of("🎉"), 2);
     assert_int_equal(width_of("👩‍👩‍👧"), 2);
+    assert_int_equal(width_of("a\u200db\u200d:"), 3); /* a joiner hides no other characters */
+    assert_int_equal(width_of("\u200d👩\u200da"), 3);
+    assert_int_equal(width_of("a\u200d👩"), 3);
+    assert_int_equal(width_of("\u0915\u094d\u200d\u0937"), 2);
 }
 
 static void test_wrapping(void **state)
@@ -60,9 +64,11 @@ static void test_wrapping(void **state)
     wrapped(30, "one-word-without-any-space-in-it-at-all", 0, 2,
             "one-word-without-any-space-in-\n  it-at-all");
     wrapped(30, "one\ntwo", 5, 5, "one\n     two");
-    wrapped(10, "too narrow to wrap anything at all", 0, 4, "too narrow to wrap anything at all");
-    wrapped(0, "of unknown width, as of a pipe, so that it stays", 0, 4,
-            "of unknown width, as of a pipe, so that it stays");
+    wrapped(10, "with no room for a wide indent", 0, 4, "with no\n room for\n a wide\n indent");
+    wrapped(
+        0, "a terminal of unknown width is taken to have the eighty columns that nearly all of them have", 0,
+        4,
+        "a terminal of unknown width is taken to have the eighty columns that nearly all\n    of them have");
 }
 
 /* A wide character is never cut by the edge, and none is lost. */
@@ -71,6 +77,8 @@ static void test_wrapping_of_wide_characters(void **state)
     (void)state;
     wrapped(25, "一二三四五六七八九十一二三四五", 0, 2, "一二三四五六七八九十一二\n  三四五");
     wrapped(24, "🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉", 0, 2, "🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉🎉\n  🎉");
+    wrapped(24, "said: 一二三四五六七八九十一二三四五", 0, 2, "said: 一二三四五六七八九\n  十一二三四五");
+    wrapped(24, "abc 一二三四五六七八九十。", 0, 2, "abc 一二三四五六七八九\n  十。");
     wrapped(24, "aaaaaaaaaaaaaaaaaaaaaaae\u0301\u0301x", 0, 2, "aaaaaaaaaaaaaaaaaaaaaaae\u0301\u0301\n  x");
 }
 

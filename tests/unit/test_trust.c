@@ -1,4 +1,4 @@
-/* test_trust.c: the known-hosts file, and the command line that names it. */
+/* test_trust.c: the known-hosts file, this machine's key, and the command line that names them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "client/options.h"
+#include "client/secret_file.h"
 #include "client/trust.h"
 
 #include <errno.h>
@@ -55,6 +56,38 @@ static void test_remarks_and_rubbish(void **state)
     assert_int_equal(look("ex.org:7000", "SHA256:cc", known), TRUST_CHANGED);
 }
 
+/* Whoever writes into it by hand may leave out the last LF: the next server does not go on that line. */
+static void test_a_last_line_without_an_end(void **state)
+{
+    char known[TLS_FINGERPRINT_SIZE];
+    FILE *f = fopen(file, "w");
+
+    (void)state;
+    fputs("ex.org:7000 SHA256:dd", f);
+    fclose(f);
+    assert_int_equal(trust_add(file, "ex.org:7001", "SHA256:ee"), 0);
+    assert_int_equal(look("ex.org:7000", "SHA256:dd", known), TRUST_KNOWN);
+    assert_int_equal(look("ex.org:7001", "SHA256:ee", known), TRUST_KNOWN);
+}
+
+/* That an issuer has vouched outweighs another fingerprint, before it in the file and behind it. */
+static void test_issuers(void **state)
+{
+    char known[TLS_FINGERPRINT_SIZE];
+    FILE *f = fopen(file, "w");
+
+    (void)state;
+    fclose(f);
+    assert_int_equal(look("ex.org:7000", TRUST_ISSUER, known), TRUST_NEW);
+    assert_int_equal(trust_add(file, "ex.org:7000", "SHA256:aa"), 0);
+    assert_int_equal(trust_add(file, "ex.org:7000", TRUST_ISSUER), 0);
+    assert_int_equal(trust_add(file, "ex.org:7000", "SHA256:bb"), 0);
+    assert_int_equal(look("ex.org:7000", TRUST_ISSUER, known), TRUST_KNOWN);
+    assert_int_equal(look("ex.org:7000", "SHA256:aa", known), TRUST_KNOWN);
+    assert_int_equal(look("ex.org:7000", "SHA256:cc", known), TRUST_CHANGED);
+    assert_string_equal(known, TRUST_ISSUER);
+}
+
 static void test_a_file_that_cannot_be_had(void **state)
 {
     char known[TLS_FINGERPRINT_SIZE];
@@ -62,6 +95,24 @@ static void test_a_file_that_cannot_be_had(void **state)
     (void)state;
     assert_true(trust_look_up(dir, "ex.org:7000", "SHA256:aa", known) < 0); /* a directory */
     assert_true(trust_add("/proc/no/such/dir", "ex.org:7000", "SHA256:aa") < 0);
+}
+
+/* Two chats that both found none: the key that is there may be registered by now, so it stays. */
+static void test_a_key_that_is_there_stays(void **state)
+{
+    char err[SECRET_ERROR_SIZE], key_file[sizeof file + 8];
+    EVP_PKEY *first, *second;
+
+    (void)state;
+    snprintf(key_file, sizeof key_file, "%s.pem", file);
+    first = secret_make_key(key_file, err);
+    assert_non_null(first);
+    second = secret_make_key(key_file, err);
+    assert_non_null(second);
+    assert_int_equal(EVP_PKEY_eq(first, second), 1);
+    EVP_PKEY_free(first);
+    EVP_PKEY_free(second);
+    unlink(key_file);
 }
 
 static void test_default_file(void **state)
@@ -211,7 +262,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_use_then_known_then_changed),
         cmocka_unit_test(test_remarks_and_rubbish),
+        cmocka_unit_test(test_a_last_line_without_an_end),
+        cmocka_unit_test(test_issuers),
         cmocka_unit_test(test_a_file_that_cannot_be_had),
+        cmocka_unit_test(test_a_key_that_is_there_stays),
         cmocka_unit_test(test_default_file),
         cmocka_unit_test(test_servers),
         cmocka_unit_test(test_options),

@@ -6,6 +6,7 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -22,7 +23,7 @@ class Chat:
 
     count = 0
 
-    def __init__(self, test, *args, stdin=None, env=None):
+    def __init__(self, test, *args, stdin=None, env=None, ignored=None):
         Chat.count += 1
         self.test = test
         self.stderr_file = test.path(f"chat{Chat.count}.stderr")
@@ -33,7 +34,7 @@ class Chat:
         self.out = b""
         with open(self.stderr_file, "wb") as err:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err,
-                                            env=self.env)
+                                            env=self.env, preexec_fn=ignored and (lambda: signal.signal(ignored, signal.SIG_IGN)))
         self.fd = self.process.stdout.fileno()
         test.keep(self)
         if stdin is not None:
@@ -110,7 +111,7 @@ class Terminal:
 
     count = 0
 
-    def __init__(self, test, *args, columns=80, rows=24, env=None):
+    def __init__(self, test, *args, columns=80, rows=24, env=None, after=""):
         if not shutil.which("tmux"):
             raise Skip("there is no tmux")
         Terminal.count += 1
@@ -120,7 +121,7 @@ class Terminal:
         words += [str(test.build / "chat"), *map(str, args)]
         # tmux sometimes misses with what code its program has ended; a shell does not.
         self.code_file = test.path(f"tmux{Terminal.count}.code")
-        words = ["sh", "-c", 'trap : INT; "$@"; echo $? >"$0"', self.code_file, *words]
+        words = ["sh", "-c", 'trap : INT QUIT; "$@"; echo $? >"$0"; ' + after, self.code_file, *words]
         self.tmux("new-session", "-d", "-x", columns, "-y", rows, shlex.join(words), ";", "set", "-g", "remain-on-exit", "on",
                   ";", "set", "-g", "status", "off")
         test.keep(self)
