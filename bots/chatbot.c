@@ -66,17 +66,39 @@ static int load(struct run *r, const struct options *o)
     return script_load(r, o->settings, o->setting_count);
 }
 
-static int write_reports(const struct run *r, const struct options *o)
+struct reports {
+    FILE *json, *html;
+    char *template;
+};
+
+static int open_reports(struct reports *to, const struct options *o)
+{
+    if (o->json != NULL && (to->json = report_open(o->json)) == NULL)
+        return -1;
+    if (o->html == NULL)
+        return 0;
+    to->template = report_read_template();
+    to->html = to->template != NULL ? report_open(o->html) : NULL;
+    return to->html != NULL ? 0 : -1;
+}
+
+static void drop_reports(const struct reports *from, const struct options *o)
+{
+    report_drop(from->json, o->json);
+    report_drop(from->html, o->html);
+}
+
+static int write_reports(const struct run *r, const struct options *o, struct reports *to)
 {
     struct buf json = {0};
     int ret = 0;
 
     report_put_json(r, &json);
-    if (o->json != NULL)
-        ret |= report_write_file(o->json, json.data, json.len);
-    if (o->html != NULL) {
+    if (to->json != NULL)
+        ret |= report_write(to->json, o->json, json.data, json.len);
+    if (to->html != NULL) {
         buf_put(&json, "", 1);
-        ret |= report_write_page(o->html, (const char *const[]){json.data}, 1);
+        ret |= report_write_page(to->html, o->html, to->template, (const char *const[]){json.data}, 1);
     }
     buf_deinit(&json);
     return ret;
@@ -90,26 +112,53 @@ static int tell_nobody(const struct options *o)
     return RUN_NOBODY;
 }
 
+/* It has been, and how it was. */
+static int report(struct run *r, const struct options *o, struct reports *to)
+{
+    char text[256];
+    int code;
+
+    if (!report_check_flat(r, text, sizeof text))
+        run_wrong(r, NULL, CHECK_SCRIPT, text);
+    report_summary(r, o->json != NULL && strcmp(o->json, "-") == 0 ? stderr : stdout);
+    code = run_has_failed(r) ? RUN_WRONG : RUN_OK;
+    if (!r->ever_connected && r->bot_count > 0)
+        code = tell_nobody(o);
+    return write_reports(r, o, to) == 0 ? code : RUN_UNWRITTEN;
+}
+
 static int run(const struct options *o)
 {
     struct run *r = mem_zalloc(sizeof *r);
-    char text[256];
+    struct reports reports = {0};
     int code = RUN_USAGE;
 
     lifecycle_set_side("client");
-    if (load(r, o) == 0 && run_go(r) == 0) {
-        if (!report_check_flat(r, text, sizeof text))
-            run_wrong(r, NULL, CHECK_SCRIPT, text);
-        report_summary(r, o->json != NULL && strcmp(o->json, "-") == 0 ? stderr : stdout);
-        code = run_has_failed(r) ? RUN_WRONG : RUN_OK;
-        if (!r->ever_connected && r->bot_count > 0)
-            code = tell_nobody(o);
-        if (write_reports(r, o) != 0)
-            code = RUN_UNWRITTEN;
+    if (load(r, o) == 0) {
+        bool open = open_reports(&reports, o) == 0;
+
+        if (open && run_go(r) == 0)
+            code = report(r, o, &reports);
+        else
+            drop_reports(&reports, o);
+        code = open ? code : RUN_UNWRITTEN;
     }
+    free(reports.template);
     run_deinit(r);
     free(r);
     return code;
+}
+
+static int write_compared(const struct options *o, char *const documents[])
+{
+    char *template = report_read_template();
+    FILE *f = template != NULL ? report_open(o->html) : NULL;
+    int ret = f != NULL
+                  ? report_write_page(f, o->html, template, (const char *const *)documents, o->compared_count)
+                  : -1;
+
+    free(template);
+    return ret;
 }
 
 static int compare(const struct options *o)
@@ -125,7 +174,7 @@ static int compare(const struct options *o)
             code = RUN_USAGE;
         }
     }
-    if (code == RUN_OK && report_write_page(o->html, (const char *const *)documents, o->compared_count) != 0)
+    if (code == RUN_OK && write_compared(o, documents) != 0)
         code = RUN_UNWRITTEN;
     for (size_t i = 0; i < o->compared_count; i++)
         free(documents[i]);

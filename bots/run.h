@@ -78,7 +78,8 @@ struct run {
     int interrupts;
     bool quiet;
     bool is_tty, ever_connected;
-    bool unready;             /* the ramp's time was over before all bots were ready */
+    struct bot *running;      /* whose coroutine it is now; else NULL */
+    unsigned unready;         /* bots that were not ready when the ramp's time was over */
     struct proc_facts before; /* this process, before the bots */
     uint64_t rss, lua_bytes;  /* of this process, at the end of the measured time */
 };
@@ -93,6 +94,7 @@ void run_bot_is_ready(struct run *r);  /* one of the bots is, and says so once *
 void run_bot_is_over(struct run *r);
 void run_wrong(struct run *r, const struct bot *b, enum check_fault f, const char *text);
 bool run_has_failed(const struct run *r);
-uint64_t run_interval_us(const struct run *r); /* between two turns of one bot, open loop */
+int run_signals(void); /* how many SIGINT and SIGTERM have come, seen by the event loop or not */
+uint64_t run_interval_us(const struct run *r); /* between two turns of one bot, open loop; 0: no rate */
 
 #endif
