@@ -91,28 +91,32 @@ static const struct run_host *host_of(const struct bot *b)
     return &b->run->hosts[b->index % b->run->host_count];
 }
 
-/* 127.0.0.1, .2, … in turn: as many as asked for, or as the ports demand. false: any address will do. */
-static bool choose_source(const struct bot *b, struct tcp_addr *source)
+/* How many addresses are to be connected from: as many as asked for, or as the ports demand. */
+static unsigned count_sources(const struct run *r)
 {
-    unsigned sources = (unsigned)b->run->settings.sources;
-    const struct tcp_addr *to = &host_of(b)->addr;
+    return r->settings.sources > 0 ? (unsigned)r->settings.sources : r->bot_count / SOURCE_BOTS + 1;
+}
 
-    if (sources == 0)
-        sources = b->run->bot_count / SOURCE_BOTS + 1;
-    if (sources < 2 || to->family != AF_INET || !tcp_addr_is_loopback(to))
-        return false;
-    *source = (struct tcp_addr){.family = AF_INET, .ip = {127, 0, 0, 0}};
-    source->ip[2] = (uint8_t)((b->index % sources + 1) >> 8);
-    source->ip[3] = (uint8_t)(b->index % sources + 1);
-    return true;
+/* 127.0.0.1, .2, … in turn, and then only to the host's address there. */
+static void choose_source(const struct bot *b, struct tcp_addr *source, struct link_options *o)
+{
+    const struct tcp_addr *to = run_find_loopback4(host_of(b));
+    unsigned sources = count_sources(b->run), n = b->index % sources + 1;
+
+    if (sources < 2 || to == NULL)
+        return;
+    *source = (struct tcp_addr){.family = AF_INET, .ip = {127, 0, (uint8_t)(n >> 8), (uint8_t)n}};
+    o->source = source;
+    o->addresses = to;
+    o->address_count = 1;
 }
 
 void bot_connect(struct bot *b)
 {
     const struct run_host *host = host_of(b);
     struct tcp_addr source;
-    struct link_options o = {.addresses = &host->addr,
-                             .address_count = 1,
+    struct link_options o = {.addresses = host->addresses,
+                             .address_count = host->address_count,
                              .quiet = true,
                              .tls = b->tls ? b->run->tls : NULL,
                              .connect_ms = (unsigned)(b->run->settings.within * 1000)};
@@ -120,8 +124,7 @@ void bot_connect(struct bot *b)
 
     if (b->link == NULL)
         b->link = link_new(b->run->base, &handler, b);
-    if (choose_source(b, &source))
-        o.source = &source;
+    choose_source(b, &source, &o);
     b->bye = -1;
     b->expected = 0;
     b->answered = UINT64_MAX; /* what was asked on the connection before is not answered on this one */
@@ -255,6 +258,10 @@ static void make_text(struct bot *b, uint64_t due_us)
 
     buf_clear(&r->text);
     text_put_mark(&r->text, &mark);
+    if (size < r->text.len) {
+        r->stretched++;
+        r->longest_mark = r->text.len > r->longest_mark ? r->text.len : r->longest_mark;
+    }
     if (size > r->text.len)
         text_put(&r->text, &r->dice, s->text, size - r->text.len);
 }

@@ -21,6 +21,7 @@ static int add_host(struct run *r, const char *text)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     const char *colon = strrchr(text, ':');
+    struct run_host *to;
     char *host;
     size_t len;
     int ret;
@@ -37,8 +38,10 @@ static int add_host(struct run *r, const char *text)
         fprintf(stderr, "chatbot: --host %s: %s\n", text, gai_strerror(ret));
         return -1;
     }
-    tcp_addr_from(&r->hosts[r->host_count].addr, found->ai_addr);
-    r->hosts[r->host_count++].name = mem_strdup(text);
+    to = &r->hosts[r->host_count++];
+    for (const struct addrinfo *a = found; a != NULL && to->address_count < RUN_ADDRESSES; a = a->ai_next)
+        tcp_addr_from(&to->addresses[to->address_count++], a->ai_addr);
+    to->name = mem_strdup(text);
     freeaddrinfo(found);
     return 0;
 }
@@ -46,8 +49,24 @@ static int add_host(struct run *r, const char *text)
 static void find_server(struct run *r, pid_t given)
 {
     r->server = given;
-    if (given == 0 && r->host_count == 1 && tcp_addr_is_loopback(&r->hosts[0].addr))
-        r->server = proc_find_listener(r->hosts[0].addr.port);
+    if (given == 0 && r->host_count == 1 && tcp_addr_is_loopback(&r->hosts[0].addresses[0]))
+        r->server = proc_find_listener(r->hosts[0].addresses[0].port);
+}
+
+/* Other addresses than those of the loopback have to be given to the machine first; chatbot does not. */
+static int check_sources(const struct run *r)
+{
+    bool can = r->settings.sources <= RUN_SOURCES;
+
+    for (size_t i = 0; i < r->host_count; i++)
+        can = can && run_find_loopback4(&r->hosts[i]) != NULL;
+    if (r->settings.sources < 2 || can)
+        return 0;
+    fprintf(stderr,
+            "chatbot: sources = %.0f: only a server on the IPv4 loopback can be connected to from many "
+            "addresses, 127.0.0.1 and up, at most %d\n",
+            r->settings.sources, RUN_SOURCES);
+    return -1;
 }
 
 static int load(struct run *r, const struct options *o)
@@ -63,7 +82,7 @@ static int load(struct run *r, const struct options *o)
         if (add_host(r, o->hosts[i]) != 0)
             return -1;
     find_server(r, o->pid);
-    return script_load(r, o->settings, o->setting_count);
+    return script_load(r, o->settings, o->setting_count) == 0 ? check_sources(r) : -1;
 }
 
 struct reports {

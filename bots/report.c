@@ -112,6 +112,11 @@ static void print_verdict(const struct run *r, FILE *to)
         fprintf(to, "note: %u bots were not ready when the ramp's time was over\n", r->unready);
     if (stats_find_own_limit(&r->stats, text, sizeof text))
         fprintf(to, "note: %s\n", text);
+    if (r->stretched > 0)
+        fprintf(
+            to,
+            "note: %llu texts were longer than asked for: the mark that they are measured by takes up to %zu bytes\n",
+            (unsigned long long)r->stretched, r->longest_mark);
     if (r->stats.now.gaps > 0)
         fprintf(to, "note: %llu gap lines: messages that were no longer kept\n",
                 (unsigned long long)r->stats.now.gaps);

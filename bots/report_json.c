@@ -241,6 +241,7 @@ static void put_head(const struct run *r, struct buf *b)
     put_text(b, "loop", r->settings.closed ? "closed" : "open");
     put_number(b, "measured_seconds", stats_measured_seconds(&r->stats));
     put_count(b, "unready", r->unready);
+    put_count(b, "stretched", r->stretched);
     put_count(b, "new_epochs", r->ledger.epochs);
     put_name(b, "turns");
     buf_puts(b, "{");

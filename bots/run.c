@@ -41,6 +41,14 @@ uint64_t run_interval_us(const struct run *r)
     return us > 0 && us < 1 ? 1 : (uint64_t)us;
 }
 
+const struct tcp_addr *run_find_loopback4(const struct run_host *host)
+{
+    for (size_t i = 0; i < host->address_count; i++)
+        if (host->addresses[i].family == AF_INET && tcp_addr_is_loopback(&host->addresses[i]))
+            return &host->addresses[i];
+    return NULL;
+}
+
 void run_bot_is_ready(struct run *r)
 {
     r->ready++;

@@ -22,9 +22,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RUN_HOSTS  16
-#define RUN_WRONGS 20 /* that are told in words; all are counted */
-#define RUN_ROLES  16
+#define RUN_HOSTS     16
+#define RUN_ADDRESSES 4     /* of a host */
+#define RUN_SOURCES   65000 /* of 127.0.0.0/16 */
+#define RUN_WRONGS    20    /* that are told in words; all are counted */
+#define RUN_ROLES     16
 
 struct bot;
 struct lua_State;
@@ -36,8 +38,9 @@ struct lua_State;
 #define RUN_UNWRITTEN 4 /* a report could not be written */
 
 struct run_host {
-    char *name; /* host and port, for people */
-    struct tcp_addr addr;
+    char *name;                               /* host and port, for people */
+    struct tcp_addr addresses[RUN_ADDRESSES]; /* that it stands for; tried in this order */
+    size_t address_count;
 };
 
 struct run_role {
@@ -79,6 +82,8 @@ struct run {
     bool quiet;
     bool is_tty, ever_connected;
     struct bot *running;      /* whose coroutine it is now; else NULL */
+    uint64_t stretched;       /* texts that are longer than asked for, because of their mark */
+    size_t longest_mark;      /* of those */
     unsigned unready;         /* bots that were not ready when the ramp's time was over */
     struct proc_facts before; /* this process, before the bots */
     uint64_t rss, lua_bytes;  /* of this process, at the end of the measured time */
@@ -95,6 +100,9 @@ void run_bot_is_over(struct run *r);
 void run_wrong(struct run *r, const struct bot *b, enum check_fault f, const char *text);
 bool run_has_failed(const struct run *r);
 int run_signals(void); /* how many SIGINT and SIGTERM have come, seen by the event loop or not */
+
+/* Its address on the IPv4 loopback, where bots can come from many addresses; or NULL. */
+const struct tcp_addr *run_find_loopback4(const struct run_host *host);
 uint64_t run_interval_us(const struct run *r); /* between two turns of one bot, open loop; 0: no rate */
 
 #endif

@@ -2,9 +2,11 @@
 import os
 import re
 import signal
+import subprocess
 
-from lib import check, equal
+from lib import Skip, check, equal
 from lib.bots import finish_chatbot, right, run_chatbot, start_chatbot
+from lib.server import CLEAN_ENV
 
 
 def script(t, text):
@@ -146,6 +148,64 @@ def test_a_replay_is_no_repetition(t):
         end
     """), s.port))
     equal(r["total"]["deliveries"], 6)
+
+
+def test_who_has_read_slowly_comes_back_at_full_speed(t):
+    path = script(t, """
+        chatbot { bots = 1, ramp = 0, duration = 1, within = 3 }
+        function bot(bot)
+            bot:read_slowly(200)
+            bot:bye()
+            bot:enter{within = 0.5}
+            bot:ping()
+        end
+    """)
+    right(run_chatbot(t, path, t.server().port))
+
+
+def test_texts_that_are_shorter_than_their_mark(t):
+    path = script(t, """
+        chatbot { bots = 1, ramp = 0, duration = 1, size = 5 }
+        function bot(bot)
+            bot:join()
+            bot:send()
+            bot:send "hi"
+        end
+    """)
+    r = right(run_chatbot(t, path, t.server().port))
+    equal(r["stretched"], 1)
+    check(re.search(r"1 texts were longer than asked for: the mark that they are measured by takes up to \d+ bytes", r.said), r.said)
+
+
+# ---- where the server is
+
+
+def test_sources_are_of_the_loopback(t):
+    path = script(t, "chatbot { bots = 3, ramp = 0, duration = 0 }\nfunction bot(bot) bot:ping() end")
+    s = t.server()
+    right(run_chatbot(t, path, s.port, sources=3))
+    peers = {e["peer"].rsplit(":", 1)[0] for e in s.log.find(event="accept")}
+    equal(peers, {"127.0.0.1", "127.0.0.2", "127.0.0.3"})
+    r = run_chatbot(t, path, s.port, "--host", f"[::1]:{s.port}", sources=3)
+    check(r.code == 2 and "only a server on the IPv4 loopback" in r.progress, r.progress)
+
+
+def test_all_addresses_of_a_name_are_tried(t):
+    """localhost is ::1 first on many machines, where chatd does not listen by default."""
+    with open(t.path("hosts"), "w", encoding="utf-8") as f:
+        f.write("::1 chatd.test\n127.0.0.1 chatd.test\n")
+    namespace = ["unshare", "--mount", "--map-root-user", "sh", "-c",
+                 f"mount --bind {t.path('hosts')} /etc/hosts && getent ahosts chatd.test"]
+    try:
+        names = subprocess.run(namespace, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        names = ""
+    if not names.startswith("::1"):
+        raise Skip("this machine does not let a test have names of its own")
+    path = script(t, "chatbot { bots = 2, ramp = 0, duration = 0 }\nfunction bot(bot) bot:ping() end")
+    command = f"mount --bind {t.path('hosts')} /etc/hosts && exec {t.build / 'chatbot'} {path} --host chatd.test:{t.server().port}"
+    p = subprocess.run([*namespace[:-1], command], capture_output=True, text=True, timeout=20, env={**CLEAN_ENV, **os.environ})
+    check(p.returncode == 0 and "right:" in p.stdout, p.stdout, p.stderr)
 
 
 # ---- a run goes on, whatever its script does
