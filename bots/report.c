@@ -39,7 +39,7 @@ static void print_turns(const struct run *r, FILE *to)
     unsigned long long late = r->stats.measure_ended.late_turns - r->stats.measure_began.late_turns;
 
     fprintf(to, "open loop: %.0f turns a second were due; latencies count from the time that each was due\n",
-            r->settings.rate);
+            run_rate(r));
     if (late > 0)
         fprintf(to, "late: at %llu of %llu turns the bot was still busy with the one before\n", late, due);
     if (missed > 0)
@@ -66,7 +66,7 @@ static void print_rates(const struct run *r, FILE *to)
             "closed loop: each bot waited for its answer, so that a stall of the server holds up the questions\n"
             "too; these latencies leave out what that hides\n",
             to);
-    else if (r->settings.rate > 0)
+    else if (run_rate(r) > 0)
         print_turns(r, to);
 }
 

@@ -245,6 +245,7 @@ static void put_head(const struct run *r, struct buf *b)
     put_count(b, "new_epochs", r->ledger.epochs);
     put_name(b, "turns");
     buf_puts(b, "{");
+    put_number(b, "rate", run_rate(r));
     put_count(b, "due", r->stats.turns_begun + r->stats.turns_missed);
     put_count(b, "begun", r->stats.turns_begun);
     put_count(b, "not_begun", r->stats.turns_missed);

@@ -34,11 +34,36 @@ bool run_is_over(const struct run *r)
     return r->stats.phase >= PHASE_DRAIN;
 }
 
-uint64_t run_interval_us(const struct run *r)
+double run_rate(const struct run *r)
 {
-    double us = r->settings.rate > 0 ? (double)r->senders * 1e6 / r->settings.rate : 0;
+    double rate = r->senders > 0 ? r->settings.rate : 0;
+
+    for (size_t i = 0; i < r->role_count; i++)
+        if (r->roles[i].sends && r->roles[i].bots > 0)
+            rate += r->roles[i].rate;
+    return rate;
+}
+
+/* Those that share a rate with this one. */
+static unsigned count_sharers(const struct bot *b)
+{
+    const struct run_role *role = &b->run->roles[b->role];
+
+    return role->rate > 0 ? role->bots : b->run->senders;
+}
+
+uint64_t run_interval_us(const struct bot *b)
+{
+    const struct run_role *role = &b->run->roles[b->role];
+    double rate = role->rate > 0 ? role->rate : b->run->settings.rate;
+    double us = rate > 0 ? (double)count_sharers(b) * 1e6 / rate : 0;
 
     return us > 0 && us < 1 ? 1 : (uint64_t)us;
+}
+
+uint64_t run_first_offset_us(const struct bot *b)
+{
+    return count_sharers(b) > 0 ? run_interval_us(b) * b->order / count_sharers(b) : 0;
 }
 
 const struct tcp_addr *run_find_loopback4(const struct run_host *host)
@@ -293,7 +318,10 @@ static void make_bots(struct run *r)
             bot_init(b, r, i);
             b->role = (uint8_t)role;
             b->tls = r->roles[role].tls >= 0 ? r->roles[role].tls != 0 : r->settings.tls;
-            b->order = r->roles[role].sends ? r->senders++ : 0;
+            if (r->roles[role].rate > 0)
+                b->order = n;
+            else if (r->roles[role].sends)
+                b->order = r->senders++;
         }
 }
 

@@ -47,7 +47,8 @@ struct run_role {
     char *name;
     double weight;      /* of the bots; from the script */
     unsigned bots;      /* what that comes to */
-    bool sends;         /* has a part in the rate */
+    bool sends;         /* has turns: a part in the run's rate, */
+    double rate;        /* or one of its own, of all its bots together, where this is not 0 */
     int8_t tls, manual; /* -1: as the run */
 };
 
@@ -103,6 +104,10 @@ int run_signals(void); /* how many SIGINT and SIGTERM have come, seen by the eve
 
 /* Its address on the IPv4 loopback, where bots can come from many addresses; or NULL. */
 const struct tcp_addr *run_find_loopback4(const struct run_host *host);
-uint64_t run_interval_us(const struct run *r); /* between two turns of one bot, open loop; 0: no rate */
+double run_rate(const struct run *r); /* turns a second, in all */
+
+/* Open loop: between two turns of this bot, 0 where there is no rate; and where in that time its first one is. */
+uint64_t run_interval_us(const struct bot *b);
+uint64_t run_first_offset_us(const struct bot *b);
 
 #endif

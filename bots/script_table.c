@@ -33,7 +33,7 @@ static const char *value_as_text(lua_State *L, int at, char *out, size_t size)
     return out;
 }
 
-static const char role_keys[] = "bots, sends, tls, manual";
+static const char role_keys[] = "bots, rate, sends, tls, manual";
 
 /* -1: nothing is said of it. */
 static int8_t tri_state(lua_State *L, const struct run_role *role, const char *key)
@@ -43,13 +43,20 @@ static int8_t tri_state(lua_State *L, const struct run_role *role, const char *k
     return (int8_t)lua_toboolean(L, -1);
 }
 
+static double role_number(lua_State *L, const struct run_role *role, const char *key)
+{
+    if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
+        script_error(L, "role %s: %s is a number from 0, not %s", role->name, key,
+                     luaL_tolstring(L, -1, NULL));
+    return lua_tonumber(L, -1);
+}
+
 static void read_role_entry(lua_State *L, struct run_role *role, const char *key)
 {
     if (strcmp(key, "bots") == 0) {
-        if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
-            script_error(L, "role %s: bots is a number from 0, not %s", role->name,
-                         luaL_tolstring(L, -1, NULL));
-        role->weight = lua_tonumber(L, -1);
+        role->weight = role_number(L, role, key);
+    } else if (strcmp(key, "rate") == 0) {
+        role->rate = role_number(L, role, key);
     } else if (strcmp(key, "sends") == 0) {
         role->sends = tri_state(L, role, key) != 0;
     } else if (strcmp(key, "tls") == 0) {

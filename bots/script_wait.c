@@ -28,17 +28,11 @@ static int after_pastime(lua_State *L, int status, lua_KContext base)
 
 static uint64_t next_interval(struct bot *b)
 {
-    uint64_t interval = run_interval_us(b->run);
+    uint64_t interval = run_interval_us(b);
 
     if (!b->run->settings.poisson)
         return interval;
     return (uint64_t)(-log(1 - dice_unit(&b->run->dice)) * (double)interval);
-}
-
-/* The first turns of all bots are spread over one interval. */
-static uint64_t first_offset(const struct bot *b)
-{
-    return b->run->senders > 0 ? run_interval_us(b->run) * b->order / b->run->senders : 0;
 }
 
 static int wait_turn(lua_State *L, struct bot *b)
@@ -50,7 +44,7 @@ static int wait_turn(lua_State *L, struct bot *b)
     if (r->settings.closed)
         b->offset_us = r->traffic_us != 0 ? now - r->traffic_us + (uint64_t)(r->settings.think * 1e6) : 0;
     else
-        b->offset_us = b->turn == 0 ? first_offset(b) : b->offset_us + next_interval(b);
+        b->offset_us = b->turn == 0 ? run_first_offset_us(b) : b->offset_us + next_interval(b);
     b->turn++;
     r->stats.now.turns++;
     b->due_us = r->traffic_us + b->offset_us;
@@ -76,10 +70,10 @@ uint64_t script_missed_turns(struct bot *b, uint64_t from_us, uint64_t to_us)
     struct run *r = b->run;
     uint64_t at = r->traffic_us + b->offset_us, missed = 0;
 
-    if (r->settings.closed || run_interval_us(r) == 0 || !r->roles[b->role].sends || r->traffic_us == 0)
+    if (r->settings.closed || run_interval_us(b) == 0 || !r->roles[b->role].sends || r->traffic_us == 0)
         return 0;
     if (b->turn == 0)
-        at = r->traffic_us + first_offset(b);
+        at = r->traffic_us + run_first_offset_us(b);
     else if (b->wait != WAIT_TURN || b->awaits) /* else that one is due and has not begun */
         at += next_interval(b);
     for (; at < to_us; at += next_interval(b))
@@ -95,10 +89,10 @@ static int method_turn(lua_State *L)
 
     if (run_is_over(b->run))
         return 0;
-    if (!b->run->settings.closed && !(b->run->settings.rate > 0))
-        return luaL_error(L, "a turn needs a rate, or closed = true");
     if (!b->run->roles[b->role].sends)
-        return luaL_error(L, "role %s has sends = false, and so no turns", bot_role(b));
+        return script_error(L, "role %s has sends = false, and so no turns", bot_role(b));
+    if (!b->run->settings.closed && run_interval_us(b) == 0)
+        return script_error(L, "a turn needs a rate, or closed = true");
     return wait_turn(L, b);
 }
 

@@ -24,9 +24,10 @@ def test_a_bad_table_is_an_error_with_its_line(t):
     bad = [
         ("roles = 5", "roles is a list of roles", "not 5"),
         ('roles = { {"a", bots = "many"} }', "role a: bots is a number from 0, not many"),
+        ('roles = { {"a", rate = -1} }', "role a: rate is a number from 0, not -1"),
         ('roles = { {"a", sends = "no"} }', "role a: sends is true or false, not no"),
-        ('roles = { {"a", speed = 3} }', 'role a: there is no "speed"; a role has its name and bots, sends, tls, manual'),
-        ('roles = { {"a", 5} }', "besides its name a role has bots, sends, tls, manual"),
+        ('roles = { {"a", speed = 3} }', 'role a: there is no "speed"; a role has its name and bots, rate, sends, tls, manual'),
+        ('roles = { {"a", 5} }', "besides its name a role has bots, rate, sends, tls, manual"),
         ("custom = 5", "custom is a table", "not 5"),
         ("ratee = 5", 'there is no setting "ratee"'),
         ("bots = 'many'", 'bots: a whole number is expected, not "many"'),
@@ -177,6 +178,27 @@ def test_texts_that_are_shorter_than_their_mark(t):
     check(re.search(r"1 texts were longer than asked for: the mark that they are measured by takes up to \d+ bytes", r.said), r.said)
 
 
+def test_a_role_may_have_a_rate_of_its_own(t):
+    path = script(t, """
+        chatbot { roles = { {"talker", bots = 4}, {"crier", bots = 2, rate = 60} }, rate = 20, ramp = 0, settle = 0, duration = 1 }
+        function talker(bot)
+            bot:join "tea"
+            for _ in bot:turns() do bot:send() end
+        end
+        function crier(bot)
+            bot:join "street"
+            for _ in bot:turns() do bot:send() end
+        end
+    """)
+    s = t.server()
+    r = right(run_chatbot(t, path, s.port))
+    check("open loop: 80 turns a second were due" in r.said, r.said)
+    check(abs(r["turns"]["due"] - 80) <= 3 and r["turns"]["not_begun"] == 0, r["turns"])
+    ann = s.connect("ann")
+    tea, street = (ann.ask("join", room=room).seq for room in ("tea", "street"))
+    check(abs(tea - 20) <= 3 and abs(street - 60) <= 3, tea, street)
+
+
 # ---- where the server is
 
 
@@ -266,6 +288,39 @@ def test_turns_that_cannot_be_kept_up_with(t):
     check("2 bots against" in p.stderr.readline(), "the run's first words")
     p.send_signal(signal.SIGINT)
     right(finish_chatbot(t, p, 5))
+
+
+def test_each_beat_that_chatbot_misses_is_late(t):
+    """Its own loop stands still for half a second: fifty samples, not one; and the report says whose fault it was."""
+    path = script(t, """
+        chatbot { bots = 1, ramp = 0, settle = 0, duration = 1, rate = 10 }
+        function bot(bot)
+            bot:join()
+            bot:turn()
+            bot:turn()
+            os.execute("sleep 0.5")
+            bot:send()
+            bot:turn()
+        end
+    """)
+    r = right(run_chatbot(t, path, t.server().port))
+    lag = r["latency_us"]["lag"]
+    check(lag["count"] >= 95 * r["measured_seconds"] and lag["p90"] > 200_000, lag)
+    check("chatbot itself was late in the measured time" in r["chatbot"]["limit"], r["chatbot"])
+
+
+def test_bots_that_are_ready_too_late(t):
+    """Those that were not when the ramp was over, not those that never were."""
+    path = script(t, """
+        chatbot { bots = 3, ramp = 0, settle = 0, duration = 0.5, within = 0.2 }
+        function bot(bot)
+            while bot.index == 1 and bot.now < 0.2 do bot:ping() end
+            bot:sleep()
+        end
+    """)
+    r = right(run_chatbot(t, path, t.server().port))
+    equal(r["unready"], 1)
+    check("note: 1 bots were not ready when the ramp's time was over" in r.said, r.said)
 
 
 def test_a_run_that_keeps_up_misses_nothing(t):
