@@ -89,8 +89,10 @@ static void check_option(lua_State *L, const char *method)
 {
     const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
 
-    if (name == NULL)
+    if (name == NULL) {
         script_error(L, "%s: its options are names and values; it takes %s", method, what_it_takes(method));
+        return; /* for those who do not know that an error does not come back */
+    }
     if (!has_word(what_it_takes(method), name))
         script_error(L, "%s: there is no option \"%s\"; it takes %s", method, name, what_it_takes(method));
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {

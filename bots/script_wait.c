@@ -146,8 +146,10 @@ static void add_wanted(lua_State *L, struct bot_wanted *w, const char *name)
         script_error(
             L, "expect: no line has a field \"%s\"; there are those of PROTOCOL.md, within and optional",
             name);
-    if (at == BOT_WANTED)
+    if (at == BOT_WANTED) {
         script_error(L, "expect: at most %d fields", BOT_WANTED);
+        return;
+    }
     w->fields[at].field = (enum message_field)field;
     if (lua_isinteger(L, -1)) {
         w->fields[at].kind = VALUE_UINT;

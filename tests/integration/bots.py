@@ -64,6 +64,7 @@ def test_idle(t):
 def test_login_storm(t):
     r = short(t, "login-storm", bots=20, rate=60)
     check(r["ends"]["bye"] > 50, r["ends"])
+    check(r["total"]["bytes_in"] > 300 * r["total"]["logins"], "bytes of connections that have ended", r["total"])
     entry = r["latency_us"]["entry"]
     check("early" not in entry and entry["count"] < r["total"]["logins"], "what was due in the measured time", entry, r["total"])
     check("logins" in r.progress and "delivered" not in r.progress, r.progress)
