@@ -68,6 +68,7 @@ struct bot {
     bool welcomed : 1, gone : 1, slow : 1, mute : 1; /* slow: has not read at full speed */
     bool greeted : 1;                                /* hello was said on this connection */
     bool spoke_after_bye : 1;                        /* so that the server may well reset it */
+    bool may_get_error : 1;                          /* the end of turns has taken it from waiting for one */
     bool lingers : 1; /* turns are over: that what it waits for does not come is no fault */
     bool awaits : 1;  /* the turn that it waits for is one of its own making */
     bool may_be_put_out : 1, is_account : 1;

@@ -241,8 +241,11 @@ void script_over(struct bot *b)
         if (!bot_is_ending(b))
             script_linger(b);
         break;
+    case WAIT_LINE: /* what it waits for may be on its way */
+        b->may_get_error |= b->wanted->type == MESSAGE_ERROR || b->wanted->type == MESSAGE_UNKNOWN;
+        interrupt(b);
+        break;
     case WAIT_SLEEP:
-    case WAIT_LINE:
     case WAIT_TRICKLE:
         interrupt(b);
         break;

@@ -123,9 +123,10 @@ def test_garbage(t):
 @both
 @seconds(40)
 def test_soak(t):
-    s = t.server(login_seconds=1)
+    s = t.server(login_seconds=max(1, int(SCALE)))  # in a slow build a storm of handshakes takes longer than a second
     r = short(t, "soak", "--set", "every=1", server=s, bots=70, duration=4, flat=0)
-    check({"bye", "eof", "was-reset", "closed", "idle", "protocol"} <= set(r["ends"]), r["ends"])
+    ends = {"bye", "eof", "was-reset", "closed", "protocol"} | ({"idle"} if SCALE == 1 else set())
+    check(ends <= set(r["ends"]), r["ends"])
     equal(r["server"]["descriptors_after"], r["server"]["descriptors_before"], "descriptors of the server")
 
 
@@ -209,10 +210,18 @@ def test_exit_codes(t):
     check(f"127.0.0.1:{s.port}: is chatd running there?" in last, last)
 
 
+def await_phase(p, phase):
+    """A line of the progress says that it is in that phase."""
+    while line := p.stderr.readline():
+        if f" s  {phase}" in line:
+            return
+    raise AssertionError(f"chatbot ended before {phase}")
+
+
 def test_an_interrupt_ends_in_good_order(t):
     s = t.server()
     p = start_chatbot(t, "fan-out", s.port, bots=10, ramp=0, duration=60)
-    time.sleep(1.5)
+    await_phase(p, "settle")
     p.send_signal(signal.SIGINT)
     r = right(finish_chatbot(t, p))
     check(r["interrupted"] and r["ends"] == {"eof": 10}, r["ends"])
@@ -226,7 +235,7 @@ def test_a_stalled_server_shows_under_open_loop(t):
     """The load goes on while the server stands still for 2 s, and who was due in that time has waited for it."""
     s = t.server()
     p = start_chatbot(t, "fan-out", s.port, bots=60, rate=400, ramp=0.3, settle=0.5, duration=5)
-    time.sleep(2.5)
+    await_phase(p, "measure")
     os.kill(s.pid, signal.SIGSTOP)
     time.sleep(2.0)
     os.kill(s.pid, signal.SIGCONT)

@@ -230,6 +230,35 @@ def test_all_addresses_of_a_name_are_tried(t):
     check(p.returncode == 0 and "right:" in p.stdout, p.stdout, p.stderr)
 
 
+def test_what_was_expected_may_come_after_turns_are_over(t):
+    """A bot is taken from its expect at the end; the error that it waited for, sent for, is on its way and no fault."""
+    s = t.server()
+    path = script(t, """
+        chatbot { bots = 1, ramp = 0, settle = 0, duration = 60, rate = 1 }
+        function bot(bot)
+            bot:join()
+            print("joined")
+            io.stdout:flush()
+            bot:sleep(0.2) -- meanwhile the server is stopped
+            bot:raw '{"type":"dance"}\\n'
+            print("sent")
+            io.stdout:flush()
+            pcall(bot.expect, bot, {type = "error", code = "unknown_type"})
+            print("interrupted")
+            io.stdout:flush()
+        end
+    """)
+    p = start_chatbot(t, path, s.port)
+    equal(p.stdout.readline(), "joined\n")
+    os.kill(s.pid, signal.SIGSTOP)
+    equal(p.stdout.readline(), "sent\n")
+    p.send_signal(signal.SIGINT)
+    equal(p.stdout.readline(), "interrupted\n")
+    os.kill(s.pid, signal.SIGCONT)
+    r = right(finish_chatbot(t, p, 5))
+    equal(r["total"]["errors"], 1)
+
+
 # ---- a run goes on, whatever its script does
 
 
@@ -254,6 +283,7 @@ def test_an_endless_loop_does_not_hold_up_the_others(t):
     path = script(t, """
         chatbot { roles = { {"looper", sends = false}, {"talker"} }, ramp = 0, settle = 0, duration = 1, drain = 0.3, rate = 20 }
         function looper(bot)
+            bot:sleep(0.05)
             while true do pcall(function() error() end) end
         end
         function talker(bot)
@@ -261,7 +291,7 @@ def test_an_endless_loop_does_not_hold_up_the_others(t):
             for _ in bot:turns() do bot:send() end
         end
     """)
-    r = run_chatbot(t, path, t.server().port, within=1)
+    r = run_chatbot(t, path, t.server().port)
     equal((r.code, r["faults"]), (1, {"answer": 1}))
     check("has not come to its end" in r["wrong"][0], r["wrong"])
     check(r["measured"]["acks"] >= 15, r["measured"])
