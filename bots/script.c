@@ -13,7 +13,7 @@ const char script_run_is_over[] = "the run is over", script_is_gone[] = "the con
 #define GC_PAUSE  150
 #define LINGER_US 1000000 /* when turns are over, for an end that neither side has begun */
 #define FRAME     "chatbot.frame"
-#define SLICE     100000 /* instructions that a bot may run for before the others have a turn; under 1 ms */
+#define SLICE     20000 /* instructions that a bot may run for before the others have a turn; under 1 ms */
 
 static int say(const char *what, lua_State *L)
 {
@@ -122,6 +122,7 @@ static void resume(struct bot *b, int args)
 
     bot_stop_waiting(b);
     b->run->running = b;
+    lua_sethook(b->co, on_slice, LUA_MASKCOUNT, SLICE); /* anew: the count is that since it was resumed */
     status = lua_resume(b->co, b->run->lua, args, &results);
     b->run->running = NULL;
     if (status == LUA_YIELD) {
@@ -149,7 +150,6 @@ void script_start(struct bot *b)
     b->co = lua_newthread(L);
     b->co_ref = luaL_ref(L, LUA_REGISTRYINDEX);
     b->entry_us = b->timer.at_us;
-    lua_sethook(b->co, on_slice, LUA_MASKCOUNT, SLICE);
     lua_getfield(b->co, LUA_REGISTRYINDEX, FRAME);
     script_push_bot(b->co, b);
     lua_getglobal(b->co, bot_role(b));

@@ -69,6 +69,7 @@ function quitter(bot)
         bot:send()
         if bot:random(5) == 1 then
             bot:close()
+            bot:sleep(0.1)
             bot:enter{resume = true}
             bot:join(bot.home, {after = true})
         end
@@ -91,7 +92,7 @@ function stayer(bot)
     end
 end
 
--- All at one moment, one half by RST; and back at once.
+-- All at one moment, one half by RST; and back, all at one moment again.
 function struck(bot)
     local n = 0
     bot:join()
@@ -102,6 +103,7 @@ function struck(bot)
         else
             bot:close()
         end
+        bot:sleep(0.1)
         bot:enter{resume = true}
         bot:join(bot.home, {after = true})
     end
