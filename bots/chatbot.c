@@ -21,6 +21,7 @@ static int add_host(struct run *r, const char *text)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     const char *colon = strrchr(text, ':');
+    struct run_host *to;
     char *host;
     size_t len;
     int ret;
@@ -37,8 +38,10 @@ static int add_host(struct run *r, const char *text)
         fprintf(stderr, "chatbot: --host %s: %s\n", text, gai_strerror(ret));
         return -1;
     }
-    tcp_addr_from(&r->hosts[r->host_count].addr, found->ai_addr);
-    r->hosts[r->host_count++].name = mem_strdup(text);
+    to = &r->hosts[r->host_count++];
+    for (const struct addrinfo *a = found; a != NULL && to->address_count < RUN_ADDRESSES; a = a->ai_next)
+        tcp_addr_from(&to->addresses[to->address_count++], a->ai_addr);
+    to->name = mem_strdup(text);
     freeaddrinfo(found);
     return 0;
 }
@@ -46,8 +49,24 @@ static int add_host(struct run *r, const char *text)
 static void find_server(struct run *r, pid_t given)
 {
     r->server = given;
-    if (given == 0 && r->host_count == 1 && tcp_addr_is_loopback(&r->hosts[0].addr))
-        r->server = proc_find_listener(r->hosts[0].addr.port);
+    if (given == 0 && r->host_count == 1 && tcp_addr_is_loopback(&r->hosts[0].addresses[0]))
+        r->server = proc_find_listener(r->hosts[0].addresses[0].port);
+}
+
+/* Other addresses than those of the loopback have to be given to the machine first; chatbot does not. */
+static int check_sources(const struct run *r)
+{
+    bool can = r->settings.sources <= RUN_SOURCES;
+
+    for (size_t i = 0; i < r->host_count; i++)
+        can = can && run_find_loopback4(&r->hosts[i]) != NULL;
+    if (r->settings.sources < 2 || can)
+        return 0;
+    fprintf(stderr,
+            "chatbot: sources = %.0f: only a server on the IPv4 loopback can be connected to from many "
+            "addresses, 127.0.0.1 and up, at most %d\n",
+            r->settings.sources, RUN_SOURCES);
+    return -1;
 }
 
 static int load(struct run *r, const struct options *o)
@@ -63,20 +82,42 @@ static int load(struct run *r, const struct options *o)
         if (add_host(r, o->hosts[i]) != 0)
             return -1;
     find_server(r, o->pid);
-    return script_load(r, o->settings, o->setting_count);
+    return script_load(r, o->settings, o->setting_count) == 0 ? check_sources(r) : -1;
 }
 
-static int write_reports(const struct run *r, const struct options *o)
+struct reports {
+    FILE *json, *html;
+    char *template;
+};
+
+static int open_reports(struct reports *to, const struct options *o)
+{
+    if (o->json != NULL && (to->json = report_open(o->json)) == NULL)
+        return -1;
+    if (o->html == NULL)
+        return 0;
+    to->template = report_read_template();
+    to->html = to->template != NULL ? report_open(o->html) : NULL;
+    return to->html != NULL ? 0 : -1;
+}
+
+static void drop_reports(const struct reports *from, const struct options *o)
+{
+    report_drop(from->json, o->json);
+    report_drop(from->html, o->html);
+}
+
+static int write_reports(const struct run *r, const struct options *o, struct reports *to)
 {
     struct buf json = {0};
     int ret = 0;
 
     report_put_json(r, &json);
-    if (o->json != NULL)
-        ret |= report_write_file(o->json, json.data, json.len);
-    if (o->html != NULL) {
+    if (to->json != NULL)
+        ret |= report_write(to->json, o->json, json.data, json.len);
+    if (to->html != NULL) {
         buf_put(&json, "", 1);
-        ret |= report_write_page(o->html, (const char *const[]){json.data}, 1);
+        ret |= report_write_page(to->html, o->html, to->template, (const char *const[]){json.data}, 1);
     }
     buf_deinit(&json);
     return ret;
@@ -90,26 +131,53 @@ static int tell_nobody(const struct options *o)
     return RUN_NOBODY;
 }
 
+/* It has been, and how it was. */
+static int report(struct run *r, const struct options *o, struct reports *to)
+{
+    char text[256];
+    int code;
+
+    if (!report_check_flat(r, text, sizeof text))
+        run_wrong(r, NULL, CHECK_SCRIPT, text);
+    report_summary(r, o->json != NULL && strcmp(o->json, "-") == 0 ? stderr : stdout);
+    code = run_has_failed(r) ? RUN_WRONG : RUN_OK;
+    if (!r->ever_connected && r->bot_count > 0)
+        code = tell_nobody(o);
+    return write_reports(r, o, to) == 0 ? code : RUN_UNWRITTEN;
+}
+
 static int run(const struct options *o)
 {
     struct run *r = mem_zalloc(sizeof *r);
-    char text[256];
+    struct reports reports = {0};
     int code = RUN_USAGE;
 
     lifecycle_set_side("client");
-    if (load(r, o) == 0 && run_go(r) == 0) {
-        if (!report_check_flat(r, text, sizeof text))
-            run_wrong(r, NULL, CHECK_SCRIPT, text);
-        report_summary(r, o->json != NULL && strcmp(o->json, "-") == 0 ? stderr : stdout);
-        code = run_has_failed(r) ? RUN_WRONG : RUN_OK;
-        if (!r->ever_connected && r->bot_count > 0)
-            code = tell_nobody(o);
-        if (write_reports(r, o) != 0)
-            code = RUN_UNWRITTEN;
+    if (load(r, o) == 0) {
+        bool open = open_reports(&reports, o) == 0;
+
+        if (open && run_go(r) == 0)
+            code = report(r, o, &reports);
+        else
+            drop_reports(&reports, o);
+        code = open ? code : RUN_UNWRITTEN;
     }
+    free(reports.template);
     run_deinit(r);
     free(r);
     return code;
+}
+
+static int write_compared(const struct options *o, char *const documents[])
+{
+    char *template = report_read_template();
+    FILE *f = template != NULL ? report_open(o->html) : NULL;
+    int ret = f != NULL
+                  ? report_write_page(f, o->html, template, (const char *const *)documents, o->compared_count)
+                  : -1;
+
+    free(template);
+    return ret;
 }
 
 static int compare(const struct options *o)
@@ -125,7 +193,7 @@ static int compare(const struct options *o)
             code = RUN_USAGE;
         }
     }
-    if (code == RUN_OK && report_write_page(o->html, (const char *const *)documents, o->compared_count) != 0)
+    if (code == RUN_OK && write_compared(o, documents) != 0)
         code = RUN_UNWRITTEN;
     for (size_t i = 0; i < o->compared_count; i++)
         free(documents[i]);

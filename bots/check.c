@@ -1,5 +1,5 @@
-/* check.c: see check.h. */
-#include "bots/check.h"
+/* check.c: rooms and what comes of them; check_send.c has the sends. See check.h. */
+#include "bots/check_private.h"
 
 #include "common/mem.h"
 
@@ -9,22 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_SENT 8
-#define KEEP_SENT  64 /* a larger ring is given back when nothing is under way */
-
 static const char *const names[] = {"missing",        "order",  "repeated", "altered", "ack",
-                                    "unacknowledged", "unseen", "tail",     "gap",     "stray",
-                                    "close",          "answer", "line",     "script"};
+                                    "unacknowledged", "unseen", "tail",     "gap",     "epoch",
+                                    "stray",          "close",  "answer",   "line",    "script"};
 
 const char *check_fault_name(enum check_fault f)
 {
     return names[f];
 }
 
-static void wrong(struct check *c, enum check_fault f, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void wrong(struct check *c, enum check_fault f, const char *format, ...)
+void check_wrong(struct check *c, enum check_fault f, const char *format, ...)
 {
     char text[256];
     va_list args;
@@ -42,7 +36,7 @@ void check_init(struct check *c, struct ledger *ledger, check_wrong_fn *fn, void
 
 void check_deinit(struct check *c)
 {
-    for (uint16_t i = 0; i < c->room_count; i++)
+    for (uint32_t i = 0; i < c->room_count; i++)
         free(c->rooms[i].direct);
     free(c->rooms);
     free(c->sent);
@@ -53,22 +47,22 @@ void check_deinit(struct check *c)
 
 /* ---- rooms */
 
-static const char *name_of(const struct check_room *r)
+const char *check_room_name(const struct check_room *r)
 {
     return r->direct != NULL ? r->direct : r->room->name;
 }
 
 static bool is_named(const struct check_room *r, const char *name, size_t len)
 {
-    const char *mine = name_of(r);
+    size_t mine = r->direct != NULL ? strlen(r->direct) : r->room->name_len;
 
-    return strncmp(mine, name, len) == 0 && mine[len] == '\0';
+    return mine == len && memcmp(check_room_name(r), name, len) == 0;
 }
 
 static struct check_room *add_room(struct check *c)
 {
     if (c->room_count == c->room_cap) {
-        c->room_cap = (uint16_t)(c->room_cap > 0 ? c->room_cap * 2 : 1);
+        c->room_cap = c->room_cap > 0 ? c->room_cap * 2 : 1;
         c->rooms = mem_realloc(c->rooms, c->room_cap * sizeof *c->rooms);
     }
     c->rooms[c->room_count] = (struct check_room){0};
@@ -81,257 +75,126 @@ int check_find(struct check *c, const char *name, size_t len)
     struct check_room *r;
 
     if (c->latest < c->room_count && is_named(&c->rooms[c->latest], name, len))
-        return c->latest;
-    for (uint16_t i = 0; i < c->room_count; i++)
+        return (int)c->latest;
+    for (uint32_t i = 0; i < c->room_count; i++)
         if (is_named(&c->rooms[i], name, len)) {
             c->latest = i;
-            return i;
+            return (int)i;
         }
-    if (len == 0 || name[0] != '@')
+    if (len == 0 || name[0] != '@' || memchr(name, '\0', len) != NULL)
         return -1;
     r = add_room(c);
     r->direct = mem_strndup(name, len);
     r->in = true;
-    return c->room_count - 1;
+    r->unsure = c->was_away;
+    return (int)c->room_count - 1;
+}
+
+void check_will_join(struct check *c, const char *name, size_t len)
+{
+    c->joining = ledger_find(c->ledger, name, len);
+    c->joining_epoch = c->joining != NULL ? c->joining->epoch : 0;
+    c->joining_newest = c->joining != NULL ? c->joining->newest : 0;
+}
+
+/* Where it is another than the one before, all that the bot knows of the room is of another order. */
+static void enter_epoch(struct check *c, struct check_room *r, uint64_t epoch)
+{
+    uint64_t before = r->room != NULL ? r->room->epoch : 0;
+
+    if (r->room != NULL && ledger_enter(c->ledger, r->room, epoch))
+        check_wrong(c, CHECK_EPOCH,
+                    "room %s has a new order, epoch %" PRIu64 " after %" PRIu64 ": what it had is lost",
+                    check_room_name(r), epoch, before);
+    if (r->epoch != 0 && r->epoch != epoch) {
+        r->last = r->told = 0;
+        check_forget_seqs(c, (int)(r - c->rooms));
+    }
+    r->epoch = epoch;
+}
+
+/* Nobody can have seen a later one before the join was asked. */
+static void check_newest(struct check *c, const struct check_room *r, uint64_t seq)
+{
+    uint64_t known = r->last;
+
+    if (r->room != NULL && r->room == c->joining && r->epoch == c->joining_epoch && c->joining_newest > known)
+        known = c->joining_newest;
+    if (seq < known)
+        check_wrong(c, CHECK_MISSING,
+                    "room %s: joined says that seq %" PRIu64 " is the newest, and %" PRIu64
+                    " was there before",
+                    check_room_name(r), seq, known);
+    c->joining = NULL;
 }
 
 void check_joined(struct check *c, const char *name, size_t len, uint64_t epoch, uint64_t seq, int64_t after)
 {
     int i = check_find(c, name, len);
     struct check_room *r = i >= 0 ? &c->rooms[i] : add_room(c);
-    bool same;
+    bool replays = after >= 0 && (uint64_t)after < seq;
 
     if (i < 0)
         r->room = ledger_get(c->ledger, name, len);
-    same = r->room->epoch == epoch;
-    ledger_enter(c->ledger, r->room, epoch);
-    if (seq > r->room->newest)
+    enter_epoch(c, r, epoch);
+    check_newest(c, r, seq);
+    if (r->room != NULL && seq > r->room->newest)
         r->room->newest = seq;
-    if (!(r->in && after < 0)) { /* a second join without `after` changes nothing */
-        r->last = after >= 0 && same && (uint64_t)after < seq ? (uint64_t)after : seq;
-        r->replayed = after >= 0 ? seq : 0;
+    if (replays || !r->in || (r->direct != NULL && r->last == 0)) {
+        r->last = replays ? (uint64_t)after : seq;
+        r->replayed = replays ? seq : 0;
         r->owed = r->missing_from = r->missing_to = r->gap_from = r->gap_to = 0;
+        r->unsure = false;
     }
     r->in = true;
 }
 
-/* ---- sends */
-
-static struct check_sent *sent_at(struct check *c, uint32_t serial)
-{
-    return &c->sent[serial & (c->sent_size - 1)];
-}
-
-static struct check_sent *under_way(struct check *c, uint32_t serial)
-{
-    return serial - c->base < c->next - c->base ? sent_at(c, serial) : NULL;
-}
-
-uint32_t check_under_way(const struct check *c)
-{
-    return c->next - c->base;
-}
-
-bool check_all_acked(struct check *c)
-{
-    for (uint32_t n = c->base; n != c->next; n++)
-        if (!sent_at(c, n)->acked)
-            return false;
-    return true;
-}
-
-static void grow_sent(struct check *c)
-{
-    uint32_t size = c->sent_size > 0 ? c->sent_size * 2 : FIRST_SENT;
-    struct check_sent *to = mem_alloc(size * sizeof *to);
-
-    for (uint32_t s = c->base; s != c->next; s++)
-        to[s & (size - 1)] = *sent_at(c, s);
-    free(c->sent);
-    c->sent = to;
-    c->sent_size = size;
-}
-
-uint32_t check_will_send(struct check *c, int room, uint64_t hash, uint64_t due_us)
-{
-    if (check_under_way(c) == c->sent_size)
-        grow_sent(c);
-    *sent_at(c, c->next) = (struct check_sent){.hash = hash, .due_us = due_us, .room = (uint16_t)room};
-    return c->next++;
-}
-
-static void shrink(struct check *c)
-{
-    if (check_under_way(c) > 0 || c->sent_size <= KEEP_SENT)
-        return;
-    free(c->sent);
-    c->sent = NULL;
-    c->sent_size = 0;
-}
-
-static void settle(struct check *c, struct check_sent *s)
-{
-    s->done = s->acked && s->seen;
-    while (c->base != c->next && sent_at(c, c->base)->done)
-        c->base++;
-    shrink(c);
-}
-
+/* Of a direct conversation, what is new still comes. */
 void check_left(struct check *c, const char *name, size_t len)
 {
     int i = check_find(c, name, len);
 
-    if (i < 0)
+    if (i < 0 || !c->rooms[i].in) {
+        check_wrong(c, CHECK_STRAY, "left room %.*s, which the bot is not in", (int)len, name);
         return;
-    c->rooms[i].in = false;
-    for (uint32_t n = c->base; n != c->next; n++)
-        if (sent_at(c, n)->room == i) {
-            sent_at(c, n)->seen = true;
-            sent_at(c, n)->done = sent_at(c, n)->acked;
-        }
-}
-
-/* The message of an ack that comes late has gone by already, or stands in a gap. */
-static void check_passed(struct check *c, struct check_sent *s, const struct check_room *r)
-{
-    if (s->seen || !(r->in && r->last >= s->seq))
-        return;
-    s->seen = true;
-    if (s->seq >= r->gap_from && s->seq <= r->gap_to)
-        return;
-    if (s->seq >= r->missing_from && s->seq <= r->missing_to)
-        return; /* told already */
-    wrong(c, CHECK_ACK, "room %s: an ack names seq %" PRIu64 ", which was another message", name_of(r),
-          s->seq);
-}
-
-uint64_t check_ack(struct check *c, uint32_t serial, uint64_t seq, bool repeat)
-{
-    struct check_sent *s = under_way(c, serial);
-    struct check_room *r;
-    uint64_t due;
-
-    if (s == NULL || s->acked) {
-        if (serial >= c->floor)
-            wrong(c, CHECK_ACK, "send %" PRIu32 " was acknowledged twice, or never made", serial);
-        return 0;
     }
-    r = &c->rooms[s->room];
-    s->acked = true;
-    if (repeat) {
-        s->seen = true;
-    } else if (s->seen && s->seq != seq) {
-        wrong(c, CHECK_ACK, "room %s: send %" PRIu32 " is seq %" PRIu64 ", its ack says %" PRIu64, name_of(r),
-              serial, s->seq, seq);
-    } else {
-        s->seq = seq;
-        if (r->room != NULL && ledger_note(c->ledger, r->room, seq, s->hash) == LEDGER_DIFFERENT)
-            wrong(c, CHECK_ACK,
-                  "room %s: the ack of send %" PRIu32 " names seq %" PRIu64 ", which is another text",
-                  name_of(r), serial, seq);
-        else
-            check_passed(c, s, r);
-    }
-    due = s->due_us;
-    if (r->room != NULL)
-        ledger_set_due(r->room, seq, due);
-    settle(c, s);
-    return due;
-}
-
-uint64_t check_refused(struct check *c, uint32_t serial)
-{
-    struct check_sent *s = under_way(c, serial);
-    uint64_t due;
-
-    if (s == NULL)
-        return 0;
-    due = s->due_us;
-    s->acked = s->seen = true;
-    settle(c, s);
-    return due;
+    c->rooms[i].in = c->rooms[i].direct != NULL;
+    if (c->rooms[i].direct == NULL)
+        check_leave_sends(c, i);
 }
 
 /* ---- what comes */
 
-static void check_order(struct check *c, struct check_room *r, uint64_t seq)
+/* A direct conversation of two guests begins anew when one of them is somebody else; one with an account may
+ * have begun before this bot came. */
+static bool begins_anew(const struct check_room *r, const struct check_message *m)
 {
-    bool direct_anew = r->direct != NULL && (r->last == 0 || seq == 1);
+    return r->direct != NULL && (m->seq == 1 || r->unsure || (r->last == 0 && !m->of_guests));
+}
 
-    if (seq == r->last + 1 || direct_anew) {
+static void check_order(struct check *c, struct check_room *r, const struct check_message *m)
+{
+    uint64_t seq = m->seq;
+
+    if (seq == r->last + 1) {
+        r->last = seq;
+    } else if (begins_anew(r, m)) {
+        r->told = r->owed = 0; /* that was the other one */
         r->last = seq;
     } else if (seq > r->last) {
         r->missing_from = r->last + 1;
         r->missing_to = seq - 1;
-        wrong(c, CHECK_MISSING, "room %s: seq %" PRIu64 " came after %" PRIu64 ": %" PRIu64 " missing",
-              name_of(r), seq, r->last, seq - 1 - r->last);
+        check_wrong(c, CHECK_MISSING, "room %s: seq %" PRIu64 " came after %" PRIu64 ": %" PRIu64 " missing",
+                    check_room_name(r), seq, r->last, seq - 1 - r->last);
         r->last = seq;
     } else if (seq >= r->missing_from && seq <= r->missing_to) {
-        wrong(c, CHECK_ORDER, "room %s: seq %" PRIu64 " came after %" PRIu64, name_of(r), seq, r->last);
+        check_wrong(c, CHECK_ORDER, "room %s: seq %" PRIu64 " came after %" PRIu64, check_room_name(r), seq,
+                    r->last);
     } else {
-        wrong(c, CHECK_REPEATED, "room %s: seq %" PRIu64 " came again after %" PRIu64, name_of(r), seq,
-              r->last);
+        check_wrong(c, CHECK_REPEATED, "room %s: seq %" PRIu64 " came again after %" PRIu64,
+                    check_room_name(r), seq, r->last);
     }
-}
-
-static struct check_sent *find_by_text(struct check *c, int room, uint64_t hash)
-{
-    for (uint32_t n = c->base; n != c->next; n++) {
-        struct check_sent *s = sent_at(c, n);
-
-        if (!s->seen && s->room == room && s->hash == hash)
-            return s;
-    }
-    return NULL;
-}
-
-uint64_t check_due(struct check *c, const struct check_message *m)
-{
-    int i = m->room_len > 0 && m->room[0] != '@' ? check_find(c, m->room, m->room_len) : -1;
-    const struct check_sent *s;
-    uint64_t due;
-
-    if (i < 0)
-        return 0;
-    due = ledger_due(c->rooms[i].room, m->seq);
-    if (due != 0)
-        return due;
-    s = find_by_text(c, i, m->hash);
-    return s != NULL ? s->due_us : 0;
-}
-
-/* A message of this bot's own has come back. */
-static void check_own(struct check *c, struct check_room *r, const struct check_message *m)
-{
-    struct check_sent *s;
-
-    if (m->serial < 0) {
-        s = find_by_text(c, (int)(r - c->rooms), m->hash);
-        if (s == NULL)
-            return; /* perhaps from a connection before this one: nothing in it would tell */
-    } else {
-        s = under_way(c, (uint32_t)m->serial);
-        if (s == NULL && (uint32_t)m->serial < c->floor)
-            return;
-    }
-    if (s == NULL || s->seen) {
-        wrong(c, CHECK_REPEATED, "room %s: send %" PRId64 " was delivered a second time, as seq %" PRIu64,
-              name_of(r), m->serial, m->seq);
-        return;
-    }
-    if (s->hash != m->hash)
-        wrong(c, CHECK_ALTERED,
-              "room %s: the text of send %" PRId64 " (seq %" PRIu64 ") is not what was sent", name_of(r),
-              m->serial, m->seq);
-    if (s->acked && s->seq != m->seq)
-        wrong(c, CHECK_ACK,
-              "room %s: send %" PRId64 " was acknowledged as seq %" PRIu64 " and came as %" PRIu64,
-              name_of(r), m->serial, s->seq, m->seq);
-    s->seen = true;
-    s->seq = m->seq;
-    if (r->room != NULL)
-        ledger_set_due(r->room, m->seq, s->due_us);
-    settle(c, s);
+    r->unsure = false;
 }
 
 void check_message(struct check *c, const struct check_message *m)
@@ -340,14 +203,14 @@ void check_message(struct check *c, const struct check_message *m)
     struct check_room *r = i >= 0 ? &c->rooms[i] : NULL;
 
     if (r == NULL || !r->in) {
-        wrong(c, CHECK_STRAY, "seq %" PRIu64 " of room %.*s, which the bot is not in", m->seq,
-              (int)m->room_len, m->room);
+        check_wrong(c, CHECK_STRAY, "seq %" PRIu64 " of room %.*s, which the bot is not in", m->seq,
+                    (int)m->room_len, m->room);
         return;
     }
-    check_order(c, r, m->seq);
+    check_order(c, r, m);
     if (r->room != NULL && ledger_note(c->ledger, r->room, m->seq, m->hash) == LEDGER_DIFFERENT)
-        wrong(c, CHECK_ALTERED, "room %s: seq %" PRIu64 " is another text than others got", name_of(r),
-              m->seq);
+        check_wrong(c, CHECK_ALTERED, "room %s: seq %" PRIu64 " is another text than others got",
+                    check_room_name(r), m->seq);
     if (m->mine)
         check_own(c, r, m);
 }
@@ -365,22 +228,17 @@ void check_gap(struct check *c, const char *room, size_t len, uint64_t from, uin
     struct check_room *r = i >= 0 ? &c->rooms[i] : NULL;
 
     if (r == NULL || !r->in) {
-        wrong(c, CHECK_STRAY, "a gap of room %.*s, which the bot is not in", (int)len, room);
+        check_wrong(c, CHECK_STRAY, "a gap of room %.*s, which the bot is not in", (int)len, room);
         return;
     }
     if (from != r->last + 1 || to < from)
-        wrong(c, CHECK_GAP, "room %s: a gap from %" PRIu64 " to %" PRIu64 " came after seq %" PRIu64,
-              name_of(r), from, to, r->last);
+        check_wrong(c, CHECK_GAP, "room %s: a gap from %" PRIu64 " to %" PRIu64 " came after seq %" PRIu64,
+                    check_room_name(r), from, to, r->last);
     r->gap_from = from;
     r->gap_to = to;
     if (to > r->last)
         r->last = to;
-    for (uint32_t n = c->base; n != c->next; n++) {
-        struct check_sent *s = sent_at(c, n);
-
-        if (s->room == i && s->acked && s->seq >= from && s->seq <= to)
-            s->seen = s->done = true;
-    }
+    check_skip_sends(c, i, from, to);
 }
 
 void check_old_message(struct check *c, const char *room, size_t len, uint64_t seq, uint64_t hash)
@@ -389,22 +247,30 @@ void check_old_message(struct check *c, const char *room, size_t len, uint64_t s
 
     if (i >= 0 && c->rooms[i].room != NULL &&
         ledger_note(c->ledger, c->rooms[i].room, seq, hash) == LEDGER_DIFFERENT)
-        wrong(c, CHECK_ALTERED, "room %s: in history, seq %" PRIu64 " is another text than live",
-              name_of(&c->rooms[i]), seq);
+        check_wrong(c, CHECK_ALTERED, "room %s: in history, seq %" PRIu64 " is another text than live",
+                    check_room_name(&c->rooms[i]), seq);
 }
 
 /* ---- the end */
 
+void check_tell(struct check *c, const char *room, size_t len, uint64_t seq)
+{
+    int i = check_find(c, room, len);
+
+    if (i >= 0 && seq > c->rooms[i].told)
+        c->rooms[i].told = seq;
+}
+
 void check_owe(struct check *c)
 {
-    for (uint16_t i = 0; i < c->room_count; i++)
-        if (c->rooms[i].in && c->rooms[i].room != NULL)
-            c->rooms[i].owed = c->rooms[i].room->newest;
+    for (uint32_t i = 0; i < c->room_count; i++)
+        if (c->rooms[i].in)
+            c->rooms[i].owed = c->rooms[i].room != NULL ? c->rooms[i].room->newest : c->rooms[i].told;
 }
 
 bool check_has_all(const struct check *c)
 {
-    for (uint16_t i = 0; i < c->room_count; i++)
+    for (uint32_t i = 0; i < c->room_count; i++)
         if (c->rooms[i].in && c->rooms[i].last < c->rooms[i].owed)
             return false;
     return true;
@@ -412,31 +278,24 @@ bool check_has_all(const struct check *c)
 
 static void check_tails(struct check *c)
 {
-    for (uint16_t i = 0; i < c->room_count; i++) {
+    for (uint32_t i = 0; i < c->room_count; i++) {
         const struct check_room *r = &c->rooms[i];
 
         if (r->in && r->last < r->owed)
-            wrong(c, CHECK_TAIL, "room %s: the last to come was seq %" PRIu64 ", and it was at %" PRIu64,
-                  name_of(r), r->last, r->owed);
+            check_wrong(c, CHECK_TAIL,
+                        "room %s: the last to come was seq %" PRIu64 ", and it was at %" PRIu64,
+                        check_room_name(r), r->last, r->owed);
     }
 }
 
 void check_end(struct check *c, bool in_order, bool acks_only)
 {
-    for (uint32_t n = c->base; in_order && n != c->next; n++) {
-        const struct check_sent *s = sent_at(c, n);
-
-        if (!s->acked)
-            wrong(c, CHECK_UNACKED, "room %s: send %" PRIu32 " was never acknowledged",
-                  name_of(&c->rooms[s->room]), n);
-        else if (!s->seen && !acks_only)
-            wrong(c, CHECK_UNSEEN, "room %s: send %" PRIu32 " (seq %" PRIu64 ") never came back",
-                  name_of(&c->rooms[s->room]), n, s->seq);
-    }
+    check_end_sends(c, in_order, acks_only);
     if (in_order && !acks_only)
         check_tails(c);
-    c->floor = c->base = c->next;
-    shrink(c);
-    for (uint16_t i = 0; i < c->room_count; i++)
-        c->rooms[i].in = c->rooms[i].direct != NULL;
+    c->was_away = true;
+    for (uint32_t i = 0; i < c->room_count; i++) {
+        c->rooms[i].in = c->rooms[i].unsure = c->rooms[i].direct != NULL;
+        c->rooms[i].told = c->rooms[i].owed = 0;
+    }
 }

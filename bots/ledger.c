@@ -16,32 +16,39 @@ static int has_name(const struct table_link *link, const void *name, size_t len)
     return r->name_len == len && memcmp(r->name, name, len) == 0;
 }
 
+struct ledger_room *ledger_find(const struct ledger *l, const char *name, size_t len)
+{
+    struct table_link *link = table_find(&l->rooms, table_hash(name, len), name, len, has_name);
+
+    return link != NULL ? table_of(link, struct ledger_room, link) : NULL;
+}
+
 struct ledger_room *ledger_get(struct ledger *l, const char *name, size_t len)
 {
-    uint32_t hash = table_hash(name, len);
-    struct table_link *link = table_find(&l->rooms, hash, name, len, has_name);
-    struct ledger_room *r;
+    struct ledger_room *r = ledger_find(l, name, len);
 
-    if (link != NULL)
-        return table_of(link, struct ledger_room, link);
+    if (r != NULL)
+        return r;
     r = mem_zalloc(sizeof *r + len + 1);
     r->name_len = (uint16_t)len;
     memcpy(r->name, name, len);
-    table_insert(&l->rooms, &r->link, hash);
+    table_insert(&l->rooms, &r->link, table_hash(name, len));
     return r;
 }
 
-void ledger_enter(struct ledger *l, struct ledger_room *r, uint64_t epoch)
+bool ledger_enter(struct ledger *l, struct ledger_room *r, uint64_t epoch)
 {
+    bool had_another = r->epoch != 0 && r->epoch != epoch;
+
     if (r->epoch == epoch)
-        return;
-    if (r->epoch != 0)
-        l->epochs++;
+        return false;
+    l->epochs += had_another;
     free(r->ring);
     r->ring = NULL;
     r->size = 0;
     r->newest = 0;
     r->epoch = epoch;
+    return had_another;
 }
 
 static void resize(struct ledger_room *r, uint32_t size)

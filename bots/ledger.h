@@ -8,6 +8,7 @@
 
 #include "common/table.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,8 +42,11 @@ enum ledger_verdict {
 struct ledger_room *ledger_get(struct ledger *l, const char *name,
                                size_t len); /* makes it where there is none */
 
-/* A bot has joined and was told this epoch; a new one makes the room forget all. */
-void ledger_enter(struct ledger *l, struct ledger_room *r, uint64_t epoch);
+struct ledger_room *ledger_find(const struct ledger *l, const char *name, size_t len); /* or NULL */
+
+/* A bot has joined and was told this epoch; a new one makes the room forget all. true if there was another
+ * before. */
+bool ledger_enter(struct ledger *l, struct ledger_room *r, uint64_t epoch);
 
 enum ledger_verdict ledger_note(struct ledger *l, struct ledger_room *r, uint64_t seq, uint64_t hash);
 

@@ -2,8 +2,11 @@
 #include "bots/progress.h"
 
 #include "bots/stats.h"
+#include "common/buf.h"
 
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 const char *progress_format_time(uint64_t us, char out[PROGRESS_TIME_SIZE])
 {
@@ -38,27 +41,70 @@ void progress_phase(struct run *r)
                 r->settings.closed ? "; closed loop" : "");
 }
 
+/* Bytes of a line's first `columns` columns; each character is one wide here. */
+static size_t cut(const char *line, size_t len, size_t columns)
+{
+    size_t at = 0;
+
+    for (size_t n = 0; at < len; at++)
+        if (((unsigned char)line[at] & 0xc0) != 0x80 && n++ == columns)
+            break;
+    return at;
+}
+
+static void put_talk(const struct stats_row *row, double seconds, struct buf *line)
+{
+    char sent[PROGRESS_TIME_SIZE], got[PROGRESS_TIME_SIZE], p50[PROGRESS_TIME_SIZE], p99[PROGRESS_TIME_SIZE];
+
+    buf_putf(line, "sent %s/s  delivered %s/s  p50 %s  p99 %s",
+             progress_format_count((double)row->delta.sends / seconds, sent),
+             progress_format_count((double)row->delta.deliveries / seconds, got),
+             row->max > 0 ? progress_format_time(row->p50, p50) : "-",
+             row->max > 0 ? progress_format_time(row->p99, p99) : "-");
+}
+
+/* Where nobody talks, what there is to see is how they come in. */
+static void put_entry(const struct run *r, const struct stats_row *row, double seconds, struct buf *line)
+{
+    char rate[PROGRESS_TIME_SIZE], p50[PROGRESS_TIME_SIZE], p99[PROGRESS_TIME_SIZE];
+
+    buf_putf(line, "%u ready  logins %s/s  entry p50 %s  p99 %s", r->ready,
+             progress_format_count((double)row->delta.logins / seconds, rate),
+             row->entry_p99 > 0 ? progress_format_time(row->entry_p50, p50) : "-",
+             row->entry_p99 > 0 ? progress_format_time(row->entry_p99, p99) : "-");
+}
+
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1u : 79;
+}
+
 /* At the end of a second: what was there in it. */
 void progress_row(struct run *r, const struct stats_row *row)
 {
-    char sent[PROGRESS_TIME_SIZE], got[PROGRESS_TIME_SIZE], p50[PROGRESS_TIME_SIZE], p99[PROGRESS_TIME_SIZE];
     unsigned up = row->states[STATE_CONNECTED] + row->states[STATE_CHATTING] + row->states[STATE_HALF_CLOSED];
+    double seconds = row->seconds > 0 ? row->seconds : 1;
+    struct buf line = {0};
 
     if (r->quiet)
         return;
-    fprintf(stderr,
-            "%s%4.0f s  %-7s %u/%u up  sent %s/s  delivered %s/s  p50 %s  p99 %s  %llu wrong  cpu %.0f %%",
-            r->is_tty ? "\r\033[K" : "", row->at, stats_phase_name(row->phase), up, r->bot_count,
-            progress_format_count((double)row->delta.sends, sent),
-            progress_format_count((double)row->delta.deliveries, got),
-            row->max > 0 ? progress_format_time(row->p50, p50) : "-",
-            row->max > 0 ? progress_format_time(row->p99, p99) : "-", (unsigned long long)r->stats.now.wrong,
-            row->cpu * 100);
+    buf_putf(&line, "%4.0f s  %-7s %u/%u up  ", row->at, stats_phase_name(row->phase), up, r->bot_count);
+    if (r->stats.now.sends + r->stats.now.deliveries > 0)
+        put_talk(row, seconds, &line);
+    else
+        put_entry(r, row, seconds, &line);
+    buf_putf(&line, "  %llu wrong  cpu %.0f %%", (unsigned long long)r->stats.now.wrong, row->cpu * 100);
     if (row->server_cpu >= 0)
-        fprintf(stderr, "  server %.0f %% %.1f MiB", row->server_cpu * 100,
-                (double)row->server_rss / 1048576);
-    fputs(r->is_tty ? "" : "\n", stderr);
+        buf_putf(&line, "  server %.0f %% %.1f MiB", row->server_cpu * 100,
+                 (double)row->server_rss / 1048576);
+    if (r->is_tty)
+        fprintf(stderr, "\r\033[K%.*s", (int)cut(line.data, line.len, terminal_columns()), line.data);
+    else
+        fprintf(stderr, "%.*s\n", (int)line.len, line.data);
     fflush(stderr);
+    buf_deinit(&line);
 }
 
 void progress_wrong(struct run *r, const char *text)

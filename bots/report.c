@@ -5,8 +5,13 @@
 #include "bots/progress.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REPORT_MARK "/*RUNS*/[]"
 
 static const double shown[] = {50, 90, 99, 99.9, 99.99, 100};
 
@@ -14,7 +19,8 @@ static const double shown[] = {50, 90, 99, 99.9, 99.99, 100};
 
 static void print_latency(const struct run *r, enum stats_latency l, FILE *to)
 {
-    const struct histogram *h = r->stats.latency[l];
+    bool early;
+    const struct histogram *h = stats_shown(&r->stats, l, &early);
     char text[PROGRESS_TIME_SIZE];
 
     if (h->count == 0)
@@ -24,7 +30,21 @@ static void print_latency(const struct run *r, enum stats_latency l, FILE *to)
         progress_format_time(histogram_percentile(h, shown[i]), text);
         fprintf(to, " %*s", strstr(text, "µ") != NULL ? 11 : 10, text); /* µ is two bytes and one column */
     }
-    fprintf(to, " %12llu\n", (unsigned long long)h->count);
+    fprintf(to, " %12llu%s\n", (unsigned long long)h->count, early ? "  (before the measured time)" : "");
+}
+
+static void print_turns(const struct run *r, FILE *to)
+{
+    unsigned long long missed = r->stats.turns_missed, due = r->stats.turns_begun + missed;
+    unsigned long long late = r->stats.measure_ended.late_turns - r->stats.measure_began.late_turns;
+
+    fprintf(to, "open loop: %.0f turns a second were due; latencies count from the time that each was due\n",
+            run_rate(r));
+    if (late > 0)
+        fprintf(to, "late: at %llu of %llu turns the bot was still busy with the one before\n", late, due);
+    if (missed > 0)
+        fprintf(to, "too much: %llu of %llu turns that were due were not begun; no latency knows of them\n",
+                missed, due);
 }
 
 static void print_rates(const struct run *r, FILE *to)
@@ -46,15 +66,13 @@ static void print_rates(const struct run *r, FILE *to)
             "closed loop: each bot waited for its answer, so that a stall of the server holds up the questions\n"
             "too; these latencies leave out what that hides\n",
             to);
-    else if (r->settings.rate > 0)
-        fprintf(to,
-                "open loop: %.0f turns a second were due; latencies count from the time that each was due\n",
-                r->settings.rate);
+    else if (run_rate(r) > 0)
+        print_turns(r, to);
 }
 
 static void print_processes(const struct run *r, FILE *to)
 {
-    double seconds = stats_measured_seconds(&r->stats), with, without;
+    double seconds = stats_measured_seconds(&r->stats), with, without, growth;
     const struct stats *s = &r->stats;
 
     if (seconds <= 0)
@@ -67,8 +85,8 @@ static void print_processes(const struct run *r, FILE *to)
     fprintf(to, "server (process %d): %.0f %% of a core, %.1f MiB, %u descriptors", (int)s->server,
             (double)(s->server_to.cpu_us - s->server_from.cpu_us) / seconds / 1e4,
             (double)s->server_to.rss / 1048576, s->server_to.descriptors);
-    if (stats_server_growth(s) > -1000)
-        fprintf(to, "; memory %+.1f %% over the measured time", stats_server_growth(s));
+    if (stats_server_growth(s, &growth))
+        fprintf(to, "; memory %+.1f %% over the measured time", growth);
     fprintf(to, "; descriptors %u before, %u after\n", s->server_first.descriptors,
             s->server_last.descriptors);
 }
@@ -90,13 +108,21 @@ static void print_verdict(const struct run *r, FILE *to)
 {
     char text[256];
 
-    if (r->unready)
-        fprintf(to, "note: %u bots were not ready when the ramp's time was over\n", r->bot_count - r->ready);
+    if (r->unready > 0)
+        fprintf(to, "note: %u bots were not ready when the ramp's time was over\n", r->unready);
     if (stats_find_own_limit(&r->stats, text, sizeof text))
         fprintf(to, "note: %s\n", text);
+    if (r->stretched > 0)
+        fprintf(
+            to,
+            "note: %llu texts were longer than asked for: the mark that they are measured by takes up to %zu bytes\n",
+            (unsigned long long)r->stretched, r->longest_mark);
     if (r->stats.now.gaps > 0)
         fprintf(to, "note: %llu gap lines: messages that were no longer kept\n",
                 (unsigned long long)r->stats.now.gaps);
+    if (r->ledger.epochs > 0)
+        fprintf(to, "note: %llu times a room had a new order; what it had before is lost\n",
+                (unsigned long long)r->ledger.epochs);
     if (r->ledger.forgotten > 0)
         fprintf(to, "note: %llu messages came too late to compare their text with what others got\n",
                 (unsigned long long)r->ledger.forgotten);
@@ -143,12 +169,12 @@ void report_find_memory(const struct run *r, double *with, double *without)
 
 bool report_check_flat(const struct run *r, char *out, size_t size)
 {
-    double growth = stats_server_growth(&r->stats);
     const struct stats *s = &r->stats;
+    double growth;
 
     if (!(r->settings.flat > 0))
         return true;
-    if (s->server_last.rss == 0 || growth <= -1000)
+    if (s->server_last.rss == 0 || !stats_server_growth(s, &growth))
         snprintf(out, size, "the server's memory was to be looked at, and could not be");
     else if (growth > r->settings.flat)
         snprintf(out, size, "the server's memory has grown by %.1f %%", growth);
@@ -160,14 +186,40 @@ bool report_check_flat(const struct run *r, char *out, size_t size)
     return false;
 }
 
-int report_write_file(const char *path, const char *data, size_t len)
+FILE *report_open(const char *path)
 {
-    bool to_stdout = strcmp(path, "-") == 0;
-    FILE *f = to_stdout ? stdout : fopen(path, "we");
-    bool ok = f != NULL && fwrite(data, 1, len, f) == len;
+    int fd = strcmp(path, "-") != 0 ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
+    FILE *f = fd >= 0 ? fdopen(fd, "w") : strcmp(path, "-") == 0 ? stdout : NULL;
 
-    if (f != NULL)
-        ok = (to_stdout ? fflush(f) : fclose(f)) == 0 && ok;
+    if (f == NULL)
+        fprintf(stderr, "chatbot: %s: %s\n", path, strerror(errno));
+    return f;
+}
+
+void report_drop(FILE *f, const char *path)
+{
+    struct stat st;
+
+    if (f == NULL || f == stdout)
+        return;
+    if (fstat(fileno(f), &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        unlink(path); /* made by report_open, or as good as that */
+    fclose(f);
+}
+
+/* What was in the file before stays there until now. */
+static bool empty(FILE *f)
+{
+    struct stat st;
+
+    return f == stdout || fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode) || ftruncate(fileno(f), 0) == 0;
+}
+
+int report_write(FILE *f, const char *path, const char *data, size_t len)
+{
+    bool ok = empty(f) && fwrite(data, 1, len, f) == len;
+
+    ok = (f == stdout ? fflush(f) : fclose(f)) == 0 && ok;
     if (!ok)
         fprintf(stderr, "chatbot: %s: %s\n", path, strerror(errno));
     return ok ? 0 : -1;
@@ -183,25 +235,34 @@ static void put_document(struct buf *b, const char *json)
     buf_puts(b, json);
 }
 
-int report_write_page(const char *path, const char *const documents[], size_t count)
+int report_write_page(FILE *f, const char *path, const char *template, const char *const documents[],
+                      size_t count)
 {
-    static const char mark[] = "/*RUNS*/[]";
-    char *page = library_read_page(), *at = page != NULL ? strstr(page, mark) : NULL;
+    const char *at = strstr(template, REPORT_MARK);
     struct buf b = {0};
-    int ret = -1;
+    int ret;
 
-    if (at != NULL) {
-        buf_put(&b, page, (size_t)(at - page));
-        buf_puts(&b, "[");
-        for (size_t i = 0; i < count; i++) {
-            buf_puts(&b, i > 0 ? ",\n" : "");
-            put_document(&b, documents[i]);
-        }
-        buf_puts(&b, "]");
-        buf_puts(&b, at + sizeof mark - 1);
-        ret = report_write_file(path, b.data, b.len);
+    buf_put(&b, template, (size_t)(at - template));
+    buf_puts(&b, "[");
+    for (size_t i = 0; i < count; i++) {
+        buf_puts(&b, i > 0 ? ",\n" : "");
+        put_document(&b, documents[i]);
     }
+    buf_puts(&b, "]");
+    buf_puts(&b, at + strlen(REPORT_MARK));
+    ret = report_write(f, path, b.data, b.len);
     buf_deinit(&b);
-    free(page);
     return ret;
+}
+
+char *report_read_template(void)
+{
+    char *template = library_read_page();
+
+    if (template != NULL && strstr(template, REPORT_MARK) == NULL) {
+        fprintf(stderr, "chatbot: the page's template has no place for the runs: it is not chatbot's\n");
+        free(template);
+        template = NULL;
+    }
+    return template;
 }

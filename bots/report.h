@@ -10,9 +10,20 @@
 void report_summary(const struct run *r, FILE *to);
 void report_put_json(const struct run *r, struct buf *b);
 
-/* A page of these JSON documents. -1, and that is said on stderr, where it cannot be written. */
-int report_write_page(const char *path, const char *const documents[], size_t count);
-int report_write_file(const char *path, const char *data, size_t len);
+/* Before the run, so that a path that cannot be written does not cost a run: "-" is stdout. NULL, and that is
+ * said on stderr. */
+FILE *report_open(const char *path);
+
+void report_drop(FILE *f, const char *path); /* there was no run; NULL is fine */
+
+/* Over what was there before; closes f. -1, and that is said on stderr, where it cannot be written. */
+int report_write(FILE *f, const char *path, const char *data, size_t len);
+
+/* The same with a page of these JSON documents. The template is report_read_template's, which is to be freed;
+ * NULL, and that is said, where there is none. */
+int report_write_page(FILE *f, const char *path, const char *template, const char *const documents[],
+                      size_t count);
+char *report_read_template(void);
 
 /* Bytes a bot holds at the end of the measured time: with Lua's state, and without. */
 void report_find_memory(const struct run *r, double *with, double *without);

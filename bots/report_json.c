@@ -43,7 +43,7 @@ static void put_bool(struct buf *b, const char *name, bool value)
 
 static void put_settings(const struct run *r, struct buf *b)
 {
-    char text[64], *end;
+    char text[64];
 
     put_name(b, "settings");
     buf_puts(b, "{");
@@ -53,7 +53,7 @@ static void put_settings(const struct run *r, struct buf *b)
         settings_format(&r->settings, e, text, sizeof text);
         if (e->kind == SETTINGS_FLAG)
             put_bool(b, e->name, strcmp(text, "yes") == 0);
-        else if (strtod(text, &end) >= 0 && *end == '\0' && end != text)
+        else if (settings_is_number(&r->settings, e))
             put_number(b, e->name, strtod(text, NULL));
         else
             put_text(b, e->name, text);
@@ -75,7 +75,7 @@ static void put_curve(struct buf *b, const struct histogram *h)
     buf_putf(b, ",[100,%llu]]", (unsigned long long)h->max);
 }
 
-static void put_latency(struct buf *b, const char *name, const struct histogram *h)
+static void put_latency(struct buf *b, const char *name, const struct histogram *h, bool early)
 {
     static const struct {
         const char *name;
@@ -85,6 +85,8 @@ static void put_latency(struct buf *b, const char *name, const struct histogram 
     put_name(b, name);
     buf_puts(b, "{");
     put_count(b, "count", h->count);
+    if (early)
+        put_bool(b, "early", true);
     if (h->count > 0) {
         put_count(b, "min", h->min);
         put_number(b, "mean", histogram_mean(h));
@@ -127,7 +129,7 @@ static void put_rows(const struct run *r, struct buf *b)
     buf_puts(
         b,
         "[\"at\",\"phase\",\"sends\",\"acks\",\"deliveries\",\"logins\",\"errors\",\"wrong\",\"p50\",\"p99\","
-        "\"p999\",\"max\",\"ack_p50\",\"ack_p99\",\"lag_max\",\"cpu\",\"server_cpu\",\"server_rss\","
+        "\"p999\",\"max\",\"ack_p50\",\"ack_p99\",\"entry_p50\",\"entry_p99\",\"lag_max\",\"cpu\",\"server_cpu\",\"server_rss\","
         "\"server_descriptors\"");
     for (int i = 0; i < STATES; i++)
         buf_putf(b, ",\"%s\"", stats_state_name((enum stats_state)i));
@@ -140,7 +142,7 @@ static void put_rows(const struct run *r, struct buf *b)
                                   row->delta.logins, row->delta.errors, row->delta.wrong,
                                   row->p50,          row->p99,          row->p999,
                                   row->max,          row->ack_p50,      row->ack_p99,
-                                  row->lag_max};
+                                  row->entry_p50,    row->entry_p99,    row->lag_max};
 
         buf_putf(b, "%s\n[%.3f,\"%s\"", n > 0 ? "," : "", row->at, stats_phase_name(row->phase));
         for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
@@ -177,7 +179,7 @@ static void put_chatbot(const struct run *r, struct buf *b)
 static void put_server(const struct run *r, struct buf *b)
 {
     const struct stats *s = &r->stats;
-    double seconds = stats_measured_seconds(s);
+    double seconds = stats_measured_seconds(s), growth;
 
     put_name(b, "server");
     if (s->server_last.rss == 0) {
@@ -192,7 +194,12 @@ static void put_server(const struct run *r, struct buf *b)
     put_count(b, "rss_before", s->server_first.rss);
     put_count(b, "rss", s->server_to.rss);
     put_count(b, "rss_after", s->server_last.rss);
-    put_number(b, "growth_percent", stats_server_growth(s));
+    if (stats_server_growth(s, &growth)) {
+        put_number(b, "growth_percent", growth);
+    } else {
+        put_name(b, "growth_percent");
+        buf_puts(b, "null");
+    }
     put_count(b, "descriptors_before", s->server_first.descriptors);
     put_count(b, "descriptors_after", s->server_last.descriptors);
     buf_puts(b, "}");
@@ -233,6 +240,17 @@ static void put_head(const struct run *r, struct buf *b)
     put_bool(b, "interrupted", r->interrupts > 0);
     put_text(b, "loop", r->settings.closed ? "closed" : "open");
     put_number(b, "measured_seconds", stats_measured_seconds(&r->stats));
+    put_count(b, "unready", r->unready);
+    put_count(b, "stretched", r->stretched);
+    put_count(b, "new_epochs", r->ledger.epochs);
+    put_name(b, "turns");
+    buf_puts(b, "{");
+    put_number(b, "rate", run_rate(r));
+    put_count(b, "due", r->stats.turns_begun + r->stats.turns_missed);
+    put_count(b, "begun", r->stats.turns_begun);
+    put_count(b, "not_begun", r->stats.turns_missed);
+    put_count(b, "late", r->stats.measure_ended.late_turns - r->stats.measure_began.late_turns);
+    buf_puts(b, "}");
 }
 
 void report_put_json(const struct run *r, struct buf *b)
@@ -244,8 +262,12 @@ void report_put_json(const struct run *r, struct buf *b)
     put_counts(b, "measured", &r->stats.measure_began, &r->stats.measure_ended);
     put_name(b, "latency_us");
     buf_puts(b, "{");
-    for (int l = 0; l < LATENCIES; l++)
-        put_latency(b, stats_latency_name((enum stats_latency)l), r->stats.latency[l]);
+    for (int l = 0; l < LATENCIES; l++) {
+        bool early;
+        const struct histogram *h = stats_shown(&r->stats, (enum stats_latency)l, &early);
+
+        put_latency(b, stats_latency_name((enum stats_latency)l), h, early && h->count > 0);
+    }
     buf_puts(b, "}");
     put_name(b, "ends");
     buf_puts(b, "{");

@@ -17,15 +17,61 @@
 
 #define BEAT_US           10000
 #define SPARE_DESCRIPTORS 64
+#define FLAT_SECONDS      2   /* that the server has to close the last descriptors, where that is judged, */
+#define SHOWN_SECONDS     0.2 /* or only shown */
+#define LAST_SIGNAL       3   /* is not to be caught: whatever holds us up then is not in the script */
+
+static volatile sig_atomic_t signals;
+static struct sigaction of_loop[2]; /* libevent's handlers of SIGINT and SIGTERM */
+
+int run_signals(void)
+{
+    return signals;
+}
 
 bool run_is_over(const struct run *r)
 {
     return r->stats.phase >= PHASE_DRAIN;
 }
 
-uint64_t run_interval_us(const struct run *r)
+double run_rate(const struct run *r)
 {
-    return r->settings.rate > 0 ? (uint64_t)((double)r->senders * 1e6 / r->settings.rate) : 0;
+    double rate = r->senders > 0 ? r->settings.rate : 0;
+
+    for (size_t i = 0; i < r->role_count; i++)
+        if (r->roles[i].sends && r->roles[i].bots > 0)
+            rate += r->roles[i].rate;
+    return rate;
+}
+
+/* Those that share a rate with this one. */
+static unsigned count_sharers(const struct bot *b)
+{
+    const struct run_role *role = &b->run->roles[b->role];
+
+    return role->rate > 0 ? role->bots : b->run->senders;
+}
+
+uint64_t run_interval_us(const struct bot *b)
+{
+    const struct run_role *role = &b->run->roles[b->role];
+    double rate = role->rate > 0 ? role->rate : b->run->settings.rate;
+    double us = rate > 0 ? (double)count_sharers(b) * 1e6 / rate : 0;
+
+    return us > 0 && us < 1 ? 1 : (uint64_t)us;
+}
+
+uint64_t run_first_offset_us(const struct bot *b)
+{
+    return count_sharers(b) > 0 ? run_interval_us(b) * b->order / count_sharers(b) : 0;
+}
+
+const struct tcp_addr *run_find_loopback4(const struct run_host *host)
+{
+    for (size_t i = 0; i < host->address_count; i++)
+        if (host->addresses[i].family == AF_INET && tcp_addr_is_loopback(&host->addresses[i]))
+            return &host->addresses[i];
+    return NULL;
 }
 
 void run_bot_is_ready(struct run *r)
@@ -61,8 +107,15 @@ void run_wrong(struct run *r, const struct bot *b, enum check_fault f, const cha
 
 /* ---- phases */
 
+static void count_bytes(struct run *r)
+{
+    for (unsigned i = 0; r->bots != NULL && i < r->bot_count; i++)
+        bot_count_bytes(&r->bots[i]);
+}
+
 static void set_phase(struct run *r, enum stats_phase p)
 {
+    count_bytes(r);
     stats_set_phase(&r->stats, p);
     r->phase_us = clock_mono_us();
     progress_phase(r);
@@ -70,17 +123,30 @@ static void set_phase(struct run *r, enum stats_phase p)
 
 static void begin_traffic(struct run *r)
 {
-    r->unready = r->ready < r->bot_count;
+    r->unready = r->bot_count - r->ready;
     r->traffic_us = clock_mono_us();
     set_phase(r, PHASE_SETTLE);
     for (unsigned i = 0; i < r->bot_count; i++)
         script_traffic(&r->bots[i]);
 }
 
+/* What was due by now and only waits for its timer begins first. */
+static void count_missed_turns(struct run *r)
+{
+    uint64_t now = clock_mono_us();
+
+    if (r->stats.phase != PHASE_MEASURE)
+        return;
+    timers_fire_due(&r->timers);
+    for (unsigned i = 0; i < r->bot_count; i++)
+        r->stats.turns_missed += script_missed_turns(&r->bots[i], r->stats.measure_from_us, now);
+}
+
 static void begin_drain(struct run *r)
 {
     struct proc_facts self;
 
+    count_missed_turns(r);
     if (proc_read(getpid(), &self))
         r->rss = self.rss;
     r->lua_bytes = (uint64_t)lua_gc(r->lua, LUA_GCCOUNT) * 1024;
@@ -143,19 +209,21 @@ static void on_timer(struct timer *t, void *arg)
 
 static void plan_beat(struct run *r)
 {
-    struct timeval wait = {.tv_usec = BEAT_US};
+    uint64_t now = clock_mono_us();
+    struct timeval wait = {.tv_usec = r->beat_us > now ? (suseconds_t)(r->beat_us - now) : 0};
 
-    r->beat_us = clock_mono_us() + BEAT_US;
     event_add(r->heartbeat, &wait);
 }
 
 static void on_beat(evutil_socket_t fd, short what, void *arg)
 {
     struct run *r = arg;
+    uint64_t now = clock_mono_us();
 
     (void)fd;
     (void)what;
-    stats_latency(&r->stats, LATENCY_LAG, r->beat_us, clock_mono_us());
+    for (; r->beat_us <= now; r->beat_us += BEAT_US) /* each that was missed would have been late too */
+        stats_latency(&r->stats, LATENCY_LAG, r->beat_us, now);
     check_phase(r);
     plan_beat(r);
 }
@@ -166,6 +234,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    count_bytes(r);
     progress_row(r, stats_end_row(&r->stats));
 }
 
@@ -175,10 +244,31 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (r->interrupts++ == 0 && r->stats.phase < PHASE_DRAIN)
+    if (r->interrupts++ == 0 && r->stats.phase < PHASE_DRAIN) {
         begin_drain(r);
-    else
-        event_base_loopbreak(r->base);
+        return;
+    }
+    give_up_waiting(r); /* of what was under way, nobody knows whether it was right */
+    event_base_loopbreak(r->base);
+}
+
+/* Runs as soon as the signal comes, for a script that keeps the event loop from hearing of it. */
+static void on_raw_signal(int sig)
+{
+    if (++signals >= LAST_SIGNAL) {
+        signal(sig, SIG_DFL);
+        raise(sig);
+    }
+    of_loop[sig == SIGTERM].sa_handler(sig);
+}
+
+static void catch_signal(int sig, struct event *e)
+{
+    struct sigaction ours = {.sa_handler = on_raw_signal, .sa_flags = SA_RESTART};
+
+    event_add(e, NULL);
+    sigfillset(&ours.sa_mask);
+    sigaction(sig, &ours, &of_loop[sig == SIGTERM]);
 }
 
 /* ---- starting */
@@ -228,7 +318,10 @@ static void make_bots(struct run *r)
             bot_init(b, r, i);
             b->role = (uint8_t)role;
             b->tls = r->roles[role].tls >= 0 ? r->roles[role].tls != 0 : r->settings.tls;
-            b->order = r->roles[role].sends ? r->senders++ : 0;
+            if (r->roles[role].rate > 0)
+                b->order = n;
+            else if (r->roles[role].sends)
+                b->order = r->senders++;
         }
 }
 
@@ -258,10 +351,9 @@ static int make_events(struct run *r)
     r->interrupt = evsignal_new(r->base, SIGINT, on_signal, r);
     r->terminate = evsignal_new(r->base, SIGTERM, on_signal, r);
     event_add(r->second, &second);
-    event_add(r->interrupt, NULL);
-    event_add(r->terminate, NULL);
+    catch_signal(SIGINT, r->interrupt);
+    catch_signal(SIGTERM, r->terminate);
     timers_init(&r->timers, r->base, on_timer, r);
-    plan_beat(r);
     return 0;
 }
 
@@ -294,9 +386,14 @@ int run_go(struct run *r)
     make_bots(r);
     start_bots(r);
     progress_phase(r);
+    r->beat_us = clock_mono_us() + BEAT_US;
+    plan_beat(r);
     event_base_dispatch(r->base);
+    count_bytes(r);
     stats_set_phase(&r->stats, PHASE_OVER);
     stats_end_row(&r->stats);
+    if (r->interrupts < 2)
+        stats_await_descriptors(&r->stats, r->settings.flat > 0 ? FLAT_SECONDS : SHOWN_SECONDS);
     progress_end(r);
     return 0;
 }

@@ -22,9 +22,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RUN_HOSTS  16
-#define RUN_WRONGS 20 /* that are told in words; all are counted */
-#define RUN_ROLES  16
+#define RUN_HOSTS     16
+#define RUN_ADDRESSES 4     /* of a host */
+#define RUN_SOURCES   65000 /* of 127.0.0.0/16 */
+#define RUN_WRONGS    20    /* that are told in words; all are counted */
+#define RUN_ROLES     16
 
 struct bot;
 struct lua_State;
@@ -36,15 +38,17 @@ struct lua_State;
 #define RUN_UNWRITTEN 4 /* a report could not be written */
 
 struct run_host {
-    char *name; /* host and port, for people */
-    struct tcp_addr addr;
+    char *name;                               /* host and port, for people */
+    struct tcp_addr addresses[RUN_ADDRESSES]; /* that it stands for; tried in this order */
+    size_t address_count;
 };
 
 struct run_role {
     char *name;
     double weight;      /* of the bots; from the script */
     unsigned bots;      /* what that comes to */
-    bool sends;         /* has a part in the rate */
+    bool sends;         /* has turns: a part in the run's rate, */
+    double rate;        /* or one of its own, of all its bots together, where this is not 0 */
     int8_t tls, manual; /* -1: as the run */
 };
 
@@ -78,7 +82,10 @@ struct run {
     int interrupts;
     bool quiet;
     bool is_tty, ever_connected;
-    bool unready;             /* the ramp's time was over before all bots were ready */
+    struct bot *running;      /* whose coroutine it is now; else NULL */
+    uint64_t stretched;       /* texts that are longer than asked for, because of their mark */
+    size_t longest_mark;      /* of those */
+    unsigned unready;         /* bots that were not ready when the ramp's time was over */
     struct proc_facts before; /* this process, before the bots */
     uint64_t rss, lua_bytes;  /* of this process, at the end of the measured time */
 };
@@ -93,6 +100,14 @@ void run_bot_is_ready(struct run *r);  /* one of the bots is, and says so once *
 void run_bot_is_over(struct run *r);
 void run_wrong(struct run *r, const struct bot *b, enum check_fault f, const char *text);
 bool run_has_failed(const struct run *r);
-uint64_t run_interval_us(const struct run *r); /* between two turns of one bot, open loop */
+int run_signals(void); /* how many SIGINT and SIGTERM have come, seen by the event loop or not */
+
+/* Its address on the IPv4 loopback, where bots can come from many addresses; or NULL. */
+const struct tcp_addr *run_find_loopback4(const struct run_host *host);
+double run_rate(const struct run *r); /* turns a second, in all */
+
+/* Open loop: between two turns of this bot, 0 where there is no rate; and where in that time its first one is. */
+uint64_t run_interval_us(const struct bot *b);
+uint64_t run_first_offset_us(const struct bot *b);
 
 #endif

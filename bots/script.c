@@ -10,8 +10,10 @@
 const char script_run_is_over[] = "the run is over", script_is_gone[] = "the connection is gone";
 
 /* Collect when half as much again is in use: thousands of coroutines are mostly asleep. */
-#define GC_PAUSE 150
-#define FRAME    "chatbot.frame"
+#define GC_PAUSE  150
+#define LINGER_US 1000000 /* when turns are over, for an end that neither side has begun */
+#define FRAME     "chatbot.frame"
+#define SLICE     20000 /* instructions that a bot may run for before the others have a turn; under 1 ms */
 
 static int say(const char *what, lua_State *L)
 {
@@ -28,7 +30,9 @@ static int make_frame(lua_State *L)
     lua_remove(L, -2);
     lua_pushlightuserdata(L, (void *)script_run_is_over);
     lua_pushlightuserdata(L, (void *)script_is_gone);
-    if (lua_pcall(L, 3, 1, 0) != LUA_OK)
+    lua_pushcfunction(L, script_check_options_of);
+    lua_pushcfunction(L, script_ask_unchecked);
+    if (lua_pcall(L, 5, 1, 0) != LUA_OK)
         return -1;
     lua_setfield(L, LUA_REGISTRYINDEX, FRAME);
     return 0;
@@ -54,6 +58,7 @@ int script_load(struct run *r, const struct script_setting *overrule, size_t cou
     lua_State *L = luaL_newstate();
 
     r->lua = L;
+    *(struct run **)lua_getextraspace(L) = r; /* each coroutine gets a copy */
     luaL_openlibs(L);
     lua_gc(L, LUA_GCINC, GC_PAUSE, 0, 0);
     script_make_metatable(L);
@@ -96,15 +101,34 @@ static void end_script(struct bot *b)
     run_bot_is_over(b->run);
 }
 
+/* Who runs on and on is taken back for a moment, so that a run goes on and can be interrupted whatever its
+ * script does. Where Lua cannot do that, inside a coroutine of the script's own or below a function of C, an
+ * interrupt is an error. */
+static void on_slice(lua_State *L, lua_Debug *ar)
+{
+    const struct run *r = *(struct run **)lua_getextraspace(L);
+
+    (void)ar;
+    if (r->running != NULL && r->running->co == L && lua_isyieldable(L))
+        lua_yield(L, 0);
+    else if (run_signals() > 0)
+        luaL_error(L, "interrupted");
+}
+
 /* What it gets is on top of its stack. */
 static void resume(struct bot *b, int args)
 {
     int results, status;
 
     bot_stop_waiting(b);
+    b->run->running = b;
+    lua_sethook(b->co, on_slice, LUA_MASKCOUNT, SLICE); /* anew: the count is that since it was resumed */
     status = lua_resume(b->co, b->run->lua, args, &results);
+    b->run->running = NULL;
     if (status == LUA_YIELD) {
         lua_pop(b->co, results);
+        if (b->wait == WAIT_NOTHING)
+            bot_wait(b, WAIT_SLICE, clock_mono_us() + 1);
         return;
     }
     if (status != LUA_OK)
@@ -135,8 +159,23 @@ void script_start(struct bot *b)
 static void start_turn(struct bot *b)
 {
     b->in_turn = true;
+    if (!b->awaits)
+        stats_turn(&b->run->stats, b->due_us);
     lua_pushnumber(b->co, (double)(b->due_us - b->run->traffic_us) / 1e6);
     resume(b, 1);
+}
+
+static void interrupt(struct bot *b)
+{
+    b->interrupted = true;
+    resume(b, 0);
+}
+
+/* The server may be about to end it, for something that was said before. */
+void script_linger(struct bot *b)
+{
+    bot_wait(b, WAIT_END, clock_mono_us() + LINGER_US);
+    b->lingers = true;
 }
 
 void script_timer(struct bot *b)
@@ -150,6 +189,7 @@ void script_timer(struct bot *b)
         bot_connect(b);
         break;
     case WAIT_SLEEP:
+    case WAIT_SLICE:
         resume(b, 0);
         break;
     case WAIT_TURN:
@@ -166,8 +206,13 @@ void script_timer(struct bot *b)
     case WAIT_ROOM:
     case WAIT_ACKS:
     case WAIT_TAIL:
-    case WAIT_END:
         resume_with(b, "timeout");
+        break;
+    case WAIT_END:
+        if (b->lingers)
+            interrupt(b);
+        else
+            resume_with(b, "timeout");
         break;
     case WAIT_NOTHING:
         break;
@@ -192,11 +237,17 @@ void script_over(struct bot *b)
     case WAIT_TURN:
         resume(b, 0);
         break;
+    case WAIT_END:
+        if (!bot_is_ending(b))
+            script_linger(b);
+        break;
+    case WAIT_LINE: /* what it waits for may be on its way */
+        b->may_get_error |= b->wanted->type == MESSAGE_ERROR || b->wanted->type == MESSAGE_UNKNOWN;
+        interrupt(b);
+        break;
     case WAIT_SLEEP:
-    case WAIT_LINE:
     case WAIT_TRICKLE:
-        b->interrupted = true;
-        resume(b, 0);
+        interrupt(b);
         break;
     default:
         break;

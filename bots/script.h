@@ -34,6 +34,9 @@ void script_ended(struct bot *b);   /* the connection has; b->end says how */
 void script_over(struct bot *b);    /* turns are over: ends a wait that would go on for its own sake */
 void script_traffic(struct bot *b); /* turns begin */
 
+/* Open loop: how many turns of this bot's were due in that time and have not begun. */
+uint64_t script_missed_turns(struct bot *b, uint64_t from_us, uint64_t to_us);
+
 #define SCRIPT_BOT "chatbot.bot" /* the metatable of bots */
 
 struct bot *script_check_bot(lua_State *L);  /* the first argument */
@@ -46,8 +49,19 @@ extern const luaL_Reg script_ask_methods[], script_wait_methods[], script_act_me
  * arguments below the results; the last of them is the options. */
 int script_give_up(lua_State *L, const char *why); /* ends the script: see above; to be returned */
 uint64_t script_from_now(double seconds);
+void script_linger(struct bot *b); /* script.c: turns are over; waits for an end that may not come */
 uint64_t script_deadline(lua_State *L, struct bot *b, int options);
 int script_after_answer(lua_State *L, int status, lua_KContext base);
+
+int script_ask_unchecked(lua_State *L); /* request, with whatever options */
+
+/* script_options.c: an error that says where in the script it was, whatever of chatbot's own lies between; to
+ * be returned. */
+int script_error(lua_State *L, const char *format, ...);
+
+/* at: of a method's last argument, which is nil or a table of what that method takes. */
+void script_check_options(lua_State *L, int at, const char *method);
+int script_check_options_of(lua_State *L); /* the same for the prelude: bot, options, method */
 
 /* script_field.c: what a bot has besides methods; makes the metatable. */
 void script_make_metatable(lua_State *L);

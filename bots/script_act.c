@@ -16,6 +16,13 @@ static int method_close(lua_State *L)
     return 0;
 }
 
+/* The frame's: the script is over. */
+static int method_close_told(lua_State *L)
+{
+    bot_close_told(script_check_bot(L));
+    return 0;
+}
+
 static int method_reset(lua_State *L)
 {
     bot_close(script_check_bot(L), true);
@@ -29,7 +36,7 @@ static int method_raw(lua_State *L)
     size_t len;
     const char *data = luaL_checklstring(L, 2, &len);
 
-    lua_pushboolean(L, link_send(b->link, data, len) == 0);
+    lua_pushboolean(L, bot_write(b, data, len) == 0);
     return 1;
 }
 
@@ -103,6 +110,13 @@ static int method_set_mute(lua_State *L)
     return 0;
 }
 
+/* bot:may_be_put_out([false]): of rooms, by a kick or a ban. */
+static int method_may_be_put_out(lua_State *L)
+{
+    script_check_bot(L)->may_be_put_out = lua_isnone(L, 2) || lua_toboolean(L, 2);
+    return 0;
+}
+
 /* bot:fail(text): the script has found something wrong. */
 static int method_fail(lua_State *L)
 {
@@ -167,7 +181,7 @@ static int method_talk_in(lua_State *L)
     int at = check_find(&b->check, room, len);
 
     luaL_argcheck(L, at >= 0, 2, "the bot is not in that room");
-    b->talks_in = (uint16_t)at;
+    b->talks_in = (uint32_t)at;
     return 0;
 }
 
@@ -192,6 +206,7 @@ static int method_broke(lua_State *L)
 const luaL_Reg script_act_methods[] = {
     {"shutdown", method_shutdown},
     {"close", method_close},
+    {"close_told", method_close_told},
     {"reset", method_reset},
     {"raw", method_raw},
     {"read_slowly", method_read_slowly},
@@ -201,6 +216,7 @@ const luaL_Reg script_act_methods[] = {
     {"may_end", method_may_end},
     {"set_blind", method_set_blind},
     {"set_mute", method_set_mute},
+    {"may_be_put_out", method_may_be_put_out},
     {"fail", method_fail},
     {"random", method_random},
     {"text", method_text},

@@ -133,6 +133,7 @@ static int method_connect(lua_State *L)
     struct bot *b = script_check_bot(L);
 
     lua_settop(L, 2);
+    script_check_options(L, 2, "connect");
     if (b->link != NULL && link_is_open(b->link))
         return luaL_error(L, "the bot is connected already");
     if (lua_istable(L, 2)) {
@@ -157,6 +158,7 @@ static int method_login(lua_State *L)
     bool resume = false;
 
     lua_settop(L, 2);
+    script_check_options(L, 2, "login");
     if (lua_istable(L, 2)) {
         lua_getfield(L, 2, "on_eof");
         b->stays = lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), "stay") == 0;
@@ -182,11 +184,13 @@ static int method_join(lua_State *L)
     int at;
 
     lua_settop(L, 3);
+    script_check_options(L, 3, "join");
     if (lua_isnil(L, 2)) {
         lua_getfield(L, 1, "home");
         lua_replace(L, 2);
     }
     room = luaL_checklstring(L, 2, &len);
+    check_will_join(&b->check, room, len);
     line = bot_begin_request(b, MESSAGE_JOIN);
     codec_add(line, FIELD_ROOM, room, len);
     b->join_after = -1;
@@ -201,6 +205,7 @@ static int method_join(lua_State *L)
     if (b->join_after >= 0)
         codec_add_uint(line, FIELD_AFTER, (uint64_t)b->join_after);
     bot_end_request(b);
+    b->join_asked = b->asked;
     return wait_answer(L, b);
 }
 
@@ -219,8 +224,16 @@ static void put_json(lua_State *L, struct buf *line, int at)
     }
 }
 
-/* bot:request({type = ..., ...}, [options]): any request there is, or is not. */
-static int method_request(lua_State *L)
+/* For messages: a type that exists, as a static text. */
+static const char *static_name(const char *type)
+{
+    for (int t = 1; type != NULL && t < MESSAGE_TYPE_COUNT; t++)
+        if (strcmp(message_type_name((enum message_type)t), type) == 0)
+            return message_type_name((enum message_type)t);
+    return "request";
+}
+
+int script_ask_unchecked(lua_State *L)
 {
     struct bot *b = script_check_link(L);
     struct buf *line = &b->run->scratch;
@@ -228,8 +241,8 @@ static int method_request(lua_State *L)
     lua_settop(L, 3);
     luaL_checktype(L, 2, LUA_TTABLE);
     buf_clear(line);
-    b->asking = "request";
     lua_getfield(L, 2, "type");
+    b->asking = static_name(lua_tostring(L, -1));
     buf_puts(line, "{\"type\":");
     put_json(L, line, 4);
     lua_settop(L, 3);
@@ -247,6 +260,14 @@ static int method_request(lua_State *L)
     if (bot_end_request(b) < 0)
         return luaL_error(L, "the bot has ended its side");
     return wait_answer(L, b);
+}
+
+/* bot:request({type = ..., ...}, [options]): any request there is, or is not. */
+static int method_request(lua_State *L)
+{
+    lua_settop(L, 3);
+    script_check_options(L, 3, "request");
+    return script_ask_unchecked(L);
 }
 
 /* ---- sending */
@@ -311,6 +332,7 @@ static int method_send(lua_State *L)
     struct bot *b = script_check_link(L);
 
     lua_settop(L, 3);
+    script_check_options(L, 3, "send");
     if (!link_is_full(b->link))
         return send_now(L, LUA_OK, 3);
     b->run->stats.now.late_turns++;

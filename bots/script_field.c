@@ -173,8 +173,12 @@ static int set_field(lua_State *L, struct bot *b, const char *name)
     if (strcmp(name, "nick") == 0) {
         const char *nick = luaL_checklstring(L, 3, &len);
 
-        luaL_argcheck(L, len < BOT_NICK_SIZE, 3, "a nick is at most 32 bytes long");
+        if (len >= BOT_NICK_SIZE)
+            return script_error(L, "bot.nick: a nick is at most 32 bytes long");
+        if (b->greeted && link_is_open(b->link))
+            return script_error(L, "bot.nick cannot be set on a connection that has said hello");
         memcpy(b->nick, nick, len + 1);
+        b->renamed = true;
     } else if (strcmp(name, "tls") == 0) {
         b->tls = lua_toboolean(L, 3);
     } else {

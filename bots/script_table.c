@@ -33,13 +33,40 @@ static const char *value_as_text(lua_State *L, int at, char *out, size_t size)
     return out;
 }
 
-static int8_t tri_state(lua_State *L, const char *field)
-{
-    int type = lua_getfield(L, -1, field);
-    int8_t value = (int8_t)(type == LUA_TNIL ? -1 : lua_toboolean(L, -1));
+static const char role_keys[] = "bots, rate, sends, tls, manual";
 
-    lua_pop(L, 1);
-    return value;
+/* -1: nothing is said of it. */
+static int8_t tri_state(lua_State *L, const struct run_role *role, const char *key)
+{
+    if (!lua_isboolean(L, -1))
+        script_error(L, "role %s: %s is true or false, not %s", role->name, key, luaL_tolstring(L, -1, NULL));
+    return (int8_t)lua_toboolean(L, -1);
+}
+
+static double role_number(lua_State *L, const struct run_role *role, const char *key)
+{
+    if (lua_type(L, -1) != LUA_TNUMBER || !(lua_tonumber(L, -1) >= 0))
+        script_error(L, "role %s: %s is a number from 0, not %s", role->name, key,
+                     luaL_tolstring(L, -1, NULL));
+    return lua_tonumber(L, -1);
+}
+
+static void read_role_entry(lua_State *L, struct run_role *role, const char *key)
+{
+    if (strcmp(key, "bots") == 0) {
+        role->weight = role_number(L, role, key);
+    } else if (strcmp(key, "rate") == 0) {
+        role->rate = role_number(L, role, key);
+    } else if (strcmp(key, "sends") == 0) {
+        role->sends = tri_state(L, role, key) != 0;
+    } else if (strcmp(key, "tls") == 0) {
+        role->tls = tri_state(L, role, key);
+    } else if (strcmp(key, "manual") == 0) {
+        role->manual = tri_state(L, role, key);
+    } else {
+        script_error(L, "role %s: there is no \"%s\"; a role has its name and %s", role->name, key,
+                     role_keys);
+    }
 }
 
 /* The role on top of the stack: {"name", bots = N, sends = false, tls = true, manual = true}. */
@@ -48,24 +75,26 @@ static void read_role(lua_State *L, struct run *r)
     struct run_role *role = &r->roles[r->role_count];
 
     if (!lua_istable(L, -1) || lua_geti(L, -1, 1) != LUA_TSTRING)
-        luaL_error(L, "a role is a table with its name first: {\"talker\", bots = 5}");
+        script_error(L, "a role is a table with its name first: {\"talker\", bots = 5}");
     if (r->role_count == RUN_ROLES)
-        luaL_error(L, "there are at most %d roles", RUN_ROLES);
-    role->name = mem_strdup(lua_tostring(L, -1));
-    lua_pop(L, 1);
-    lua_getfield(L, -1, "bots");
-    role->weight = luaL_optnumber(L, -1, 1);
-    lua_pop(L, 1);
-    if (!(role->weight >= 0))
-        luaL_error(L, "role %s: its number of bots cannot be negative", role->name);
-    role->sends = tri_state(L, "sends") != 0;
-    role->tls = tri_state(L, "tls");
-    role->manual = tri_state(L, "manual");
+        script_error(L, "there are at most %d roles", RUN_ROLES);
+    *role = (struct run_role){
+        .name = mem_strdup(lua_tostring(L, -1)), .weight = 1, .sends = true, .tls = -1, .manual = -1};
     r->role_count++;
+    lua_pop(L, 1);
+    for (lua_pushnil(L); lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        if (lua_type(L, -2) == LUA_TSTRING)
+            read_role_entry(L, role, lua_tostring(L, -2));
+        else if (!lua_isinteger(L, -2) || lua_tointeger(L, -2) != 1)
+            script_error(L, "role %s: besides its name a role has %s", role->name, role_keys);
+    }
 }
 
 static void read_roles(lua_State *L, struct run *r)
 {
+    if (!lua_istable(L, -1))
+        script_error(L, "roles is a list of roles: roles = { {\"talker\", bots = 5} }, not %s",
+                     luaL_tolstring(L, -1, NULL));
     for (lua_Integer i = 1; lua_geti(L, -1, i) != LUA_TNIL; i++) {
         read_role(L, r);
         lua_pop(L, 1);
@@ -91,64 +120,97 @@ static void set(lua_State *L, struct run *r, const char *name, const char *value
     const char *why;
 
     if (e == NULL)
-        luaL_error(L, "there is no setting \"%s\"; chatbot --help lists them", name);
+        script_error(
+            L, "there is no setting \"%s\"; there are roles, custom, and those that chatbot --help lists",
+            name);
     else if (!settings_set(&r->settings, e, value, &why))
-        luaL_error(L, "%s: %s, not \"%s\"", name, why, value);
+        script_error(L, "%s: %s, not \"%s\"", name, why, value);
+}
+
+/* It is no fault of the script's, so no line of it is named. */
+static int blame_command_line(lua_State *L, const struct script_setting *s, const char *why)
+{
+    lua_pushfstring(L, "on the command line, %s=%s: %s", s->name, s->value, why);
+    return lua_error(L);
+}
+
+/* As the script's own value of that name is: a text, a number, true or false. */
+static void push_as(lua_State *L, int type, const struct script_setting *s)
+{
+    char *end;
+    double n = strtod(s->value, &end);
+    bool yes = strcmp(s->value, "yes") == 0 || strcmp(s->value, "true") == 0;
+
+    if (type == LUA_TBOOLEAN) {
+        if (!yes && strcmp(s->value, "no") != 0 && strcmp(s->value, "false") != 0)
+            blame_command_line(L, s, "yes or no is expected");
+        lua_pushboolean(L, yes);
+    } else if (type == LUA_TNUMBER) {
+        if (end == s->value || *end != '\0')
+            blame_command_line(L, s, "a number is expected");
+        lua_pushnumber(L, n);
+    } else {
+        lua_pushstring(L, s->value);
+    }
 }
 
 /* What a script has of its own, as the global `settings` holds it; the command line may set these too. */
-static bool set_custom(lua_State *L, const char *name, const char *value)
+static bool set_custom(lua_State *L, const struct script_setting *s)
 {
-    bool known;
-    char *end;
-    double n;
+    int type;
 
     lua_getglobal(L, "settings");
-    known = lua_getfield(L, -1, name) != LUA_TNIL;
+    type = lua_getfield(L, -1, s->name);
     lua_pop(L, 1);
-    if (known) {
-        n = strtod(value, &end);
-        if (end != value && *end == '\0')
-            lua_pushnumber(L, n);
-        else
-            lua_pushstring(L, value);
-        lua_setfield(L, -2, name);
+    if (type != LUA_TNIL) {
+        push_as(L, type, s);
+        lua_setfield(L, -2, s->name);
     }
     lua_pop(L, 1);
-    return known;
+    return type != LUA_TNIL;
 }
 
 static void apply_overrule(lua_State *L, struct run *r)
 {
     overrule.done = true;
-    for (size_t i = 0; i < overrule.count; i++)
-        if (!set_custom(L, overrule.list[i].name, overrule.list[i].value))
-            set(L, r, overrule.list[i].name, overrule.list[i].value);
+    for (size_t i = 0; i < overrule.count; i++) {
+        const struct script_setting *s = &overrule.list[i];
+        const struct settings_entry *e = settings_find(s->name);
+        const char *why =
+            "there is no such setting, neither chatbot's (see --help) nor in the script's custom";
+
+        if (set_custom(L, s))
+            continue;
+        if (e == NULL || !settings_set(&r->settings, e, s->value, &why))
+            blame_command_line(L, s, why);
+    }
 }
 
 /* The script sees what is in force. */
 static void publish(lua_State *L, struct run *r)
 {
-    char text[64], *end;
-    double n;
+    char text[64];
 
     lua_getglobal(L, "settings");
     for (size_t i = 0; i < settings_count; i++) {
-        settings_format(&r->settings, &settings_entries[i], text, sizeof text);
-        n = strtod(text, &end);
-        if (settings_entries[i].kind == SETTINGS_FLAG)
+        const struct settings_entry *e = &settings_entries[i];
+
+        settings_format(&r->settings, e, text, sizeof text);
+        if (e->kind == SETTINGS_FLAG)
             lua_pushboolean(L, strcmp(text, "yes") == 0);
-        else if (*end == '\0' && end != text)
-            lua_pushnumber(L, n);
+        else if (settings_is_number(&r->settings, e))
+            lua_pushnumber(L, strtod(text, NULL));
         else
             lua_pushstring(L, text);
-        lua_setfield(L, -2, settings_entries[i].name);
+        lua_setfield(L, -2, e->name);
     }
     lua_pop(L, 1);
 }
 
 static void read_custom(lua_State *L)
 {
+    if (!lua_istable(L, -1))
+        script_error(L, "custom is a table of the script's own values, not %s", luaL_tolstring(L, -1, NULL));
     lua_getglobal(L, "settings");
     for (lua_pushnil(L); lua_next(L, -3) != 0;) {
         lua_pushvalue(L, -2);
@@ -174,10 +236,11 @@ static int read_table(lua_State *L)
 {
     struct run *r = lua_touserdata(L, lua_upvalueindex(1));
 
-    luaL_checktype(L, 1, LUA_TTABLE);
+    if (!lua_istable(L, 1))
+        return script_error(L, "chatbot takes a table: chatbot { bots = 10 }");
     for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
-            return luaL_error(L, "chatbot{...} takes names and values only");
+            return script_error(L, "chatbot{...} takes names and values only");
         read_entry(L, r, lua_tostring(L, -2));
     }
     add_up_roles(L, r);

@@ -30,6 +30,10 @@ const struct settings_entry settings_entries[] = {
      "connect from 127.0.0.1 to 127.0.0.N in turn; 0: as many as needed"},
     {"manual", SETTINGS_FLAG, AT(manual), "yes|no", "bots do not connect by themselves"},
     {"seed", SETTINGS_COUNT, AT(seed), "N", "of all that is left to chance"},
+    {"gaps", SETTINGS_FLAG, AT(gaps), "yes|no",
+     "who is away for long or reads too slowly may find that messages are no longer kept"},
+    {"new_epochs", SETTINGS_FLAG, AT(new_epochs), "yes|no",
+     "rooms may begin a new order: the server is restarted and keeps nothing"},
     {"flat", SETTINGS_NUMBER, AT(flat), "PERCENT",
      "the run fails if the server's memory has grown more, or descriptors are left; 0: not looked at"},
 };
@@ -124,6 +128,12 @@ bool settings_set(struct settings *s, const struct settings_entry *e, const char
         return set_name(s, value, why);
     }
     return false;
+}
+
+bool settings_is_number(const struct settings *s, const struct settings_entry *e)
+{
+    return e->kind == SETTINGS_COUNT || e->kind == SETTINGS_NUMBER ||
+           (e->kind == SETTINGS_SIZE && s->size_min == s->size_max);
 }
 
 void settings_format(const struct settings *s, const struct settings_entry *e, char *out, size_t size)

@@ -15,6 +15,7 @@ struct settings {
     double ramp, settle, duration, drain, within, think;
     double rate, flat;
     bool closed, poisson, tls, manual;
+    bool gaps, new_epochs; /* they are expected */
     size_t size_min, size_max;
     enum text_kind text;
     char room_prefix[33];
@@ -45,6 +46,7 @@ const struct settings_entry *settings_find(const char *name);
 
 /* false where the value does not fit; then why is a static text that follows "NAME: ". */
 bool settings_set(struct settings *s, const struct settings_entry *e, const char *value, const char **why);
+bool settings_is_number(const struct settings *s, const struct settings_entry *e); /* as it is written */
 void settings_format(const struct settings *s, const struct settings_entry *e, char *out, size_t size);
 
 #endif

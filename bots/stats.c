@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BUSY         0.9  /* of a core: there is no more for a process of one thread */
@@ -14,6 +15,8 @@
 #define LATE_US      2000 /* a lag of the own loop that is worth a word, */
 #define LATE_SHARE   0.2  /* where it is that much of the latency that is reported */
 #define STARVED      0.15 /* of the measured time waiting for a CPU */
+#define SHORT_RAMP   0.2  /* seconds: too little to say anything of */
+#define POLL_US      10000
 
 const char *stats_phase_name(enum stats_phase p)
 {
@@ -61,32 +64,42 @@ void stats_init(struct stats *s, pid_t server)
     *s = (struct stats){.server = server, .began_us = clock_mono_us()};
     for (size_t i = 0; i < LATENCIES; i++)
         s->latency[i] = histogram_new();
+    for (size_t i = LATENCY_CONNECT; i <= LATENCY_LAG; i++)
+        s->early[i] = histogram_new();
     s->second_delivery = histogram_new();
     s->second_ack = histogram_new();
+    s->second_entry = histogram_new();
     s->row_us = s->began_us;
     proc_read(getpid(), &s->self_before);
+    s->self_began = s->self_before;
     proc_read(server, &s->server_before);
     s->server_first = s->server_before;
 }
 
 void stats_deinit(struct stats *s)
 {
-    for (size_t i = 0; i < LATENCIES; i++)
+    for (size_t i = 0; i < LATENCIES; i++) {
         free(s->latency[i]);
+        free(s->early[i]);
+    }
     free(s->second_delivery);
     free(s->second_ack);
+    free(s->second_entry);
     free(s->rows);
 }
 
 void stats_set_phase(struct stats *s, enum stats_phase p)
 {
+    if (s->phase == PHASE_RAMP && p != PHASE_RAMP) {
+        s->ramp_to_us = clock_mono_us();
+        proc_read(getpid(), &s->self_ramp);
+    }
     if (p == PHASE_MEASURE) {
         s->measure_from_us = clock_mono_us();
         s->measure_to_us = UINT64_MAX;
         s->measure_began = s->now;
         proc_read(getpid(), &s->self_from);
         proc_read(s->server, &s->server_from);
-        histogram_clear(s->latency[LATENCY_LAG]);
     } else if (s->phase == PHASE_MEASURE) {
         s->measure_to_us = clock_mono_us();
         s->measure_ended = s->now;
@@ -96,22 +109,50 @@ void stats_set_phase(struct stats *s, enum stats_phase p)
     s->phase = p;
 }
 
+static bool was_measured(const struct stats *s, uint64_t due_us)
+{
+    return s->measure_from_us != 0 && due_us >= s->measure_from_us && due_us < s->measure_to_us;
+}
+
+static void record_lag(struct stats *s, uint64_t took)
+{
+    if (took > s->second_lag)
+        s->second_lag = took;
+    if (s->phase == PHASE_RAMP)
+        histogram_record(s->early[LATENCY_LAG], took);
+    else if (s->phase == PHASE_MEASURE)
+        histogram_record(s->latency[LATENCY_LAG], took);
+}
+
 void stats_latency(struct stats *s, enum stats_latency l, uint64_t due_us, uint64_t now_us)
 {
     uint64_t took = now_us > due_us ? now_us - due_us : 0;
 
     if (l == LATENCY_LAG) {
-        if (took > s->second_lag)
-            s->second_lag = took;
-        if (s->phase != PHASE_MEASURE)
-            return;
-    } else if (l == LATENCY_DELIVERY || l == LATENCY_CATCH_UP || l == LATENCY_ACK) {
-        if (l != LATENCY_CATCH_UP)
-            histogram_record(l == LATENCY_DELIVERY ? s->second_delivery : s->second_ack, took);
-        if (s->measure_from_us == 0 || due_us < s->measure_from_us || due_us >= s->measure_to_us)
-            return;
+        record_lag(s, took);
+        return;
     }
-    histogram_record(s->latency[l], took);
+    if (l == LATENCY_DELIVERY)
+        histogram_record(s->second_delivery, took);
+    else if (l == LATENCY_ACK)
+        histogram_record(s->second_ack, took);
+    else if (l == LATENCY_ENTRY)
+        histogram_record(s->second_entry, took);
+    if (was_measured(s, due_us))
+        histogram_record(s->latency[l], took);
+    else if (s->early[l] != NULL && (s->measure_from_us == 0 || due_us < s->measure_from_us))
+        histogram_record(s->early[l], took);
+}
+
+void stats_turn(struct stats *s, uint64_t due_us)
+{
+    s->turns_begun += was_measured(s, due_us);
+}
+
+const struct histogram *stats_shown(const struct stats *s, enum stats_latency l, bool *early)
+{
+    *early = l != LATENCY_LAG && s->early[l] != NULL && s->latency[l]->count == 0;
+    return *early ? s->early[l] : s->latency[l];
 }
 
 void stats_move(struct stats *s, enum stats_state from, enum stats_state to)
@@ -156,9 +197,12 @@ static void read_second(struct stats *s, struct stats_row *row)
     row->max = s->second_delivery->max;
     row->ack_p50 = histogram_percentile(s->second_ack, 50);
     row->ack_p99 = histogram_percentile(s->second_ack, 99);
+    row->entry_p50 = histogram_percentile(s->second_entry, 50);
+    row->entry_p99 = histogram_percentile(s->second_entry, 99);
     row->lag_max = s->second_lag;
     histogram_clear(s->second_delivery);
     histogram_clear(s->second_ack);
+    histogram_clear(s->second_entry);
     s->second_lag = 0;
 }
 
@@ -173,7 +217,7 @@ const struct stats_row *stats_end_row(struct stats *s)
         s->rows = mem_realloc(s->rows, s->row_cap * sizeof *s->rows);
     }
     row = &s->rows[s->row_count++];
-    *row = (struct stats_row){.at = (double)(now - s->began_us) / 1e6, .phase = s->phase};
+    *row = (struct stats_row){.at = (double)(now - s->began_us) / 1e6, .seconds = seconds, .phase = s->phase};
     row->delta = difference(&s->now, &s->row_began);
     memcpy(row->states, s->states, sizeof row->states);
     read_processes(s, row, seconds > 0 ? seconds : 1);
@@ -200,33 +244,75 @@ static double busy_share(const struct stats *s)
     return all > 0 ? (double)busy / (double)all : 0;
 }
 
-bool stats_find_own_limit(const struct stats *s, char *out, size_t size)
-{
-    double seconds = stats_measured_seconds(s), busy = busy_share(s);
-    double starved =
-        seconds > 0 ? (double)(s->self_to.waited_us - s->self_from.waited_us) / 1e6 / seconds : 0;
-    uint64_t lag = histogram_percentile(s->latency[LATENCY_LAG], 99);
-    enum stats_latency shown = s->latency[LATENCY_DELIVERY]->count > 0 ? LATENCY_DELIVERY : LATENCY_ENTRY;
-    uint64_t p99 = histogram_percentile(s->latency[shown], 99);
+/* A time that figures are from: what chatbot itself had to do with them. */
+struct part {
+    const char *name;
+    double busy, starved; /* shares of it */
+    uint64_t lag, p99;    /* p99: of the latency that is shown */
+};
 
-    if (seconds <= 0)
-        return false;
-    if (busy >= BUSY_SECONDS)
-        snprintf(out, size,
-                 "chatbot itself was the limit: it used a whole core in %.0f %% of the measured seconds; "
-                 "the server could do more than this shows",
-                 busy * 100);
-    else if (lag > LATE_US && (double)lag > LATE_SHARE * (double)p99)
-        snprintf(out, size,
-                 "chatbot itself was late: its own loop by %.1f ms at p99%s; the latencies hold that too",
-                 (double)lag / 1000, starved > STARVED ? ", for want of a CPU" : "");
-    else if (starved > STARVED)
-        snprintf(out, size,
-                 "chatbot was waiting for a CPU in %.0f %% of the measured time: this machine is full",
-                 starved * 100);
+static struct part measured_part(const struct stats *s)
+{
+    enum stats_latency l = s->latency[LATENCY_DELIVERY]->count > 0 ? LATENCY_DELIVERY : LATENCY_ENTRY;
+
+    return (struct part){
+        .name = "the measured time",
+        .busy = busy_share(s),
+        .starved = (double)(s->self_to.waited_us - s->self_from.waited_us) / 1e6 / stats_measured_seconds(s),
+        .lag = histogram_percentile(s->latency[LATENCY_LAG], 99),
+        .p99 = histogram_percentile(s->latency[l], 99),
+    };
+}
+
+static struct part ramp_part(const struct stats *s, double seconds)
+{
+    double cpu = (double)(s->self_ramp.cpu_us - s->self_began.cpu_us) / 1e6 / seconds;
+
+    return (struct part){
+        .name = "the ramp, where the bots came in",
+        .busy = cpu >= BUSY ? cpu : 0,
+        .starved = (double)(s->self_ramp.waited_us - s->self_began.waited_us) / 1e6 / seconds,
+        .lag = histogram_percentile(s->early[LATENCY_LAG], 99),
+        .p99 = histogram_percentile(s->early[LATENCY_ENTRY], 99),
+    };
+}
+
+static bool judge(const struct part *p, char *out, size_t size)
+{
+    if (p->busy >= BUSY_SECONDS)
+        snprintf(
+            out, size,
+            "chatbot itself was the limit: it used a whole core in %.0f %% of %s; the server could do more "
+            "than this shows",
+            p->busy * 100, p->name);
+    else if (p->lag > LATE_US && (double)p->lag > LATE_SHARE * (double)p->p99)
+        snprintf(
+            out, size,
+            "chatbot itself was late in %s: its own loop by %.1f ms at p99%s; the latencies hold that too",
+            p->name, (double)p->lag / 1000, p->starved > STARVED ? ", for want of a CPU" : "");
+    else if (p->starved > STARVED)
+        snprintf(out, size, "chatbot was waiting for a CPU in %.0f %% of %s: this machine is full",
+                 p->starved * 100, p->name);
     else
         return false;
     return true;
+}
+
+bool stats_find_own_limit(const struct stats *s, char *out, size_t size)
+{
+    double ramp = s->ramp_to_us > s->began_us ? (double)(s->ramp_to_us - s->began_us) / 1e6 : 0;
+    struct part part;
+    bool early;
+
+    if (stats_measured_seconds(s) > 0) {
+        part = measured_part(s);
+        if (judge(&part, out, size))
+            return true;
+    }
+    if (ramp < SHORT_RAMP || stats_shown(s, LATENCY_ENTRY, &early)->count == 0 || !early)
+        return false;
+    part = ramp_part(s, ramp);
+    return judge(&part, out, size);
 }
 
 static int compare(const void *a, const void *b)
@@ -248,7 +334,7 @@ static uint64_t median_rss(const struct stats_row *rows, size_t count)
     return median;
 }
 
-double stats_server_growth(const struct stats *s)
+bool stats_server_growth(const struct stats *s, double *percent)
 {
     size_t first = 0, count = 0, tenth;
     uint64_t early, late;
@@ -258,8 +344,25 @@ double stats_server_growth(const struct stats *s)
             first = i;
     tenth = count / 10;
     if (tenth == 0)
-        return -1000;
+        return false;
     early = median_rss(&s->rows[first], tenth);
     late = median_rss(&s->rows[first + count - tenth], tenth);
-    return early > 0 ? ((double)late / (double)early - 1) * 100 : -1000;
+    if (early == 0)
+        return false;
+    *percent = ((double)late / (double)early - 1) * 100;
+    return true;
+}
+
+void stats_await_descriptors(struct stats *s, double seconds)
+{
+    uint64_t until = clock_mono_us() + (uint64_t)(seconds * 1e6);
+    const struct timespec pause = {.tv_nsec = POLL_US * 1000};
+    struct proc_facts server;
+
+    while (proc_read(s->server, &server)) {
+        s->server_last = server;
+        if (server.descriptors <= s->server_first.descriptors || clock_mono_us() >= until)
+            break;
+        nanosleep(&pause, NULL);
+    }
 }

@@ -1,7 +1,8 @@
 /* stats.h: everything that is counted in a run: totals, latencies, and a row a second.
  *
  * A latency counts by when it was due: what was due in the measured time is measured, however late it comes.
- * One thread. */
+ * The way in (connect, tls, login, entry) is kept for the time before that too, as many scenarios connect
+ * only then. One thread. */
 #ifndef BOTS_STATS_H
 #define BOTS_STATS_H
 
@@ -75,11 +76,12 @@ struct stats_counts {
 };
 
 struct stats_row {
-    double at; /* seconds since the run began: the end of this second */
+    double at;      /* seconds since the run began: the end of this row, */
+    double seconds; /* which lasted so long: the last one is shorter */
     enum stats_phase phase;
     struct stats_counts delta;
     uint32_t states[STATES];
-    uint64_t p50, p99, p999, max, ack_p50, ack_p99; /* µs; of what came in this second */
+    uint64_t p50, p99, p999, max, ack_p50, ack_p99, entry_p50, entry_p99; /* µs; of what came in it */
     uint64_t lag_max;
     double cpu, server_cpu; /* 1: one core all the time; server_cpu < 0: not known */
     uint64_t server_rss;
@@ -88,18 +90,21 @@ struct stats_row {
 
 struct stats {
     enum stats_phase phase;
-    uint64_t began_us, measure_from_us, measure_to_us; /* monotonic; the last two 0 until known */
+    uint64_t began_us, ramp_to_us, measure_from_us, measure_to_us; /* monotonic; 0 until known */
     struct stats_counts now, row_began, measure_began, measure_ended;
     uint32_t states[STATES];
     uint64_t ends[ENDS], faults[CHECK_FAULTS];
+    uint64_t turns_begun, turns_missed; /* of those that were due in the measured time */
     struct histogram *latency[LATENCIES];
-    struct histogram *second_delivery, *second_ack; /* since the row began */
+    struct histogram *early[LATENCIES]; /* the way in, and the lag in the ramp; else NULL */
+    struct histogram *second_delivery, *second_ack, *second_entry; /* since the row began */
     uint64_t second_lag;
     struct stats_row *rows;
     size_t row_count, row_cap;
     pid_t server;
     struct proc_facts self_before, server_before;                 /* at the last row */
     struct proc_facts self_from, self_to, server_from, server_to; /* at the ends of the measured time */
+    struct proc_facts self_began, self_ramp;                      /* at those of the ramp */
     struct proc_facts server_first, server_last; /* before the first bot, after the last one */
     uint64_t row_us;
 };
@@ -108,6 +113,11 @@ void stats_init(struct stats *s, pid_t server);
 void stats_deinit(struct stats *s);
 void stats_set_phase(struct stats *s, enum stats_phase p);
 void stats_latency(struct stats *s, enum stats_latency l, uint64_t due_us, uint64_t now_us);
+void stats_turn(struct stats *s, uint64_t due_us); /* one has begun */
+
+/* What is to be shown: of the measured time, or, where nothing of the kind was due in it, early: of the time
+ * before. */
+const struct histogram *stats_shown(const struct stats *s, enum stats_latency l, bool *early);
 void stats_move(struct stats *s, enum stats_state from, enum stats_state to);
 const struct stats_row *stats_end_row(struct stats *s); /* once a second; holds until the next call */
 
@@ -117,7 +127,11 @@ double stats_measured_seconds(const struct stats *s);
 bool stats_find_own_limit(const struct stats *s, char *out, size_t size);
 
 /* How much the server's memory has grown, in percent, from the first tenth of the measured time to the last
- * one; -1000 where it is not known. */
-double stats_server_growth(const struct stats *s);
+ * one. false where it is not known. */
+bool stats_server_growth(const struct stats *s, double *percent);
+
+/* Waits until the server has as few descriptors as it had before the bots, so many seconds at most: it may
+ * learn of the last end later than they do. */
+void stats_await_descriptors(struct stats *s, double seconds);
 
 #endif

@@ -59,13 +59,10 @@ static void arm(struct timers *ts)
     event_add(ts->event, &wait);
 }
 
-static void on_time(evutil_socket_t fd, short what, void *arg)
+void timers_fire_due(struct timers *ts)
 {
-    struct timers *ts = arg;
     uint64_t now = clock_mono_us();
 
-    (void)fd;
-    (void)what;
     ts->armed_us = UINT64_MAX; /* while firing nothing is armed; once below */
     while (ts->count > 0 && ts->heap[1]->at_us <= now) {
         struct timer *t = ts->heap[1];
@@ -75,6 +72,13 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
     }
     ts->armed_us = 0;
     arm(ts);
+}
+
+static void on_time(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    timers_fire_due(arg);
 }
 
 void timers_init(struct timers *ts, struct event_base *base, timers_fire_fn *fire, void *arg)

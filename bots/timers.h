@@ -30,6 +30,7 @@ struct timers {
 void timers_init(struct timers *ts, struct event_base *base, timers_fire_fn *fire, void *arg);
 void timers_deinit(struct timers *ts);
 void timers_set(struct timers *ts, struct timer *t, uint64_t at_us); /* monotonic µs; moves one that is set */
-void timers_cancel(struct timers *ts, struct timer *t);              /* also one that is not set */
+void timers_fire_due(struct timers *ts);                /* now, not when the event loop gets to it */
+void timers_cancel(struct timers *ts, struct timer *t); /* also one that is not set */
 
 #endif

@@ -4,6 +4,9 @@ chatbot {
         {"talker", bots = 30},
         {"leaver", bots = 15},
         {"resetter", bots = 15},
+        {"quitter", bots = 10},
+        {"stayer", bots = 5, sends = false, manual = true},
+        {"struck", bots = 20, sends = false},
         {"fool", bots = 10},
         {"stranger", bots = 5, manual = true},
         {"slow", bots = 5, sends = false},
@@ -20,6 +23,7 @@ chatbot {
     drain = 60,
     size = {30, 1000},
     flat = 2,
+    custom = {every = 15}, -- seconds between two storms
 }
 
 function talker(bot)
@@ -55,6 +59,53 @@ function resetter(bot)
             bot:enter{resume = true}
             bot:join(bot.home, {after = true})
         end
+    end
+end
+
+-- Gone in the middle of a conversation, without a bye, and without reading what is still to come.
+function quitter(bot)
+    bot:join()
+    for _ in bot:turns() do
+        bot:send()
+        if bot:random(5) == 1 then
+            bot:close()
+            bot:sleep(0.1)
+            bot:enter{resume = true}
+            bot:join(bot.home, {after = true})
+        end
+    end
+end
+
+-- Ends its side and listens on, for as long as a storm is away; then it has everything that was said, and comes back.
+function stayer(bot)
+    local resume = false
+    while true do
+        if bot:enter{on_eof = "stay", resume = resume} then
+            bot:join(bot.home, {after = true})
+            bot:shutdown()
+            bot:sleep(settings.every)
+            bot:wait_tail()
+            bot:reset()
+            resume = true
+        end
+        bot:sleep(0.1)
+    end
+end
+
+-- All at one moment, one half by RST; and back, all at one moment again.
+function struck(bot)
+    local n = 0
+    bot:join()
+    while bot:await((n + 1) * settings.every) do
+        n = n + 1
+        if bot.index % 2 == 0 then
+            bot:reset()
+        else
+            bot:close()
+        end
+        bot:sleep(0.1)
+        bot:enter{resume = true}
+        bot:join(bot.home, {after = true})
     end
 end
 

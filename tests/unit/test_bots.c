@@ -1,4 +1,5 @@
-/* test_bots.c: the small parts of chatbot: its timers, its texts and their marks, its settings. */
+/* test_bots.c: the small parts of chatbot: its timers, its texts and their marks, its settings; and the fate
+ * of a bot's sends, told as stories. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include "bots/settings.h"
 #include "bots/text.h"
 #include "bots/timers.h"
+#include "check_story.h"
 #include "common/clock.h"
 #include "common/utf8.h"
 
@@ -155,6 +157,22 @@ static void settings_are_read_and_shown_alike(void **state)
     }
 }
 
+/* What is written as a number in a report: "inf" is a room's name. */
+static void only_numbers_are_numbers(void **state)
+{
+    struct settings s;
+    const char *why;
+
+    (void)state;
+    settings_init(&s);
+    assert_true(settings_set(&s, settings_find("room_prefix"), "inf", &why));
+    assert_false(settings_is_number(&s, settings_find("room_prefix")));
+    assert_true(settings_is_number(&s, settings_find("rate")));
+    assert_false(settings_is_number(&s, settings_find("size")));
+    assert_true(settings_set(&s, settings_find("size"), "64", &why));
+    assert_true(settings_is_number(&s, settings_find("size")));
+}
+
 static void bad_settings_are_refused(void **state)
 {
     static const char *const bad[][2] = {
@@ -174,6 +192,185 @@ static void bad_settings_are_refused(void **state)
     assert_null(settings_find("no such setting"));
 }
 
+static void acks_have_to_name_the_message(void **state)
+{
+    struct story s;
+    uint32_t first, second;
+
+    (void)state;
+    begin(&s);
+    first = sends(&s.ann, HASH(1));
+    second = sends(&s.ann, HASH(2));
+    gets_own(&s.ann, 1, HASH(1), first);
+    gets_own(&s.ann, 2, HASH(2), second);
+    acked(&s.ann, first, 2);  /* another's number */
+    acked(&s.ann, second, 2); /* right */
+    acked(&s.ann, second, 2); /* twice */
+    acked(&s.ann, 77, 3);     /* never sent */
+    found(&s, CHECK_ACK, 3);
+}
+
+static void an_own_message_comes_back_once_and_as_it_was(void **state)
+{
+    struct story s;
+    uint32_t serial;
+
+    (void)state;
+    begin(&s);
+    serial = sends(&s.ann, HASH(1));
+    gets_own(&s.ann, 1, HASH(1), serial);
+    gets_own(&s.ann, 2, HASH(1), serial);
+    found(&s, CHECK_REPEATED, 1);
+    begin(&s);
+    serial = sends(&s.ann, HASH(1));
+    gets_own(&s.ann, 1, HASH(8), serial);
+    found(&s, CHECK_ALTERED, 1);
+}
+
+static void every_send_has_its_fate(void **state)
+{
+    struct story s;
+    uint32_t seen;
+
+    (void)state;
+    begin(&s);
+    seen = sends(&s.ann, HASH(1));
+    sends(&s.ann, HASH(2));
+    gets_own(&s.ann, 1, HASH(1), seen);
+    check_end(&s.ann, true, false);
+    found(&s, CHECK_UNACKED, 2);
+    begin(&s);
+    acked(&s.ann, sends(&s.ann, HASH(1)), 1);
+    check_end(&s.ann, true, false);
+    found(&s, CHECK_UNSEEN, 1);
+}
+
+/* "hello", said once, comes twice; said twice, it may. */
+static void own_words_come_as_often_as_they_were_said(void **state)
+{
+    struct story s;
+
+    (void)state;
+    begin(&s);
+    acked(&s.ann, sends(&s.ann, HASH(1)), 1);
+    gets_own_words(&s.ann, 1, HASH(1));
+    gets_own_words(&s.ann, 2, HASH(1));
+    found(&s, CHECK_REPEATED, 1);
+    begin(&s);
+    sends(&s.ann, HASH(1));
+    gets_own_words(&s.ann, 1, HASH(1));
+    sends(&s.ann, HASH(1));
+    gets_own_words(&s.ann, 2, HASH(1));
+    check_end(&s.ann, false, false);
+    check_joined(&s.ann, ROOM, 1, 2, -1);
+    gets_own_words(&s.ann, 3, HASH(1)); /* perhaps said right before the end */
+    found(&s, CHECK_REPEATED, 0);
+}
+
+static void an_ack_names_its_room(void **state)
+{
+    static const struct check_acked elsewhere = {.room = "elsewhere", .room_len = 9, .seq = 1},
+                                    nowhere = {.seq = 2};
+    struct story s;
+
+    (void)state;
+    begin(&s);
+    check_ack(&s.ann, sends(&s.ann, HASH(1)), &elsewhere);
+    check_ack(&s.ann, sends(&s.ann, HASH(2)), &nowhere);
+    found(&s, CHECK_ACK, 2);
+}
+
+/* The nick was written otherwise than its owner writes it. */
+static void a_direct_ack_may_write_the_nick_otherwise(void **state)
+{
+    static const struct check_acked as_bob_writes_it = {.room = "@Bob", .room_len = 4, .seq = 1};
+    struct story s;
+
+    (void)state;
+    begin(&s);
+    check_ack(&s.ann, check_will_send(&s.ann, check_find(&s.ann, "@bob", 4), HASH(1), 0, 5),
+              &as_bob_writes_it);
+    found(&s, CHECK_ACK, 0);
+}
+
+static void the_same_key_gets_the_same_ack(void **state)
+{
+    struct story s;
+
+    (void)state;
+    begin(&s);
+    acked(&s.ann, sends_with_key(&s.ann, HASH(1), 77), 1);
+    acked(&s.ann, sends_with_key(&s.ann, HASH(2), 78), 2);
+    acked_again(&s.ann, sends_with_key(&s.ann, HASH(1), 77), 1);
+    acked_again(&s.ann, sends_with_key(&s.ann, HASH(1), 79), 3); /* an earlier connection's */
+    found(&s, CHECK_ACK, 0);
+    begin(&s);
+    acked(&s.ann, sends_with_key(&s.ann, HASH(1), 77), 1);
+    acked(&s.ann, sends_with_key(&s.ann, HASH(2), 78), 2);
+    acked_again(&s.ann, sends_with_key(&s.ann, HASH(1), 77), 2);
+    found(&s, CHECK_ACK, 1);
+}
+
+static void a_send_has_one_answer(void **state)
+{
+    struct story s;
+    uint32_t serial;
+
+    (void)state;
+    begin(&s);
+    serial = sends(&s.ann, HASH(1));
+    acked(&s.ann, serial, 1);
+    check_refused(&s.ann, serial);
+    serial = sends(&s.ann, HASH(2));
+    check_refused(&s.ann, serial);
+    acked(&s.ann, serial, 2);
+    found(&s, CHECK_ACK, 2);
+}
+
+static void what_was_refused_does_not_come(void **state)
+{
+    struct story s;
+    uint32_t serial;
+
+    (void)state;
+    begin(&s);
+    serial = sends(&s.ann, HASH(1));
+    check_refused(&s.ann, serial);
+    gets_own(&s.ann, 1, HASH(1), serial);
+    found(&s, CHECK_ACK, 1);
+}
+
+/* A room can be left while a send is under way: its ack comes, its message does not. */
+static void an_ack_may_come_after_leaving(void **state)
+{
+    struct story s;
+    uint32_t serial;
+
+    (void)state;
+    begin(&s);
+    serial = sends(&s.ann, HASH(1));
+    check_left(&s.ann, ROOM);
+    acked(&s.ann, serial, 1);
+    found(&s, CHECK_ACK, 0);
+}
+
+/* Found where it is still remembered; it is told again under another number. */
+static void not_even_a_replay_gives_another_number(void **state)
+{
+    struct story s;
+    uint32_t serial;
+
+    (void)state;
+    begin(&s);
+    serial = sends(&s.ann, HASH(1));
+    gets_own(&s.ann, 1, HASH(1), serial);
+    acked(&s.ann, serial, 1);
+    check_end(&s.ann, false, false);
+    check_joined(&s.ann, ROOM, 1, 2, 1);
+    gets_own(&s.ann, 2, HASH(1), serial);
+    found(&s, CHECK_REPEATED, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,7 +381,19 @@ int main(void)
         cmocka_unit_test(sizes_stay_in_their_range_and_are_mostly_small),
         cmocka_unit_test(the_same_seed_is_the_same_run),
         cmocka_unit_test(settings_are_read_and_shown_alike),
+        cmocka_unit_test(only_numbers_are_numbers),
         cmocka_unit_test(bad_settings_are_refused),
+        cmocka_unit_test(acks_have_to_name_the_message),
+        cmocka_unit_test(an_own_message_comes_back_once_and_as_it_was),
+        cmocka_unit_test(every_send_has_its_fate),
+        cmocka_unit_test(own_words_come_as_often_as_they_were_said),
+        cmocka_unit_test(an_ack_names_its_room),
+        cmocka_unit_test(a_direct_ack_may_write_the_nick_otherwise),
+        cmocka_unit_test(the_same_key_gets_the_same_ack),
+        cmocka_unit_test(a_send_has_one_answer),
+        cmocka_unit_test(what_was_refused_does_not_come),
+        cmocka_unit_test(an_ack_may_come_after_leaving),
+        cmocka_unit_test(not_even_a_replay_gives_another_number),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

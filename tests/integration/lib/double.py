@@ -5,7 +5,9 @@ second member of a room (so that the first one and the order as such are right).
 import json
 import selectors
 import socket
+import struct
 import threading
+import time
 
 PLANT_AT = 7  # the seq of the message that something happens to
 
@@ -16,12 +18,15 @@ class Conn:
 
 
 class Double:
-    """A server on a free port, in a thread. plant: None, "lost", "lost-last", "repeated", "swapped", "altered",
-    "wrong-ack", "wrong-close" or "no-bye"."""
+    """A server on a free port, in a thread. plant: None, or
+    of messages: "lost", "lost-last", "repeated", "swapped", "altered", "duplicate" (again, under a new number), "gap", "left";
+    of acks: "wrong-ack", "no-ack", "ack-room"; of the second join: "shrunken", "epoch";
+    of pings: "twice" (two answers), "late" (the first one's with the second one's);
+    of the end: "wrong-close", "no-bye", "reset" (behind bye), "after-bye" (a line)."""
 
     def __init__(self, plant=None):
         self.plant, self.planted = plant, 0
-        self.rooms, self.conns = {}, {}
+        self.rooms, self.conns, self.late = {}, {}, None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.selector = selectors.DefaultSelector()
@@ -73,9 +78,23 @@ class Double:
 
     def _on_join(self, c, r):
         room = self.rooms.setdefault(r["room"], {"seq": 0, "members": []})
+        again = self.plant in ("shrunken", "epoch") and bool(room["members"])
+        self.planted += again
         room["members"].append(c)
-        self._say(c, type="joined", re=r["id"], room=r["room"], epoch=1, seq=room["seq"], members=len(room["members"]),
+        self._say(c, type="joined", re=r["id"], room=r["room"], epoch=2 if again and self.plant == "epoch" else 1,
+                  seq=room["seq"] - 2 if again and self.plant == "shrunken" else room["seq"], members=len(room["members"]),
                   topic="")
+
+    def _on_ping(self, c, r):
+        if self.plant == "late" and not self.planted:
+            self.late, self.planted = r, 1
+            return
+        if self.late:
+            self._say(c, type="pong", re=self.late["id"], data=self.late.get("data", ""), time=1)
+        self._say(c, type="pong", re=r["id"], data=r.get("data", ""), time=1)
+        if self.plant == "twice" and not self.planted:
+            self._say(c, type="pong", re=r["id"], data=r.get("data", ""), time=1)
+            self.planted = 1
 
     def _on_send(self, c, r):
         room = self.rooms[r["room"]]
@@ -83,9 +102,19 @@ class Double:
         seq, ack = room["seq"], room["seq"]
         if self.plant == "wrong-ack" and seq == PLANT_AT:
             ack, self.planted = seq - 1, 1
-        self._say(c, type="ack", re=r["id"], room=r["room"], seq=ack, time=1)
+        if self.plant in ("no-ack", "ack-room") and seq == PLANT_AT:
+            self.planted = 1
+        if self.plant != "no-ack" or seq != PLANT_AT:
+            name = "elsewhere" if self.plant == "ack-room" and seq == PLANT_AT else r["room"]
+            self._say(c, type="ack", re=r["id"], room=name, seq=ack, time=1)
+        self._deliver(room, c.nick, r)
+        if self.plant == "duplicate" and seq == PLANT_AT:
+            room["seq"], self.planted = seq + 1, 1
+            self._deliver(room, c.nick, r)
+
+    def _deliver(self, room, nick, r):
         for i, member in enumerate(room["members"]):
-            line = dict(type="msg", room=r["room"], seq=seq, nick=c.nick, time=1, text=r["text"])
+            line = dict(type="msg", room=r["room"], seq=room["seq"], nick=nick, time=1, text=r["text"])
             if i == 1:
                 self._deliver_planted(member, line)
             else:
@@ -97,6 +126,13 @@ class Double:
             self.planted = 1
         elif self.plant == "swapped" and here:
             c.held.append(line)
+            self.planted = 1
+        elif self.plant == "gap" and here:
+            self._say(c, type="gap", room=line["room"], **{"from": seq, "to": seq})
+            self.planted = 1
+        elif self.plant == "left" and here:
+            self._say(c, type="left", room=line["room"], code="kicked", by="nobody", reason="")
+            self._forget(c)
             self.planted = 1
         elif self.plant == "altered" and here:
             self._say(c, **{**line, "text": line["text"][:-1] + "#"})
@@ -122,11 +158,21 @@ class Double:
             self.planted = 1
         else:
             self._say(c, type="bye", code=code, text="")
+        if self.plant == "after-bye" and not self.planted:
+            self._say(c, type="pong", time=1)
+            self.planted = 1
+        if self.plant == "reset" and not self.planted:
+            time.sleep(0.1)  # until bye has been read: some kernels throw away with RST what was not
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.planted = 1
         self._close(c)
 
-    def _close(self, c):
-        self.selector.unregister(c.sock)
+    def _forget(self, c):
         for room in self.rooms.values():
             if c in room["members"]:
                 room["members"][room["members"].index(c)] = Conn(socket.socket())  # keeps the others' places
+
+    def _close(self, c):
+        self.selector.unregister(c.sock)
+        self._forget(c)
         c.sock.close()
