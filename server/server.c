@@ -169,14 +169,26 @@ static void on_stop_signal(evutil_socket_t number, short what, void *arg)
 
 static SSL_CTX *make_tls(const struct config *c, char err[TLS_ERROR_SIZE])
 {
-    return tls_new_server(c->cert, c->key, c->data, c->tls_tickets, err);
+    return tls_new_server(c->cert, c->key, &(struct tls_own){c->data, c->name}, c->tls_tickets, err);
+}
+
+static void use_log(const struct config *fresh)
+{
+    char why[LOG_QUOTED_SIZE], where[LOG_QUOTED_SIZE];
+    int ret = log_move(fresh->log);
+
+    if (ret < 0)
+        log_event(LOG_ERROR, "reload",
+                  "what=log file=%s why=%s todo=\"mend it and send SIGHUP again: the log goes on here\"",
+                  log_quote_text(fresh->log, where), log_quote_text(strerror(-ret), why));
+    log_set_level((enum log_level)fresh->log_level);
 }
 
 static void apply(struct config *fresh, SSL_CTX *tls)
 {
     struct order o = {.net = net_limits_of(fresh), .chat = chat_limits_of(fresh), .tls = tls};
 
-    log_set_level((enum log_level)fresh->log_level);
+    use_log(fresh);
     peers_configure(fresh);
     config_deinit(server.config);
     server.reloaded = *fresh;
@@ -473,6 +485,7 @@ static int prepare(void)
     lifecycle_set_side("server");
     if (!data_make_dir(c->data))
         return SERVER_EXIT_STORAGE;
+    log_event(LOG_INFO, "start", "name=%s version=%s", c->name, CHATD_VERSION);
     ret = open_trace(c);
     if (ret < 0)
         return fail(SERVER_EXIT_FAILED, c->trace, strerror(-ret));
