@@ -67,6 +67,11 @@ bool tcp_take_saved_isn(int fd, uint32_t *isn)
     return false;
 }
 
+void tcp_set_user_timeout(int fd, unsigned ms)
+{
+    (void)fd, (void)ms;
+}
+
 int tcp_hold_until_end(int fd)
 {
     (void)fd;

@@ -75,6 +75,7 @@ static struct net_limits net_limits_of(const struct config *c)
         .idle_ms = (c->idle_seconds - c->ping_seconds) * 1000,
         .stall_ms = c->stall_seconds * 1000,
         .linger_ms = c->linger_seconds * 1000,
+        .linger_most_ms = c->linger_total_seconds * 1000,
         .linger_bytes = LINGER_BYTES,
         .plain = plain[c->plain],
     };
@@ -127,6 +128,8 @@ static void on_settings(struct reactor *r, struct post *p)
     struct order *o = (struct order *)p;
 
     reactor_set_limits(r, &o->net);
+    if (r->listener != NULL)
+        listener_set_limits(r->listener);
     chat_of(r)->limits = o->chat;
     SSL_CTX_free(r->tls);
     r->tls = o->tls;
@@ -482,10 +485,10 @@ static int prepare(void)
     if (ret < 0)
         return fail(SERVER_EXIT_FAILED, c->log, strerror(-ret));
     log_set_level((enum log_level)c->log_level);
+    log_event(LOG_INFO, "start", "name=%s version=%s", c->name, CHATD_VERSION);
     lifecycle_set_side("server");
     if (!data_make_dir(c->data))
         return SERVER_EXIT_STORAGE;
-    log_event(LOG_INFO, "start", "name=%s version=%s", c->name, CHATD_VERSION);
     ret = open_trace(c);
     if (ret < 0)
         return fail(SERVER_EXIT_FAILED, c->trace, strerror(-ret));
