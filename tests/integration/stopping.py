@@ -183,6 +183,34 @@ def test_sighup_reopens_the_log(t):
     s.log.close_of(one.session)
 
 
+def test_sighup_moves_the_log(t):
+    """`log` may change on SIGHUP, to another file and to stderr; it was only opened anew where it was."""
+    path, moved = t.path("chatd.conf"), t.path("moved.log")
+
+    def write(text):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+    first = t.path("first.log")
+    write(f"log = {first}\n")
+    s = t.server(config=path, log=None)
+    write(f"log = {moved}\n")
+    s.signal(signal.SIGHUP)
+    s.log = Log(moved)
+    s.log.wait(event="reload")
+    write(f"log = {t.path('no/such/place')}\n")
+    s.signal(signal.SIGHUP)
+    check("no/such/place" in s.log.wait(event="reload", what="log")["file"], "the log says what is wrong")
+    write("")
+    s.signal(signal.SIGHUP)
+    wait_until(lambda: "event=reload" in s.stderr(), "a line on stderr")
+    write(f"log = {first}\n")
+    s.signal(signal.SIGHUP)
+    s.log = Log(first)
+    s.log.wait(event="reload")
+    s.connect("ann")
+    s.stderr_wanted = s.stderr()
+
+
 def test_sighup_rereads_the_config(t):
     path = t.path("chatd.conf")
 
@@ -219,31 +247,3 @@ def make_certificate(cert, key, name):
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
                     "-days", "1", "-subj", f"/CN={name}", "-keyout", key, "-out", cert],
                    check=True, stderr=subprocess.DEVNULL)
-def test_sighup_moves_the_log(t):
-    """`log` may change on SIGHUP, to another file and to stderr; it was only opened anew where it was."""
-    path, moved = t.path("chatd.conf"), t.path("moved.log")
-
-    def write(text):
-        with open(path, "w", encoding="ascii") as f:
-            f.write(text)
-    first = t.path("first.log")
-    write(f"log = {first}\n")
-    s = t.server(config=path, log=None)
-    write(f"log = {moved}\n")
-    s.signal(signal.SIGHUP)
-    s.log = Log(moved)
-    s.log.wait(event="reload")
-    write(f"log = {t.path('no/such/place')}\n")
-    s.signal(signal.SIGHUP)
-    check("no/such/place" in s.log.wait(event="reload", what="log")["file"], "the log says what is wrong")
-    write("")
-    s.signal(signal.SIGHUP)
-    wait_until(lambda: "event=reload" in s.stderr(), "a line on stderr")
-    write(f"log = {first}\n")
-    s.signal(signal.SIGHUP)
-    s.log = Log(first)
-    s.log.wait(event="reload")
-    s.connect("ann")
-    s.stderr_wanted = s.stderr()
-
-
