@@ -485,7 +485,6 @@ static int prepare(void)
     if (ret < 0)
         return fail(SERVER_EXIT_FAILED, c->log, strerror(-ret));
     log_set_level((enum log_level)c->log_level);
-    log_event(LOG_INFO, "start", "name=%s version=%s", c->name, CHATD_VERSION);
     lifecycle_set_side("server");
     if (!data_make_dir(c->data))
         return SERVER_EXIT_STORAGE;
@@ -516,6 +515,7 @@ static int open_all(int fds[LISTEN_MAX], int *n)
         return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
     if (make_reactors() != 0)
         return SERVER_EXIT_FAILED;
+    log_event(LOG_INFO, "start", "name=%s version=%s", server.config->name, CHATD_VERSION);
     data_tell_where(server.config);
     return 0;
 }
