@@ -17,7 +17,7 @@
 
 #define BATCH_MAX (256 * 1024) /* bytes that a thread gathers before it writes early */
 
-static int log_fd = STDERR_FILENO;
+static atomic_int log_fd = STDERR_FILENO;
 static char *log_path;
 static atomic_int most_level = LOG_INFO;
 static atomic_uint_fast64_t lost_lines;
@@ -26,7 +26,8 @@ static _Thread_local struct buf batch;
 
 static int open_path(const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+    int fd = path == NULL ? fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)
+                          : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 
     return fd < 0 ? -errno : fd;
 }
@@ -45,32 +46,48 @@ int log_open(const char *path)
     return 0;
 }
 
-int log_reopen(void)
+/* Writers are told of another descriptor only where they had stderr's, which stays what it is. */
+static int go_on_in(const char *path)
 {
-    int fd;
+    int fd = open_path(path), err = 0;
 
-    if (log_path == NULL)
-        return 0;
-    fd = open_path(log_path);
     if (fd < 0)
         return fd;
     log_flush();
-    if (dup3(fd, log_fd, O_CLOEXEC) < 0) {
-        int err = -errno;
-
-        close(fd);
-        return err;
+    if (atomic_load(&log_fd) == STDERR_FILENO) {
+        atomic_store(&log_fd, fd);
+        return 0;
     }
+    if (dup3(fd, atomic_load(&log_fd), O_CLOEXEC) < 0)
+        err = -errno;
     close(fd);
+    return err;
+}
+
+int log_reopen(void)
+{
+    return log_path != NULL ? go_on_in(log_path) : 0;
+}
+
+int log_move(const char *path)
+{
+    int ret;
+
+    if (path == log_path || (path != NULL && log_path != NULL && strcmp(path, log_path) == 0))
+        return 0;
+    ret = go_on_in(path);
+    if (ret < 0)
+        return ret;
+    free(log_path);
+    log_path = path != NULL ? mem_strdup(path) : NULL;
     return 0;
 }
 
 void log_close(void)
 {
     log_batch(false);
-    if (log_path == NULL)
-        return;
-    close(log_fd);
+    if (log_fd != STDERR_FILENO)
+        close(log_fd);
     log_fd = STDERR_FILENO;
     free(log_path);
     log_path = NULL;
@@ -110,7 +127,7 @@ static uint64_t count_lines(const char *data, size_t len)
 static bool write_all(const char *data, size_t len)
 {
     while (len > 0) {
-        ssize_t n = write(log_fd, data, len);
+        ssize_t n = write(atomic_load_explicit(&log_fd, memory_order_relaxed), data, len);
 
         if (n < 0 && errno == EINTR)
             continue;

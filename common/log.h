@@ -18,6 +18,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 /* Appends to path (mode 0640), or to stderr where path is NULL. 0, or -errno. Before other threads start. */
 int log_open(const char *path);
 int log_reopen(void); /* after the file was moved away; 0, or -errno and the old file stays. Any thread. */
+int log_move(
+    const char *path); /* from now on there, NULL: to stderr; 0, or -errno and all stays. Any one thread. */
 void log_close(void);
 
 void log_set_level(enum log_level most);

@@ -80,15 +80,15 @@ const char *tcp_state_name(enum tcp_state s)
     return (unsigned)s < sizeof names / sizeof *names ? names[s] : "UNKNOWN";
 }
 
-int tcp_listen(const struct sockaddr *at, socklen_t len, int backlog)
+int tcp_listen(const struct sockaddr *at, socklen_t len, bool both, int backlog)
 {
-    int fd = tcp_socket(at->sa_family), on = 1, err;
+    int fd = tcp_socket(at->sa_family), on = 1, alone = !both, err;
 
     if (fd < 0)
         return fd;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (at->sa_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &alone, sizeof alone);
     if (bind(fd, at, len) == 0 && listen(fd, backlog) == 0)
         return fd;
     err = -errno;

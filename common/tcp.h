@@ -78,12 +78,16 @@ void tcp_save_syn(int listener);
 bool tcp_take_saved_syn(int fd, struct tcp_syn *syn);
 
 int tcp_socket(int family);
-int tcp_listen(const struct sockaddr *at, socklen_t len, int backlog); /* the descriptor */
-int tcp_accept(int listener, struct tcp_addr *peer);                   /* the descriptor */
+/* The descriptor. both: an IPv6 address takes IPv4 too. */
+int tcp_listen(const struct sockaddr *at, socklen_t len, bool both, int backlog);
+int tcp_accept(int listener, struct tcp_addr *peer); /* the descriptor */
 int tcp_connect(int fd, const struct sockaddr *to, socklen_t len);
 int tcp_get_error(int fd); /* SO_ERROR: 0 or a positive errno; reading it clears it */
 void tcp_set_nodelay(int fd);
 void tcp_set_keepalive(int fd, int idle_seconds, int interval_seconds, int probes);
+/* How long what was sent may stay unacknowledged, or a probe unanswered, before the connection is given up
+ * with ETIMEDOUT (tcp(7), TCP_USER_TIMEOUT). Platform file. */
+void tcp_set_user_timeout(int fd, unsigned ms);
 
 ssize_t tcp_read(int fd, void *to, size_t size);
 ssize_t tcp_write(int fd, const void *from, size_t len); /* no SIGPIPE */

@@ -121,6 +121,11 @@ void tcp_ack_at_once(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
+void tcp_set_user_timeout(int fd, unsigned ms)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
 int tcp_hold_until_end(int fd)
 {
     int on = 1;

@@ -67,6 +67,11 @@ bool tcp_take_saved_syn(int fd, struct tcp_syn *syn)
     return false;
 }
 
+void tcp_set_user_timeout(int fd, unsigned ms)
+{
+    (void)fd, (void)ms;
+}
+
 int tcp_hold_until_end(int fd)
 {
     (void)fd;

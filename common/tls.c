@@ -108,16 +108,15 @@ static bool add_extension(X509 *cert, int nid, const char *value)
     return ok;
 }
 
-static X509 *make_certificate(EVP_PKEY *key)
+static X509 *make_certificate(EVP_PKEY *key, const char *called)
 {
     X509 *cert = X509_new();
-    char host[256] = "", names[600];
+    char names[256];
     unsigned char serial[8];
     X509_NAME *name;
 
     if (cert == NULL || RAND_bytes(serial, sizeof serial) != 1)
         abort();
-    gethostname(host, sizeof host - 1);
     serial[0] =
         (serial[0] & 0x7f) | 0x40; /* positive, and no leading zero byte: DER has the shortest form only */
     X509_set_version(cert, 2);
@@ -126,10 +125,11 @@ static X509 *make_certificate(EVP_PKEY *key)
     X509_gmtime_adj(X509_getm_notAfter(cert), (long)SELF_SIGNED_DAYS * 86400);
     X509_set_pubkey(cert, key);
     name = X509_get_subject_name(cert);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)"chatd", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                               (const unsigned char *)(called != NULL ? called : "chatd"), -1, -1, 0);
     X509_set_issuer_name(cert, name);
-    snprintf(names, sizeof names, "DNS:localhost,IP:127.0.0.1,IP:::1%s%s", host[0] != '\0' ? ",DNS:" : "",
-             host);
+    snprintf(names, sizeof names, "DNS:localhost,IP:127.0.0.1,IP:::1%s%s", called != NULL ? ",DNS:" : "",
+             called != NULL ? called : "");
     if (!add_extension(cert, NID_subject_alt_name, names))
         add_extension(cert, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
     add_extension(cert, NID_basic_constraints, "critical,CA:FALSE");
@@ -176,8 +176,9 @@ static int use_files(SSL_CTX *ctx, const char *cert, const char *key, char err[T
     return -1;
 }
 
-static int use_self_signed(SSL_CTX *ctx, const char *dir, char err[TLS_ERROR_SIZE])
+static int use_self_signed(SSL_CTX *ctx, const struct tls_own *own, char err[TLS_ERROR_SIZE])
 {
+    const char *dir = own->dir;
     char cert_path[PATH_SIZE], key_path[PATH_SIZE];
     EVP_PKEY *key;
     X509 *cert;
@@ -190,7 +191,7 @@ static int use_self_signed(SSL_CTX *ctx, const char *dir, char err[TLS_ERROR_SIZ
             return use_files(ctx, cert_path, key_path, err);
     }
     key = EVP_EC_gen("P-256");
-    cert = key != NULL ? make_certificate(key) : NULL;
+    cert = key != NULL ? make_certificate(key, own->name) : NULL;
     if (cert == NULL)
         snprintf(err, TLS_ERROR_SIZE, "no certificate could be made: %s", why());
     else if (dir != NULL && (save(key_path, key, NULL) != 0 || save(cert_path, NULL, cert) != 0))
@@ -204,14 +205,14 @@ static int use_self_signed(SSL_CTX *ctx, const char *dir, char err[TLS_ERROR_SIZ
     return ret;
 }
 
-SSL_CTX *tls_new_server(const char *cert, const char *key, const char *dir, unsigned tickets,
+SSL_CTX *tls_new_server(const char *cert, const char *key, const struct tls_own *own, unsigned tickets,
                         char err[TLS_ERROR_SIZE])
 {
     SSL_CTX *ctx = new_context(TLS_server_method(), err);
 
     if (ctx == NULL)
         return NULL;
-    if ((cert != NULL ? use_files(ctx, cert, key, err) : use_self_signed(ctx, dir, err)) != 0) {
+    if ((cert != NULL ? use_files(ctx, cert, key, err) : use_self_signed(ctx, own, err)) != 0) {
         SSL_CTX_free(ctx);
         return NULL;
     }

@@ -10,10 +10,15 @@
 #define TLS_ERROR_SIZE       512
 #define TLS_FINGERPRINT_SIZE 104 /* "SHA256:" and 32 bytes in hex with colons, and a NUL */
 
-/* A server's context. cert and key are PEM files; where both are NULL a self-signed P-256 certificate is
- * made: kept in dir (chatd.crt, chatd.key, mode 0600) and found again there, or only in memory where dir is
- * NULL. tickets: how many session tickets each handshake sends (RFC 8446, section 4.6.1). */
-SSL_CTX *tls_new_server(const char *cert, const char *key, const char *dir, unsigned tickets,
+/* The certificate that a server makes for itself. */
+struct tls_own {
+    const char *dir;  /* keeps it (chatd.crt, chatd.key, mode 0600), and has it the next time; NULL: memory */
+    const char *name; /* the server's: CN, and in subjectAltName besides localhost; NULL: chatd */
+};
+
+/* A server's context. cert and key are PEM files; where both are NULL a self-signed P-256 certificate of its
+ * own is made. tickets: how many session tickets each handshake sends (RFC 8446, section 4.6.1). */
+SSL_CTX *tls_new_server(const char *cert, const char *key, const struct tls_own *own, unsigned tickets,
                         char err[TLS_ERROR_SIZE]);
 
 /* After a server's handshake: lets go of what the connection does not need any more (tls_slim.c says

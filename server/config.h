@@ -114,7 +114,8 @@ struct config {
     uint32_t ping_seconds;   /* of silence before the server pings; always below idle_seconds */
     uint32_t idle_seconds;   /* of silence before it gives up */
     uint32_t stall_seconds;  /* in which a peer took none of what waits for it */
-    uint32_t linger_seconds; /* after our FIN, for the peer's */
+    uint32_t linger_seconds; /* after our FIN, for the peer's, or for it to take more of what is queued */
+    uint32_t linger_total_seconds; /* the same in all */
 
     struct config_origin origin[CONFIG_OPTIONS_MAX]; /* by row of the table */
 };

@@ -93,7 +93,7 @@ const struct config_option config_options[] = {
           "connections at once"),
     COUNT("max-per-address", max_per_address, CONFIG_G_LIMITS, RUNTIME, "100", 1, 1000000,
           "connections at once from one address that is not trusted"),
-    COUNT("max-rooms", max_rooms, CONFIG_G_LIMITS, RUNTIME, "10000", 1, 1000000, "rooms at once"),
+    COUNT("max-rooms", max_rooms, CONFIG_G_LIMITS, RUNTIME, "100000", 1, 1000000, "rooms at once"),
     COUNT("max-accounts", max_accounts, CONFIG_G_LIMITS, RUNTIME, "100000", 1, 10000000, "accounts in all"),
     COUNT("max-rooms-per-connection", max_rooms_per_connection, CONFIG_G_LIMITS, RUNTIME, "100", 1, 10000,
           "rooms that one connection may be in"),
@@ -124,8 +124,11 @@ const struct config_option config_options[] = {
             "silence after which a connection is given up"),
     SECONDS("stall-seconds", stall_seconds, CONFIG_G_TIMES, "60", NULL, 1, 86400,
             "how long a peer may take nothing of what waits for it"),
-    SECONDS("linger-seconds", linger_seconds, CONFIG_G_TIMES, "10", NULL, 1, 3600,
-            "how long the server waits for the peer's end after its own"),
+    SECONDS(
+        "linger-seconds", linger_seconds, CONFIG_G_TIMES, "10", NULL, 1, 3600,
+        "how long the server waits, after its own end, for the peer's, or for it to take more of what waits for it"),
+    SECONDS("linger-total-seconds", linger_total_seconds, CONFIG_G_TIMES, "600", NULL, 1, 86400,
+            "how long it waits for that in all"),
 
     {"backup", CONFIG_T_PATH, CONFIG_G_ASK, CONFIG_F_COMMAND, AT(backup), "FILE", "none", "none", NULL, 1,
      4095, "copy what is kept to that file, also beside a chatd that serves, then end"},

@@ -14,22 +14,12 @@
 static int open_one(const struct config_address *a)
 {
     struct sockaddr_in any = {.sin_family = AF_INET};
-    int fd, off = 0, err;
+    int fd = tcp_listen((const struct sockaddr *)&a->addr, a->len, a->both, BACKLOG);
 
-    if (!a->both)
-        return tcp_listen((const struct sockaddr *)&a->addr, a->len, BACKLOG);
-    fd = tcp_socket(AF_INET6);
-    if (fd < 0) { /* a host without IPv6 */
-        any.sin_port = ((const struct sockaddr_in6 *)&a->addr)->sin6_port;
-        return tcp_listen((struct sockaddr *)&any, sizeof any, BACKLOG);
-    }
-    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (bind(fd, (const struct sockaddr *)&a->addr, a->len) == 0 && listen(fd, BACKLOG) == 0)
+    if (!a->both || fd != -EAFNOSUPPORT)
         return fd;
-    err = -errno;
-    close(fd);
-    return err;
+    any.sin_port = ((const struct sockaddr_in6 *)&a->addr)->sin6_port; /* a host without IPv6 */
+    return tcp_listen((struct sockaddr *)&any, sizeof any, false, BACKLOG);
 }
 
 static const char *todo(int err)

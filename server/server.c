@@ -75,6 +75,7 @@ static struct net_limits net_limits_of(const struct config *c)
         .idle_ms = (c->idle_seconds - c->ping_seconds) * 1000,
         .stall_ms = c->stall_seconds * 1000,
         .linger_ms = c->linger_seconds * 1000,
+        .linger_most_ms = c->linger_total_seconds * 1000,
         .linger_bytes = LINGER_BYTES,
         .plain = plain[c->plain],
     };
@@ -127,6 +128,8 @@ static void on_settings(struct reactor *r, struct post *p)
     struct order *o = (struct order *)p;
 
     reactor_set_limits(r, &o->net);
+    if (r->listener != NULL)
+        listener_set_limits(r->listener);
     chat_of(r)->limits = o->chat;
     SSL_CTX_free(r->tls);
     r->tls = o->tls;
@@ -169,14 +172,26 @@ static void on_stop_signal(evutil_socket_t number, short what, void *arg)
 
 static SSL_CTX *make_tls(const struct config *c, char err[TLS_ERROR_SIZE])
 {
-    return tls_new_server(c->cert, c->key, c->data, c->tls_tickets, err);
+    return tls_new_server(c->cert, c->key, &(struct tls_own){c->data, c->name}, c->tls_tickets, err);
+}
+
+static void use_log(const struct config *fresh)
+{
+    char why[LOG_QUOTED_SIZE], where[LOG_QUOTED_SIZE];
+    int ret = log_move(fresh->log);
+
+    if (ret < 0)
+        log_event(LOG_ERROR, "reload",
+                  "what=log file=%s why=%s todo=\"mend it and send SIGHUP again: the log goes on here\"",
+                  log_quote_text(fresh->log, where), log_quote_text(strerror(-ret), why));
+    log_set_level((enum log_level)fresh->log_level);
 }
 
 static void apply(struct config *fresh, SSL_CTX *tls)
 {
     struct order o = {.net = net_limits_of(fresh), .chat = chat_limits_of(fresh), .tls = tls};
 
-    log_set_level((enum log_level)fresh->log_level);
+    use_log(fresh);
     peers_configure(fresh);
     config_deinit(server.config);
     server.reloaded = *fresh;
@@ -500,6 +515,7 @@ static int open_all(int fds[LISTEN_MAX], int *n)
         return fail(SERVER_EXIT_USAGE, "TLS", tls_err);
     if (make_reactors() != 0)
         return SERVER_EXIT_FAILED;
+    log_event(LOG_INFO, "start", "name=%s version=%s", server.config->name, CHATD_VERSION);
     data_tell_where(server.config);
     return 0;
 }

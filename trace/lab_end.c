@@ -61,7 +61,7 @@ void lab_listen(struct lab *l, int backlog)
     struct sockaddr_storage at;
     socklen_t len = tcp_addr_to(&any, &at);
 
-    l->listener = tcp_listen((struct sockaddr *)&at, len, backlog);
+    l->listener = tcp_listen((struct sockaddr *)&at, len, false, backlog);
     if (l->listener < 0)
         lab_give_up(l, "listen: %s", strerror(-l->listener));
     tcp_get_local(l->listener, &l->at);

@@ -5,6 +5,7 @@
  * order is told. */
 #include "server/chat/command.h"
 
+#include "server/chat/ask.h"
 #include "server/chat/session.h"
 
 #include <stdio.h>
@@ -14,36 +15,37 @@ enum { NEEDS_HELLO = 1 };
 
 static const struct command {
     enum message_type type;
-    unsigned flags;
+    uint8_t flags;
+    uint8_t cost; /* in requests of requests_per_s; PROTOCOL.md has those that are not 1 */
     command_fn *run;
 } commands[] = {
-    {MESSAGE_SEND, NEEDS_HELLO, command_send},
-    {MESSAGE_PING, 0, command_ping},
-    {MESSAGE_JOIN, NEEDS_HELLO, command_join},
-    {MESSAGE_HELLO, 0, command_hello},
-    {MESSAGE_LEAVE, NEEDS_HELLO, command_leave},
-    {MESSAGE_HISTORY, NEEDS_HELLO, command_history},
-    {MESSAGE_WHO, NEEDS_HELLO, command_who},
-    {MESSAGE_ROOMS, NEEDS_HELLO, command_rooms},
-    {MESSAGE_TOPIC, NEEDS_HELLO, command_topic},
-    {MESSAGE_BYE, 0, command_bye},
-    {MESSAGE_ROLE, NEEDS_HELLO, command_moderate},
-    {MESSAGE_ACCESS, NEEDS_HELLO, command_moderate},
-    {MESSAGE_INVITE, NEEDS_HELLO, command_moderate},
-    {MESSAGE_KICK, NEEDS_HELLO, command_moderate},
-    {MESSAGE_BAN, NEEDS_HELLO, command_moderate},
-    {MESSAGE_UNBAN, NEEDS_HELLO, command_moderate},
-    {MESSAGE_MUTE, NEEDS_HELLO, command_moderate},
-    {MESSAGE_UNMUTE, NEEDS_HELLO, command_moderate},
-    {MESSAGE_BANS, NEEDS_HELLO, command_moderate},
-    {MESSAGE_AUTH, 0, command_auth},
-    {MESSAGE_REGISTER, NEEDS_HELLO, command_register},
-    {MESSAGE_READ, NEEDS_HELLO, command_read},
-    {MESSAGE_EDIT, NEEDS_HELLO, command_edit},
-    {MESSAGE_REMOVE, NEEDS_HELLO, command_remove},
-    {MESSAGE_SEARCH, NEEDS_HELLO, command_search},
-    {MESSAGE_KEYS, NEEDS_HELLO, command_keys},
-    {MESSAGE_UNREGISTER, NEEDS_HELLO, command_unregister},
+    {MESSAGE_SEND, NEEDS_HELLO, 1, command_send},
+    {MESSAGE_PING, 0, 1, command_ping},
+    {MESSAGE_JOIN, NEEDS_HELLO, 1, command_join},
+    {MESSAGE_HELLO, 0, 1, command_hello},
+    {MESSAGE_LEAVE, NEEDS_HELLO, 1, command_leave},
+    {MESSAGE_HISTORY, NEEDS_HELLO, 5, command_history},
+    {MESSAGE_WHO, NEEDS_HELLO, 5, command_who},
+    {MESSAGE_ROOMS, NEEDS_HELLO, 5, command_rooms},
+    {MESSAGE_TOPIC, NEEDS_HELLO, 1, command_topic},
+    {MESSAGE_BYE, 0, 1, command_bye},
+    {MESSAGE_ROLE, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_ACCESS, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_INVITE, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_KICK, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_BAN, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_UNBAN, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_MUTE, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_UNMUTE, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_BANS, NEEDS_HELLO, 1, command_moderate},
+    {MESSAGE_AUTH, 0, 5, command_auth},
+    {MESSAGE_REGISTER, NEEDS_HELLO, 5, command_register},
+    {MESSAGE_READ, NEEDS_HELLO, 1, command_read},
+    {MESSAGE_EDIT, NEEDS_HELLO, 1, command_edit},
+    {MESSAGE_REMOVE, NEEDS_HELLO, 1, command_remove},
+    {MESSAGE_SEARCH, NEEDS_HELLO, 10, command_search},
+    {MESSAGE_KEYS, NEEDS_HELLO, 1, command_keys},
+    {MESSAGE_UNREGISTER, NEEDS_HELLO, 1, command_unregister},
 };
 
 /* Something that speaks HTTP is answered in kind, so that a browser or curl shows what this is. */
@@ -94,6 +96,21 @@ static void tell_decode(struct session *s, enum codec_result result, const char 
     default:
         session_error(s, NULL, "bad_json", "%s", where);
     }
+}
+
+void command_on_answered(struct reactor *r, struct post *p)
+{
+    struct ask *a = (struct ask *)p;
+
+    (void)r;
+    ask_deliver(a);
+    ask_free(a);
+}
+
+const struct value *command_id(const char *kept, size_t len, struct value *id)
+{
+    *id = (struct value){.text = kept, .len = (uint32_t)len};
+    return len > 0 ? id : NULL;
 }
 
 bool command_need_string(struct session *s, const struct message *m, const struct value *id,
@@ -223,6 +240,8 @@ static void run(struct session *s, const struct message *m)
         refuse_twice(s, m, id);
         return;
     }
+    if (c->cost > 1)
+        conn_charge(&s->conn, c->cost - 1U);
     c->run(s, m, id);
 }
 

@@ -26,6 +26,9 @@ command_fn command_moderate;                           /* command_moderate.c: ro
 command_fn command_read;                               /* command_direct.c */
 command_fn command_search;                             /* command_search.c */
 
+/* The id of a request, kept by whoever answers it later, as a value again; NULL where there was none. */
+const struct value *command_id(const char *kept, size_t len, struct value *id);
+
 /* Checks of fields: false when the answer, an error, is given. need: it must be there; take: *out is NULL
  * where not. */
 bool command_need_string(struct session *s, const struct message *m, const struct value *id,
@@ -47,6 +50,9 @@ bool command_need_real_room(struct session *s, const struct message *m, const st
                             const struct value **room, const char *why);
 
 bool command_is_room_name(const struct value *v);
+
+/* An ask is back: it is delivered and freed. */
+void command_on_answered(struct reactor *r, struct post *p);
 
 /* The session's member of that room; NULL when the answer, an error, is given. */
 struct member *command_need_member(struct session *s, const struct value *id, const struct value *room);

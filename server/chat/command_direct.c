@@ -34,15 +34,6 @@ struct ask *command_new_direct(struct session *s, const struct value *id, const 
     return a;
 }
 
-static void on_answered(struct reactor *r, struct post *p)
-{
-    struct ask *a = (struct ask *)p;
-
-    (void)r;
-    ask_deliver(a);
-    ask_free(a);
-}
-
 static struct ask *new_room_read(struct session *s, const struct value *id, const struct value *room)
 {
     const struct member *member = member_find(s, room->text, room->len);
@@ -52,7 +43,7 @@ static struct ask *new_room_read(struct session *s, const struct value *id, cons
         session_error(s, id, "not_member", "you are not in %.*s: join it first", (int)room->len, room->text);
         return NULL;
     }
-    a = ask_new(s->conn.reactor, s, id, room_on_mark, on_answered);
+    a = ask_new(s->conn.reactor, s, id, room_on_mark, command_on_answered);
     ask_set_nick(a, s);
     ask_set_room(a, room->text, room->len);
     return a;
@@ -70,7 +61,7 @@ void command_read(struct session *s, const struct message *m, const struct value
         session_error(s, id, "account_needed", "how far you have read is kept for accounts: register first");
         return;
     }
-    a = command_is_direct(room) ? command_new_direct(s, id, room, direct_on_mark, on_answered)
+    a = command_is_direct(room) ? command_new_direct(s, id, room, direct_on_mark, command_on_answered)
                                 : new_room_read(s, id, room);
     if (a == NULL)
         return;

@@ -10,15 +10,6 @@
 #define HISTORY_DEFAULT 50
 #define HISTORY_MOST    1000
 
-static void on_answered(struct reactor *r, struct post *p)
-{
-    struct ask *a = (struct ask *)p;
-
-    (void)r;
-    ask_deliver(a);
-    ask_free(a);
-}
-
 /* Whoever was put out meanwhile gets nothing more of the room. */
 static void on_read(struct reactor *r, struct post *p)
 {
@@ -27,7 +18,7 @@ static void on_read(struct reactor *r, struct post *p)
     session_go_on(a->session);
     if (a->room[0] != '@' && a->result == ASK_OK && member_find(a->session, a->room, a->room_len) == NULL)
         ask_fail(a, "not_member", 0, "you are not in that room any more");
-    on_answered(r, p);
+    command_on_answered(r, p);
 }
 
 static void put_message(struct ask *a, const struct value *key, const struct value *text)
@@ -48,7 +39,7 @@ static void send_to_room(struct session *s, struct audience *audience, const str
         room_send_here(audience->room, s, id, key, text);
         return;
     }
-    a = ask_new(s->conn.reactor, s, id, room_on_send, on_answered);
+    a = ask_new(s->conn.reactor, s, id, room_on_send, command_on_answered);
     ask_set_room(a, audience->name, audience->name_len);
     ask_set_nick(a, s);
     put_message(a, key, text);
@@ -66,7 +57,7 @@ void command_send(struct session *s, const struct message *m, const struct value
         !command_take_string(s, m, id, FIELD_KEY, 1, PROTOCOL_MAX_ID, &key))
         return;
     if (command_is_direct(room)) {
-        a = command_new_direct(s, id, room, direct_on_send, on_answered);
+        a = command_new_direct(s, id, room, direct_on_send, command_on_answered);
         if (a == NULL)
             return;
         put_message(a, key, text);

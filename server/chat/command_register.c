@@ -64,18 +64,12 @@ static void change_end(struct change *c)
     session_unhold(s);
 }
 
-static const struct value *id_of(const struct change *c, struct value *id)
-{
-    *id = (struct value){.text = c->id, .len = c->id_len};
-    return c->id_len > 0 ? id : NULL;
-}
-
 static void fail(struct change *c, const char *code, const char *text)
 {
     struct value id;
 
     if (is_wanted(c))
-        session_error(c->session, id_of(c, &id), code, "%s", text);
+        session_error(c->session, command_id(c->id, c->id_len, &id), code, "%s", text);
     change_end(c);
 }
 
@@ -151,7 +145,7 @@ static void on_closing(struct reactor *r, struct post *p)
 
     for (size_t i = 0; i < count; i++) {
         session_let_go(there[i], "leave");
-        session_bye(there[i], "kicked", "your account has been removed", NULL, 0);
+        session_bye(there[i], "kicked", "your account has been removed");
     }
     free(c);
 }
@@ -168,7 +162,7 @@ static void close_all(struct change *c)
     if (is_wanted(c)) {
         answer(c);
         session_let_go(s, "leave");
-        session_bye(s, "kicked", "your account has been removed", NULL, 0);
+        session_bye(s, "kicked", "your account has been removed");
     }
     count = directory_reactors(d, c->folded, c->folded_len, there);
     for (size_t i = 0; i < count; i++) {
@@ -326,7 +320,7 @@ static void on_hashed(struct reactor *r, struct post *p)
     (void)r;
     if (!c->hash.ok) {
         if (is_wanted(c))
-            session_error_field(c->session, id_of(c, &id), "bad_request", "password", 0,
+            session_error_field(c->session, command_id(c->id, c->id_len, &id), "bad_request", "password", 0,
                                 "password takes text of at most %d bytes, without control characters",
                                 SCRAM_PASSWORD_MAX);
         change_end(c);
@@ -355,7 +349,7 @@ static void hash(struct change *c, const struct value *password)
     mem_wipe(job->password, job->len);
     free(job->password);
     if (is_wanted(c))
-        login_put_off(c->session, id_of(c, &id), "overloaded", 5000,
+        login_put_off(c->session, command_id(c->id, c->id_len, &id), "overloaded", 5000,
                       "many set a password just now: try again in 5 s");
     change_end(c);
 }

@@ -252,15 +252,6 @@ void command_leave(struct session *s, const struct message *m, const struct valu
     ask_send(a, member->audience->home);
 }
 
-static void on_answered(struct reactor *r, struct post *p)
-{
-    struct ask *a = (struct ask *)p;
-
-    (void)r;
-    ask_deliver(a);
-    ask_free(a);
-}
-
 void command_topic(struct session *s, const struct message *m, const struct value *id)
 {
     const struct value *room, *text;
@@ -270,10 +261,14 @@ void command_topic(struct session *s, const struct message *m, const struct valu
     if (!command_need_real_room(s, m, id, &room, "a direct conversation has no topic") ||
         !command_need_string(s, m, id, FIELD_TEXT, 0, PROTOCOL_MAX_TOPIC, &text))
         return;
+    if (memchr(text->text, '\0', text->len) != NULL) { /* it is kept as a C string */
+        session_error_field(s, id, "bad_request", "text", 0, "a topic holds no U+0000");
+        return;
+    }
     member = command_need_member(s, id, room);
     if (member == NULL)
         return;
-    a = ask_new(s->conn.reactor, s, id, room_on_topic, on_answered);
+    a = ask_new(s->conn.reactor, s, id, room_on_topic, command_on_answered);
     ask_set_room(a, room->text, room->len);
     ask_set_nick(a, s);
     buf_put(&a->text, text->text, text->len);

@@ -81,12 +81,6 @@ static void welcome(struct session *s, const char *re, size_t re_len, const char
 
 /* ---- taking a nick ---- */
 
-static const struct value *id_of(const struct greeting *g, struct value *id)
-{
-    *id = (struct value){.text = g->id, .len = g->id_len};
-    return g->id_len > 0 ? id : NULL;
-}
-
 static void greeting_end(struct greeting *g)
 {
     struct session *s = g->session;
@@ -104,7 +98,8 @@ static void refuse(struct greeting *g, const char *code, const char *text)
     struct value id;
 
     g->session->stays = false;
-    session_error(g->session, id_of(g, &id), code, "%.*s %s", g->nick->len, nick_text(g->nick), text);
+    session_error(g->session, command_id(g->id, g->id_len, &id), code, "%.*s %s", g->nick->len,
+                  nick_text(g->nick), text);
 }
 
 static void take_over(struct greeting *g, struct reactor *owner);
@@ -204,8 +199,7 @@ static void on_takeover(struct reactor *r, struct post *p)
         session_let_go(old[0], "detach");
         session_bye(old[0], "replaced",
                     n->is_account ? "your nick is an account's, whose owner has come"
-                                  : "another connection has taken over your nick",
-                    NULL, 0);
+                                  : "another connection has taken over your nick");
     }
     tell_freed(r, g);
 }
@@ -234,7 +228,7 @@ static void ask_for_login(struct greeting *g)
     struct value id;
 
     g->session->stays = false;
-    login_require(g->session, id_of(g, &id), nick_text(g->nick), g->nick->len);
+    login_require(g->session, command_id(g->id, g->id_len, &id), nick_text(g->nick), g->nick->len);
     greeting_end(g);
 }
 

@@ -15,7 +15,7 @@ void hasher_init(struct hasher *h)
     pthread_cond_init(&h->more, NULL);
 }
 
-static struct hash_job *take(struct hasher *h)
+static struct hash_job *take(struct hasher *h, bool *is_dropped)
 {
     struct hash_job *job;
 
@@ -26,6 +26,7 @@ static struct hash_job *take(struct hasher *h)
     if (job != NULL) {
         h->oldest = job->next;
         h->waiting--;
+        *is_dropped = h->stops;
     }
     pthread_mutex_unlock(&h->lock);
     return job;
@@ -36,11 +37,12 @@ static void *run(void *arg)
     struct hasher *h = arg;
     struct hash_job *job;
     unsigned char salted[SCRAM_KEY_SIZE];
+    bool is_dropped;
 
     thread_be_humble();
-    while ((job = take(h)) != NULL) {
-        job->ok = scram_salt_password(job->password, job->len, job->salt, sizeof job->salt, job->iterations,
-                                      salted);
+    while ((job = take(h, &is_dropped)) != NULL) {
+        job->ok = !is_dropped && scram_salt_password(job->password, job->len, job->salt, sizeof job->salt,
+                                                     job->iterations, salted);
         if (job->ok)
             scram_derive(salted, &job->keys);
         mem_wipe(job->password, job->len);

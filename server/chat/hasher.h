@@ -42,8 +42,8 @@ void hasher_init(struct hasher *h);
 /* A reactor's thread. false, and nothing is done, where too many wait. */
 bool hasher_put(struct hasher *h, struct hash_job *job);
 
-/* The main thread, when no reactor runs any more: all jobs are back in their mailboxes then. Whether there
- * was a thread. */
+/* The main thread, when no reactor runs any more: all jobs are back in their mailboxes then, those that waited
+ * as not ok. Whether there was a thread. */
 bool hasher_settle(struct hasher *h);
 void hasher_deinit(struct hasher *h);
 

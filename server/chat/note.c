@@ -37,7 +37,7 @@ static void give(struct session *s, const struct note *n)
         command_read_on(s, n->room, n->room_len, n->other, n->other_len, chunk->first_seq - 1))
         return;
     session_let_go(s, "detach");
-    session_bye(s, "slow", "too much waits for you: come back and read on", NULL, 0);
+    session_bye(s, "slow", "too much waits for you: come back and read on");
 }
 
 /* The member that reads on there, also one that is leaving: what it is still being fed comes first. */
@@ -83,10 +83,11 @@ static void on_note(struct reactor *r, struct post *p)
 
     for (size_t i = 0; i < count; i++) {
         struct session *s = there[i];
-        struct member *m = n->room_len > 0 ? find_member(s, n) : NULL;
+        struct member *m;
 
-        if (!is_for(n, s->nick) || s->conn.life.id == n->but)
-            continue;
+        if (s->nick == NULL || !is_for(n, s->nick) || s->conn.life.id == n->but)
+            continue; /* it may have been let go of by what was said when the one before it was */
+        m = n->room_len > 0 ? find_member(s, n) : NULL;
         if (m != NULL)
             give_member(s, m, n);
         else

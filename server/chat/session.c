@@ -90,7 +90,7 @@ void session_go_on(struct session *s)
         conn_resume(&s->conn, CONN_PAUSE_BUSY);
 }
 
-void session_bye(struct session *s, const char *code, const char *text, const char *re, size_t re_len)
+void session_bye(struct session *s, const char *code, const char *text)
 {
     struct buf *b = &s->conn.reactor->scratch;
 
@@ -99,8 +99,8 @@ void session_bye(struct session *s, const char *code, const char *text, const ch
     s->said_bye = true;
     buf_clear(b);
     codec_begin(b, MESSAGE_BYE);
-    if (re != NULL)
-        codec_add(b, FIELD_RE, re, re_len);
+    if (s->wants_bye && s->end != NULL && s->end->id_len > 0)
+        codec_add(b, FIELD_RE, s->end->id, s->end->id_len);
     codec_add_text(b, FIELD_CODE, code);
     codec_add_text(b, FIELD_TEXT, text);
     codec_end(b);
@@ -114,6 +114,8 @@ void session_let_go(struct session *s, const char *event)
         return;
     while (s->members != NULL)
         member_remove(s->members, event);
+    if (s->nick == NULL)
+        return; /* what was said in a room before it left was too much for it: done within */
     directory_remove(&session_chat(s)->shared->directory, s->nick);
     free(s->nick);
     s->nick = NULL;
@@ -153,11 +155,11 @@ void session_finish_all(struct chat *chat)
             continue; /* it has fallen behind in this turn: it is considered again when it has caught up */
         session_let_go(s, s->wants_bye ? "leave" : "detach");
         if (s->is_stopped)
-            session_bye(s, "shutdown", "the server is stopping", NULL, 0);
+            session_bye(s, "shutdown", "the server is stopping");
         else if (s->wants_bye)
-            session_bye(s, "bye", "until next time", s->end->id_len > 0 ? s->end->id : NULL, s->end->id_len);
+            session_bye(s, "bye", "until next time");
         else
-            session_bye(s, "eof", "you have ended your side, and this was all", NULL, 0);
+            session_bye(s, "eof", "you have ended your side, and this was all");
     }
 }
 
@@ -208,7 +210,7 @@ static void on_timeout(struct conn *c, enum timer_kind which)
     switch (which) {
     case TIMER_PING:
         if (c->state !=
-            CONN_OPEN) { /* it can't answer: keepalive, or writing to it, tells whether it lives */
+            CONN_OPEN) { /* it can't answer: whether it lives, the kernel's probes tell (listener.c) */
             reactor_set_timer(c->reactor, c, TIMER_PING);
             return;
         }
@@ -218,11 +220,11 @@ static void on_timeout(struct conn *c, enum timer_kind which)
         session_send(s, b);
         return;
     case TIMER_LOGIN:
-        session_bye(s, "idle", "no hello came in time", NULL, 0);
+        session_bye(s, "idle", "no hello came in time");
         return;
     default:
         session_let_go(s, "detach");
-        session_bye(s, "idle", "nothing came for too long, not even an answer to a ping", NULL, 0);
+        session_bye(s, "idle", "nothing came for too long, not even an answer to a ping");
     }
 }
 
@@ -231,7 +233,7 @@ static void on_refused(struct conn *c, const char *why)
     struct session *s = session_of(c);
 
     session_error(s, NULL, "plain_refused", "%s: connect with TLS (openssl s_client, chat --tls)", why);
-    session_bye(s, "protocol", why, NULL, 0);
+    session_bye(s, "protocol", why);
 }
 
 static void on_closed(struct conn *c)

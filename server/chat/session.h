@@ -50,8 +50,9 @@ void session_unhold(struct session *s);
 void session_wait(struct session *s);
 void session_go_on(struct session *s);
 
-/* Says `bye` (PROTOCOL.md's codes; text for a person) and ends our side. reason: static, for the log. */
-void session_bye(struct session *s, const char *code, const char *text, const char *re, size_t re_len);
+/* Says `bye` and ends our side. code: static, one of PROTOCOL.md's, and the log's reason; text: for a person.
+ * It is also the answer to the session's own request `bye`, where that is still to be answered. */
+void session_bye(struct session *s, const char *code, const char *text);
 
 /* Leaves all rooms and the directory; `event` is what the rooms are told: "leave" or "detach". Idempotent. */
 void session_let_go(struct session *s, const char *event);

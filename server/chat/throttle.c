@@ -119,7 +119,6 @@ uint64_t throttle_ask(struct throttle *t, const struct throttle_who *who, uint64
 
     pthread_mutex_lock(&t->lock);
     wait = wait_of(get(t, &k, false, now_us), now_us);
-    t->counted += wait > 0;
     pthread_mutex_unlock(&t->lock);
     return wait;
 }
@@ -148,7 +147,6 @@ uint64_t throttle_try(struct throttle *t, const struct throttle_who *who, uint64
 
     pthread_mutex_lock(&t->lock);
     wait = wait_of(get(t, &address, false, now_us), now_us);
-    t->counted += wait > 0;
     if (wait == 0) {
         at = get(t, &account, true, now_us);
         count_one(at);
@@ -188,7 +186,6 @@ uint64_t throttle_register(struct throttle *t, const struct throttle_who *who, u
     pthread_mutex_lock(&t->lock);
     e = get(t, &k, true, now_us);
     wait = wait_of(e, now_us);
-    t->counted += wait > 0;
     if (wait == 0)
         count(e, THROTTLE_NEW_FREE, now_us);
     pthread_mutex_unlock(&t->lock);

@@ -32,7 +32,6 @@ struct throttle {
     pthread_mutex_t lock;
     struct table entries;
     TAILQ_HEAD(throttle_queue, throttle_entry) used; /* the one unused for longest first */
-    uint64_t counted;                                /* refusals, all told */
 };
 
 struct throttle_who {

@@ -163,12 +163,38 @@ void conn_greet(struct conn *c)
         reactor_set_timer(c->reactor, c, TIMER_PING);
 }
 
+static uint32_t now_ms(const struct conn *c)
+{
+    return (uint32_t)(reactor_now(c->reactor) / 1000);
+}
+
+/* Whether the peer has acknowledged more than when it was last looked at. */
+static bool takes_more(struct conn *c, const struct tcp_facts *facts)
+{
+    if (c->acked == (uint32_t)facts->bytes_acked)
+        return false;
+    c->acked = (uint32_t)facts->bytes_acked;
+    c->acked_ms = now_ms(c);
+    return true;
+}
+
+static void begin_to_linger(struct conn *c)
+{
+    struct tcp_facts facts;
+
+    tcp_get_facts(conn_fd(c), &facts);
+    c->acked = (uint32_t)facts.bytes_acked;
+    c->ended_ms = c->acked_ms = now_ms(c);
+    c->lingered = 0;
+    reactor_set_timer(c->reactor, c, TIMER_LINGER);
+}
+
 void conn_on_drained(struct conn *c)
 {
     struct reactor *r = c->reactor;
     long ret;
 
-    conn_resume(c, CONN_PAUSE_ANSWERS);
+    conn_resume(c, CONN_PAUSE_ANSWERS | CONN_PAUSE_TLS);
     if (c->state != CONN_ENDING) {
         r->net->ops->drained(c);
         return;
@@ -188,8 +214,7 @@ void conn_on_drained(struct conn *c)
         return;
     }
     conn_set_state(c, c->life.peer_ended ? CONN_LAST_ACK : CONN_SELF_ENDED);
-    c->lingered = 0;
-    reactor_set_timer(r, c, TIMER_LINGER);
+    begin_to_linger(c);
     c->paused = 0;
     conn_watch(c, POLLER_READ);
     if (c->state == CONN_LAST_ACK)
@@ -199,14 +224,19 @@ void conn_on_drained(struct conn *c)
 static void ping_or_wait(struct conn *c)
 {
     struct reactor *r = c->reactor;
-    uint32_t silent = (uint32_t)(reactor_now(r) / 1000) - c->last_in_ms;
 
-    if (silent >= r->limits.ping_ms) {
+    if (now_ms(c) - c->last_in_ms >= r->limits.ping_ms) {
         reactor_set_timer(r, c, TIMER_IDLE);
         r->net->ops->timeout(c, TIMER_PING);
     } else {
-        reactor_set_timer(r, c, TIMER_PING);
+        reactor_set_ping_timer(r, c);
     }
+}
+
+/* What it says is not read at the moment, or just being read: it is not silent, it waits for us. */
+static bool is_unread(const struct conn *c)
+{
+    return c->paused != 0 || c->is_resumed;
 }
 
 /* Who has not said hello must not win time by asking too much. */
@@ -215,16 +245,35 @@ static void pace_is_over(struct conn *c)
     struct reactor *r = c->reactor;
     bool is_late = !c->greeted && reactor_now(r) - c->life.began_us >= r->limits.login_ms * 1000ULL;
 
-    reactor_set_timer(r, c, c->greeted ? TIMER_PING : is_late ? TIMER_LINGER : TIMER_LOGIN);
+    if (c->greeted)
+        reactor_set_ping_timer(r, c);
+    else
+        reactor_set_timer(r, c, is_late ? TIMER_LINGER : TIMER_LOGIN);
     if (is_late && conn_can_speak(c))
         r->net->ops->timeout(c, TIMER_LOGIN);
     else
         conn_resume(c, CONN_PAUSE_PACE);
 }
 
+/* A peer that is only slow is waited for as long as it takes more of what waits for it, up to a limit. At a
+ * stop one that has all of it, our FIN too, and just does not close is left to the kernel. */
 static void linger_is_over(struct conn *c)
 {
-    if (c->state == CONN_LAST_ACK)
+    const struct net_limits *limits = &c->reactor->limits;
+    struct tcp_facts facts;
+    bool is_taking;
+
+    if (c->state != CONN_SELF_ENDED && c->state != CONN_LAST_ACK) {
+        conn_abort(c, "linger");
+        return;
+    }
+    tcp_get_facts(conn_fd(c), &facts);
+    is_taking = takes_more(c, &facts) || now_ms(c) - c->acked_ms < limits->linger_ms;
+    if (c->reactor->stopping && facts.state == TCP_STATE_FIN_WAIT_2)
+        conn_close(c, "linger");
+    else if (is_taking && now_ms(c) - c->ended_ms < limits->linger_most_ms)
+        reactor_set_timer(c->reactor, c, TIMER_LINGER);
+    else if (c->state == CONN_LAST_ACK)
         conn_close(c, "fin-unacknowledged");
     else
         conn_abort(c, "linger");
@@ -235,10 +284,16 @@ void conn_timeout(struct conn *c)
     struct reactor *r = c->reactor;
     enum timer_kind which = (enum timer_kind)c->timer;
 
-    switch (which) {
-    case TIMER_PING:
+    if (which >= TIMER_PING && which <= TIMER_PING_LAST) {
         ping_or_wait(c);
         return;
+    }
+    if (is_unread(c) && (which == TIMER_IDLE || which == TIMER_LOGIN)) {
+        c->last_in_ms = now_ms(c);
+        reactor_set_timer(r, c, which == TIMER_IDLE ? TIMER_PING : TIMER_LOGIN);
+        return;
+    }
+    switch (which) {
     case TIMER_PACE:
         pace_is_over(c);
         return;
@@ -251,7 +306,7 @@ void conn_timeout(struct conn *c)
         return;
     case TIMER_LOGIN:
     case TIMER_IDLE:
-    case TIMER_COUNT:
+    default:
         break;
     }
     reactor_set_timer(r, c, TIMER_LINGER); /* if all else fails */

@@ -30,6 +30,7 @@ enum conn_pause {
     CONN_PAUSE_ANSWERS = 2, /* it does not read its answers */
     CONN_PAUSE_BUSY = 4,    /* the layer above waits for something before the next line makes sense */
     CONN_PAUSE_ASKED = 8,   /* as many of its requests as may be are under way */
+    CONN_PAUSE_TLS = 16,    /* it makes TLS itself answer (by KeyUpdates), and does not read that */
 };
 
 struct conn {
@@ -46,12 +47,22 @@ struct conn {
         uint32_t lingered; /* once our FIN is out: bytes thrown away since */
     };
     uint32_t deadline_ms;
-    uint32_t last_in_ms;
-    uint64_t paced_us;  /* where its requests stand against requests_per_s */
+    union {
+        uint32_t last_in_ms;
+        uint32_t acked_ms; /* once our FIN is out: when the peer was last seen to have taken more */
+    };
+    union {
+        uint64_t paced_us; /* where its requests stand against requests_per_s */
+        struct {           /* once our FIN is out */
+            uint32_t ended_ms;
+            uint32_t acked; /* bytes that the peer had acknowledged at acked_ms; the low 32 bits */
+        };
+    };
     const char *reason; /* a static text; why it ends, once that is decided */
     uint16_t held;
     uint8_t state, timer, paused;
     bool is_dirty : 1, is_resumed : 1, skipping : 1, trusted : 1, is_blocked : 1, counted : 1, greeted : 1;
+    bool is_searched : 1; /* there is no LF in what waits */
 };
 
 /* Takes over an accepted descriptor. NULL when it could not be watched (and fd is closed). */
@@ -78,6 +89,9 @@ void conn_unhold(struct conn *c);
 void conn_pause(struct conn *c, enum conn_pause why);
 void conn_resume(struct conn *c,
                  enum conn_pause why); /* its waiting input is handled at the end of the turn */
+
+/* The request that was just handed up counts as so many more. */
+void conn_charge(struct conn *c, unsigned requests);
 
 void conn_greet(struct conn *c); /* it has said who it is: from now on it may be idle */
 

@@ -16,8 +16,28 @@
 #define TLS_FIRST_BYTE 0x16       /* a record of handshake messages (RFC 8446, section 5.1) */
 #define TURN_WRITE     (1U << 20) /* bytes written to one connection in one turn, so that others get theirs */
 #define IOV_COUNT      64
+#define UNREAD_MOST                                                                                          \
+    (2 * REACTOR_READ)  /* ciphertext that waits, before what would make TLS add to it is not read */
+#define SPARE_MOST 4096 /* bytes that an unfinished line may hold besides itself */
 
 /* ---- lines ---- */
+
+static void grow_partial(struct conn *c, size_t cap)
+{
+    c->partial_cap = (uint32_t)cap;
+    c->partial = mem_realloc(c->partial, cap);
+}
+
+/* Another place: what was large may be one that a few bytes would keep for themselves. */
+static void shrink_partial(struct conn *c, size_t len)
+{
+    char *small = mem_alloc(len);
+
+    memcpy(small, c->partial, len);
+    free(c->partial);
+    c->partial = small;
+    c->partial_cap = (uint32_t)len;
+}
 
 static void keep_partial(struct conn *c, const char *from, size_t len)
 {
@@ -30,12 +50,12 @@ static void keep_partial(struct conn *c, const char *from, size_t len)
     if (from >= c->partial && from < c->partial + c->partial_cap && c->partial != NULL) {
         memmove(c->partial, from, len);
     } else {
-        if (c->partial_cap < len) {
-            c->partial_cap = (uint32_t)len + 64;
-            c->partial = mem_realloc(c->partial, c->partial_cap);
-        }
+        if (c->partial_cap < len)
+            grow_partial(c, len + 64);
         memcpy(c->partial, from, len);
     }
+    if (c->partial_cap > 2 * len + SPARE_MOST)
+        shrink_partial(c, len);
     c->partial_len = (uint32_t)len;
 }
 
@@ -59,6 +79,12 @@ static bool may_ask(struct conn *c)
     return true;
 }
 
+void conn_charge(struct conn *c, unsigned requests)
+{
+    if (!c->trusted && c->reactor->limits.requests_per_s > 0)
+        c->paced_us += requests * UINT64_C(1000000) / c->reactor->limits.requests_per_s;
+}
+
 static bool wants_lines(const struct conn *c)
 {
     return c->state == CONN_OPEN && c->paused == 0;
@@ -70,16 +96,17 @@ static void too_long(struct conn *c)
     c->reactor->net->ops->too_long(c);
 }
 
-/* Handles whole lines and returns how many bytes are done with. */
-static size_t take_lines(struct conn *c, char *data, size_t len)
+/* Handles whole lines and returns how many bytes are done with. The first ones are known to have no LF. */
+static size_t take_lines(struct conn *c, char *data, size_t len, size_t searched)
 {
     char *p = data, *end = data + len;
     uint32_t max = c->reactor->limits.max_line;
 
     while (p < end && wants_lines(c)) {
-        char *lf = memchr(p, '\n', (size_t)(end - p));
+        char *lf = memchr(p + searched, '\n', (size_t)(end - p) - searched);
         size_t n = (size_t)((lf != NULL ? lf : end) - p);
 
+        searched = 0;
         if (c->skipping || n >= max) {
             if (!c->skipping)
                 too_long(c);
@@ -87,8 +114,10 @@ static size_t take_lines(struct conn *c, char *data, size_t len)
             p += n + (lf != NULL);
             continue;
         }
-        if (lf == NULL)
+        if (lf == NULL) {
+            c->is_searched = true;
             break;
+        }
         if (n > 0 && p[n - 1] == '\r')
             n--;
         if (n > 0) {
@@ -105,22 +134,21 @@ static size_t take_lines(struct conn *c, char *data, size_t len)
 
 static void take_input(struct conn *c, char *data, size_t len)
 {
-    size_t done;
+    size_t done, searched = c->is_searched ? c->partial_len : 0;
 
     if (c->state != CONN_OPEN)
         return; /* it was told bye: what it still says is not heard */
     c->life.bytes_in += len;
     if (c->partial_len > 0) {
-        if (c->partial_cap < c->partial_len + len) {
-            c->partial_cap = (uint32_t)(c->partial_len + len);
-            c->partial = mem_realloc(c->partial, c->partial_cap);
-        }
+        if (c->partial_cap < c->partial_len + len)
+            grow_partial(c, c->partial_len + len + (c->partial_len + len) / 2);
         memcpy(c->partial + c->partial_len, data, len);
         len += c->partial_len;
         data = c->partial;
         c->partial_len = (uint32_t)len;
     }
-    done = take_lines(c, data, len);
+    c->is_searched = false;
+    done = take_lines(c, data, len, searched);
     if (c->state != CONN_CLOSED)
         keep_partial(c, data + done, c->state == CONN_OPEN ? len - done : 0);
 }
@@ -135,6 +163,8 @@ static void peer_has_ended(struct conn *c)
         return;
     keep_partial(c, NULL, 0);
     conn_set_state(c, CONN_PEER_ENDED);
+    if (c->timer == TIMER_IDLE) /* it can't answer the ping any more */
+        reactor_set_timer(c->reactor, c, TIMER_PING);
     c->reactor->net->ops->eof(c, c->skipping ? 0 : unfinished);
 }
 
@@ -258,13 +288,18 @@ static void take_raw(struct conn *c, char *raw, size_t len)
     if (c->state == CONN_HANDSHAKE || c->state == CONN_CLOSED || !transport_is_ready(c->transport))
         return;
     take_plaintext(c);
-    if (c->state != CONN_CLOSED && transport_output(c->transport, &answer) > 0)
-        conn_flush(c); /* OpenSSL has something to say itself: a KeyUpdate */
+    if (c->state == CONN_CLOSED || transport_output(c->transport, &answer) == 0)
+        return;
+    conn_flush(c); /* OpenSSL has something to say itself: a KeyUpdate */
+    if (c->state != CONN_CLOSED && transport_output(c->transport, &answer) > UNREAD_MOST)
+        conn_pause(c, CONN_PAUSE_TLS);
 }
 
 /* After our FIN: to its FIN, or to the bounds of patience. */
 static void read_to_the_end(struct conn *c, char *raw, size_t len)
 {
+    const char *answer;
+
     c->lingered += (uint32_t)len;
     if (c->lingered > c->reactor->limits.linger_bytes) {
         conn_abort(c, "would-not-stop");
@@ -273,6 +308,8 @@ static void read_to_the_end(struct conn *c, char *raw, size_t len)
     if (c->transport != NULL && !c->life.got_notify) {
         transport_feed(c->transport, raw, len);
         take_plaintext(c);
+        if (c->state != CONN_CLOSED) /* behind our close_notify nothing is said */
+            transport_output_done(c->transport, transport_output(c->transport, &answer));
     }
 }
 
@@ -320,7 +357,8 @@ static void update_watch(struct conn *c)
 
     if (c->state == CONN_CLOSED)
         return;
-    if (c->paused == 0 || c->state == CONN_SELF_ENDED || c->state == CONN_ENDING)
+    if (c->paused == 0 || c->state == CONN_SELF_ENDED ||
+        (c->state == CONN_ENDING && !(c->paused & CONN_PAUSE_TLS)))
         interest |= POLLER_READ;
     conn_watch(c, interest);
 }
@@ -345,7 +383,8 @@ void conn_read_on(struct conn *c)
     size_t done, len = c->partial_len;
 
     if (c->state == CONN_OPEN && len > 0) {
-        done = take_lines(c, c->partial, len);
+        c->is_searched = false;
+        done = take_lines(c, c->partial, len, 0);
         if (c->state != CONN_CLOSED)
             keep_partial(c, c->partial + done, c->state == CONN_OPEN ? len - done : 0);
     }

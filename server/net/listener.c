@@ -17,6 +17,7 @@
 #define RETRY_MS     1000
 #define SAY_AGAIN_US 10000000
 #define REFUSED_MAX  128 /* connections that are being told that they are too many */
+#define PROBES       4   /* between ping_ms and idle_ms of silence */
 
 struct listener {
     struct reactor *reactor;
@@ -160,6 +161,26 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
         set_paused(l, false, NULL);
 }
 
+/* A peer that is gone without a word is noticed also where none is expected of it. Connections inherit what
+ * their listener has: no call is made for each. Probes begin later than pings, whose answers make them
+ * needless. */
+void listener_set_limits(struct listener *l)
+{
+    const struct net_limits *limits = &l->reactor->limits;
+    unsigned idle_ms = limits->ping_ms + limits->idle_ms;
+    int every = (int)(limits->idle_ms / 1000 / PROBES);
+
+    if (l->stopped)
+        return;
+    every = every > 0 ? every : 1;
+    for (unsigned i = 0; i < l->count; i++) {
+        int fd = event_get_fd(l->events[i]);
+
+        tcp_set_keepalive(fd, (int)(limits->ping_ms / 1000) + every, every, PROBES);
+        tcp_set_user_timeout(fd, idle_ms > limits->stall_ms ? idle_ms : limits->stall_ms);
+    }
+}
+
 struct listener *listener_new(struct reactor *r, const int *fds, unsigned count, const char *refuse)
 {
     struct listener *l = mem_zalloc(sizeof *l);
@@ -173,6 +194,7 @@ struct listener *listener_new(struct reactor *r, const int *fds, unsigned count,
         l->events[i] = event_new(r->base, fds[i], EV_READ | EV_PERSIST, on_ready, l);
         event_add(l->events[i], NULL);
     }
+    listener_set_limits(l);
     return l;
 }
 

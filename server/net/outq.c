@@ -9,7 +9,6 @@
 #define ANSWER_CHUNK 1000 /* bytes: answers of one turn mostly fit in one */
 #define POOL_MAX     4096 /* nodes that a reactor keeps for later */
 
-/* A chunk that only this queue may hold has no messages and a capacity beyond its length, or is full. */
 static struct outq_node *push_node(struct outq *q, struct outq_pool *pool, struct chunk *chunk, uint32_t at,
                                    uint32_t len)
 {

@@ -17,8 +17,9 @@
 #define PACE_MS         100  /* how long one who asks too much is not read */
 #define TRIM_HANDSHAKES 1024 /* each leaves a hole of 33 KB among what lives on: trimmed after that many, */
 #define TRIM_FEWEST     64
-#define TRIM_MS         100 /* or after fewer, when for so long no more have come */
-#define TRACE_MS        100 /* how old an event may get before it is written */
+#define TRIM_MS         100  /* or after fewer, when for so long no more have come */
+#define TRACE_MS        100  /* how old an event may get before it is written */
+#define STOP_LINGER_MS  1000 /* at a stop, before it is looked who has all and just does not close */
 
 uint64_t reactor_now(struct reactor *r)
 {
@@ -31,17 +32,21 @@ uint64_t reactor_now(struct reactor *r)
 
 static uint32_t duration_ms(const struct reactor *r, enum timer_kind kind)
 {
+    const struct net_limits *limits = &r->limits;
+
+    if (kind >= TIMER_PING && kind <= TIMER_PING_LAST)
+        return limits->ping_ms >> (kind - TIMER_PING);
     switch (kind) {
     case TIMER_LOGIN:
-        return r->limits.login_ms;
-    case TIMER_PING:
-        return r->limits.ping_ms;
+        return limits->login_ms;
     case TIMER_IDLE:
-        return r->limits.idle_ms;
+        return limits->idle_ms;
     case TIMER_STALL:
-        return r->limits.stall_ms;
+        return limits->stall_ms;
     case TIMER_LINGER:
-        return r->limits.linger_ms;
+        return r->stopping && limits->linger_ms > STOP_LINGER_MS ? STOP_LINGER_MS : limits->linger_ms;
+    case TIMER_PING:
+    case TIMER_PING_LAST:
     case TIMER_PACE:
     case TIMER_COUNT:
         break;
@@ -68,6 +73,16 @@ static void arm_tick(struct reactor *r, uint32_t within_ms)
         return;
     r->tick_due_ms = due_ms;
     evtimer_add(r->tick, &within);
+}
+
+void reactor_set_ping_timer(struct reactor *r, struct conn *c)
+{
+    uint32_t silent = (uint32_t)(reactor_now(r) / 1000) - c->last_in_ms;
+    enum timer_kind kind = TIMER_PING;
+
+    while (kind < TIMER_PING_LAST && silent + duration_ms(r, kind) > r->limits.ping_ms)
+        kind++;
+    reactor_set_timer(r, c, kind);
 }
 
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind)
@@ -329,7 +344,6 @@ static void end_turn(struct reactor *r)
     if (trace_is_on())
         flush_trace_soon(r);
     r->now_us = 0;
-    r->turns++;
 }
 
 static bool is_over(const struct reactor *r)
@@ -350,9 +364,13 @@ void reactor_conn_gone(struct reactor *r)
 
 void reactor_stop(struct reactor *r)
 {
+    uint32_t before = duration_ms(r, TIMER_LINGER);
+
     if (!r->stopping)
         atomic_fetch_add(&r->net->stopping, 1);
     r->stopping = true;
+    reactor_now(r);
+    shift_queue(r, TIMER_LINGER, duration_ms(r, TIMER_LINGER) - before);
     reactor_conn_gone(r);
 }
 

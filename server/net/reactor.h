@@ -37,15 +37,17 @@ struct net_limits {
     uint32_t requests_per_s; /* 0: no limit */
     uint32_t max_connections, max_per_address;
     uint32_t login_ms, ping_ms, idle_ms, stall_ms, linger_ms;
-    uint32_t linger_bytes; /* read and thrown away after our FIN, before a RST */
+    uint32_t linger_most_ms; /* after our FIN, also for a peer that goes on taking what waits for it */
+    uint32_t linger_bytes;   /* read and thrown away after our FIN, before a RST */
     enum plain_policy plain;
 };
 
 /* The queues in which connections wait for a time; each has one duration, so that a queue is in order by
  * itself. A connection is in exactly one of them as long as it lives. */
 enum timer_kind {
-    TIMER_LOGIN,  /* to say hello, or to finish the handshake */
-    TIMER_PING,   /* silent: to be pinged */
+    TIMER_LOGIN, /* to say hello, or to finish the handshake */
+    TIMER_PING,  /* silent: to be pinged; those up to TIMER_PING_LAST: when a half, a quarter, … is left */
+    TIMER_PING_LAST = TIMER_PING + 6,
     TIMER_IDLE,   /* pinged: to answer */
     TIMER_PACE,   /* has asked too much: to be read again */
     TIMER_STALL,  /* the kernel takes no more for it: to make progress */
@@ -113,7 +115,6 @@ struct reactor {
         handshakes_seen; /* TLS, since memory was last trimmed; and when that was last looked at */
     struct event *trim;
     bool stopping; /* see reactor_stop */
-    uint64_t turns;
 };
 
 struct reactor *reactor_new(struct net *net, unsigned index, const struct net_limits *limits, SSL_CTX *tls,
@@ -156,5 +157,9 @@ void reactor_set_limits(struct reactor *r, const struct net_limits *limits);
 /* Timers. A connection that is in a queue leaves it. */
 void reactor_set_timer(struct reactor *r, struct conn *c, enum timer_kind kind);
 void reactor_drop_timer(struct reactor *r, struct conn *c);
+
+/* To be pinged when it has been silent for that time. A queue has one duration: the rest of it is waited for
+ * in a few of them, and is late by a 64th of the whole at most. */
+void reactor_set_ping_timer(struct reactor *r, struct conn *c);
 
 #endif

@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len == 0)
         return 0;
     if (server_ctx == NULL) {
-        server_ctx = tls_new_server(NULL, NULL, NULL, 0, err);
+        server_ctx = tls_new_server(NULL, NULL, &(struct tls_own){0}, 0, err);
         client_ctx = tls_new_client(NULL, err);
         if (server_ctx == NULL || client_ctx == NULL)
             abort();

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from lib import Skip, check, equal, run_chatd, seconds, wait_until
-from lib.login import need_scram, verifiers
+from lib.login import b64, need_scram, verifiers
 
 
 class Disk:
@@ -292,6 +292,34 @@ def test_put_out_while_a_search_runs(t):
         bob.sync()
         bob.quiet("msg")
         bob.ask("join", room="general")
+
+
+@seconds(40)
+def test_who_waits_for_the_server_is_not_idle(t):
+    """Whose answers to pings were not read, because the server was still busy with what it had asked, was given up as idle; the
+    same before hello, when the disk was slow to say whose nick it was."""
+    disk = Disk(t)
+    s = disk.server(threads=1, ping_seconds=1, idle_seconds=2, login_seconds=2)
+    ann, bob, late = s.join("general", "ann"), s.connect("bob"), s.connect()
+    ann.ask("register", public_key=b64(os.urandom(32)))
+    ann.say("general", "needle")
+    wait_moved(disk)
+    disk.set("h")
+    ann.send("search", id="s", query="needle")
+    late.send("auth", id="a", nick="ann", mechanism="ED25519", data=b64(os.urandom(32)))
+    until = time.monotonic() + 3.5
+    while time.monotonic() < until:
+        for c in (ann, bob):
+            c.pump(0.05)
+            if any(line.type == "ping" for line in c.inbox):
+                c.inbox.clear()
+                c.raw(b"\n")
+        late.pump(0.0)
+    disk.set(".")
+    equal(ann.expect("end", re="s").count, 1)
+    equal(late.expect(re="a").type, "challenge")
+    ann.sync(), bob.sync()
+    late.hello("late")
 
 
 @seconds(60)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 
 from lib import SCALE, both, check, equal, seconds
+from lib.login import login, need_scram, verifiers
 
 NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
 
@@ -270,6 +271,45 @@ def test_a_direct_message_while_reading_history(t):
     slow.expect("end", re="h3", timeout=10.0)
     equal(slow.expect("msg", room="@bob", timeout=10.0).text, "psst")
     slow.sync()
+
+
+def in_one_turn(s, *said):
+    """What these clients say is there when the server looks, and in this order."""
+    s.signal(signal.SIGSTOP)
+    for c, requests in said:
+        c.raw(lines(*requests))
+    s.signal(signal.SIGCONT)
+    for c, requests in said:
+        c.take(len(requests))
+
+
+def test_too_slow_for_two_conversations_at_once(t):
+    """An account's connection that was too slow for what one said to it directly left a conversation in which the other one had
+    just said something: the account's next connection was too slow for that, and the server ended for its nick, gone already."""
+    need_scram(t)
+    for odd in (0, 1):  # the rooms of a turn speak in the opposite order: carol is not to be the one who is too much
+        s = t.server(threads=1, max_rooms_per_connection=1, max_out=65536)
+        bob, carol, ann, slow = s.connect("bob"), s.connect("carol"), s.connect("ann"), []
+        ann.ask("register", **verifiers("correct horse"))
+        ann.close()
+        s.log.wait(conn=ann.session, event="close")
+        for room in ("@carol", "general"):
+            slow.append(s.connect(rcvbuf=4096))
+            equal(login(slow[-1], "ann", "correct horse").type, "authenticated")
+            slow[-1].hello("ann")
+            slow[-1].ask("join", room=room)
+        eve = s.join("general", "eve")
+        for n in range(1000):
+            much = (bob, [{"type": "send", "room": "@ann", "text": "x" * 8000}] * 7)
+            little = (carol, [{"type": "send", "room": "@ann", "text": "me too"}])
+            in_one_turn(s, *((little, much) if n % 2 == odd else (much, little)))
+            eve.sync()
+            if any(line.type == "presence" for line in eve.inbox):
+                break
+        equal(eve.expect("presence").nick, "ann")
+        for c in (*slow, bob, carol, eve):
+            c.reset()
+        s.stop()
 
 
 def test_leave_makes_place_for_a_join(t):

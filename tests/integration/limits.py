@@ -4,7 +4,7 @@ import re
 import ssl
 import time
 
-from lib import SCALE, both, check, equal, wait_until
+from lib import SCALE, both, check, equal, run_chatd, wait_until
 from lib.login import b64
 
 NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
@@ -133,6 +133,36 @@ def test_requests_per_second_are_delayed(t):
     check(2.0 < took < 8.0 * SCALE, f"50 requests at 10 a second took {took:.1f} s")
 
 
+def test_what_requests_cost(t):
+    """What is more work than a ping counts for more of them."""
+    s = t.server(requests_per_second=50, trusted=NOBODY)
+    requests = {5: [{"type": "history", "room": "general"}, {"type": "who", "room": "general"}, {"type": "rooms"},
+                    {"type": "auth", "data": ""}, {"type": "register"}],
+                10: [{"type": "search", "query": "x"}], 1: [{"type": "ping"}, {"type": "topic", "room": "general"}]}
+    asked = [(cost, r, s.join("general", f"n{cost}{n}")) for cost, all in requests.items() for n, r in enumerate(all)]
+    began = time.monotonic()
+    for cost, request, c in asked:  # a second's worth may be asked at once: the rest takes 1.5 s
+        for n in range(125 // cost):
+            c.send(**request)
+        c.send("ping", id="last")
+    while asked:
+        for one in list(asked):
+            one[2].pump(0.002)
+            if any(line.get("re") == "last" for line in one[2].inbox):
+                took = time.monotonic() - began
+                check(1.2 < took < 4 * SCALE, f"{one[:2]}: {took:.2f} s")
+                asked.remove(one)
+        check(time.monotonic() - began < 10 * SCALE, f"no answer to {asked}")
+
+
+def test_one_address_cannot_take_all_rooms(t):
+    """By the defaults one address could be in as many rooms as there may be, and nobody else could make one."""
+    out = run_chatd(t, "--check-config")[1]
+    most, rooms, each = (int(re.search(rf"^{name} = (\d+)", out, re.M)[1])
+                         for name in ("max-rooms", "max-per-address", "max-rooms-per-connection"))
+    check(rooms * each <= most / 10, f"{rooms} connections in {each} rooms each, of {most}")
+
+
 @both
 def test_delayed_requests_are_carried_out_after_fin(t):
     """The FIN (on TLS: close_notify) comes with the requests, long before they may be carried out."""
@@ -228,7 +258,7 @@ def leave(s, c):
 
 def test_direct_conversations_of_an_account(t):
     """Guests begin 500 with one account, accounts 1000; what was begun goes on, and others have room of their own."""
-    s = t.server(threads=2, data=t.path("data"))
+    s = t.server(threads=2, data=t.path("data"), durability="process")
     ann, bob, first = account(s, "ann"), account(s, "bob"), s.connect("first")
     first.say("@ann", "hello")
     for i in range(499):

@@ -124,6 +124,7 @@ def test_topic(t):
     equal((e.field, e.max), ("text", 512))
     for text in (5, None, ["x"]):
         equal(ann.refused("topic", "bad_request", room="general", text=text).field, "text")
+    equal(ann.refused("topic", "bad_request", room="general", text="cut\0here").field, "text")  # it was kept as "cut"
     equal(ann.refused("topic", "bad_request", room="general").field, "text")
 
 

@@ -140,6 +140,19 @@ def test_certificate_is_kept_in_the_data_directory(t):
     check(two.connect("ann", tls=True).tls.getpeercert(True) == first, "another certificate after a restart")
 
 
+def test_name(t):
+    """What the server is called is in its log and in the certificate that it makes; it was read nowhere."""
+    s = t.server(name="chat.example.org")
+    equal(s.log.find(event="start")[0]["name"], "chat.example.org")
+    cert = t.path("cert.der")
+    with open(cert, "wb") as f:
+        f.write(s.connect("ann", tls=True).tls.getpeercert(True))
+    said = subprocess.run(["openssl", "x509", "-inform", "DER", "-in", cert, "-noout", "-subject", "-ext", "subjectAltName"],
+                          capture_output=True, text=True, check=True).stdout
+    check(re.search(r"subject=CN ?= ?chat\.example\.org", said), said)
+    check("DNS:chat.example.org" in said and "DNS:localhost" in said, said)
+
+
 def test_data_directory_of_its_own(t):
     """Without --data: in the user's state directory, made for that user alone, and the log says where."""
     where = t.path("state/chatd")

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 
-from lib import SCALE, both, check, equal, raises, wait_until
+from lib import Log, SCALE, both, check, equal, raises, wait_until
 
 
 @both
@@ -65,6 +65,55 @@ def test_drain_seconds(t):
     equal(s.wait(), 0)
     check(0.3 < time.monotonic() - began < 5 * SCALE, "about a second")
     s.log.close_of(c.session)
+
+
+def test_who_has_all_and_does_not_close(t):
+    """A client that had read everything and did not close its socket held up the stop for all of linger-seconds."""
+    s = t.server(threads=2, drain_seconds=10, linger_seconds=10)
+    early, c = s.connect("early"), s.connect("ann")
+    early.ask("bye")
+    s.log.wait(conn=early.session, event="shutdown")
+    s.signal(signal.SIGTERM)
+    c.ends_with("shutdown")
+    began = time.monotonic()
+    equal(s.wait(), 0)
+    check(time.monotonic() - began < 3 * SCALE, "it was waited for")
+    for who in (early, c):
+        equal(s.log.close_of(who.session)["how"], "unfinished")  # no reset
+
+
+def test_sigterm_overtakes_a_bye(t):
+    """A bye with an id that still waited for what was to come before it got no answer when the server stopped."""
+    s = t.server(threads=1, max_out=65536)
+    slow, bob = s.join("general", "slow", rcvbuf=4096), s.join("general", "bob")
+    for _ in range(10):
+        for _ in range(100):
+            bob.send("send", room="general", text="x" * 8000)
+        bob.take(100, timeout=10.0)
+    slow.raw('{"type":"ping","id":"p"}\n{"type":"bye","id":"b"}\n')
+    bob.sync(), bob.sync()
+    s.signal(signal.SIGTERM)
+    bob.ends_with("shutdown")
+    bob.fin()
+    lines = slow.rest(timeout=10.0)
+    equal((lines[-1].type, lines[-1].re), ("bye", "b"))
+    slow.fin()
+    equal(s.wait(), 0)
+
+
+def test_stop_leaves_passwords_that_wait(t):
+    """At a stop all the passwords in line were still made into verifiers, for nobody."""
+    s = t.server(threads=1, linger_seconds=1)
+    crowd = [s.connect(f"n{i}", tls=True) for i in range(60)]
+    for c in crowd:
+        c.send("register", password="correct horse battery staple", id="r")
+    crowd[0].expect(re="r")
+    s.signal(signal.SIGTERM)
+    time.sleep(0.05)
+    began = time.monotonic()
+    s.signal(signal.SIGTERM)
+    s.wait()
+    check(time.monotonic() - began < 1 * SCALE, f"they took {time.monotonic() - began:.1f} s")
 
 
 def test_drain_with_a_stuck_reader(t):
@@ -132,6 +181,34 @@ def test_sighup_reopens_the_log(t):
     one.rest()
     one.fin()
     s.log.close_of(one.session)
+
+
+def test_sighup_moves_the_log(t):
+    """`log` may change on SIGHUP, to another file and to stderr; it was only opened anew where it was."""
+    path, moved = t.path("chatd.conf"), t.path("moved.log")
+
+    def write(text):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(text)
+    first = t.path("first.log")
+    write(f"log = {first}\n")
+    s = t.server(config=path, log=None)
+    write(f"log = {moved}\n")
+    s.signal(signal.SIGHUP)
+    s.log = Log(moved)
+    s.log.wait(event="reload")
+    write(f"log = {t.path('no/such/place')}\n")
+    s.signal(signal.SIGHUP)
+    check("no/such/place" in s.log.wait(event="reload", what="log")["file"], "the log says what is wrong")
+    write("")
+    s.signal(signal.SIGHUP)
+    wait_until(lambda: "event=reload" in s.stderr(), "a line on stderr")
+    write(f"log = {first}\n")
+    s.signal(signal.SIGHUP)
+    s.log = Log(first)
+    s.log.wait(event="reload")
+    s.connect("ann")
+    s.stderr_wanted = s.stderr()
 
 
 def test_sighup_rereads_the_config(t):

@@ -339,18 +339,21 @@ def stored(t, name="data"):
 @seconds(60)
 def test_retention(t):
     """By number, size and age: old ones go, the newest stay, and what is gone is a gap for who asks."""
-    for name, option in (("number", {"keep_messages": 100}), ("size", {"keep_bytes": 40_000}), ("age", {"keep_seconds": 2})):
-        s = disk(t, name, **option)
-        ann = s.join("general", "ann")
-        for n in range(20):
+    rules = {"number": {"keep_messages": 100}, "size": {"keep_bytes": 40_000}, "age": {"keep_seconds": 2}}
+    running = {name: disk(t, name, **option) for name, option in rules.items()}
+    anns = [s.join("general", "ann") for s in running.values()]
+    for n in range(20):
+        for ann in anns:
             for _ in range(25):
                 ann.send("send", room="general", text="x" * 200)
             ann.take(25)
-            if n % 4 == 0:
-                time.sleep(1.1)  # so that rows are made of it
-        wait_until(lambda: stored(t, name) < 400, f"{name}: {stored(t, name)} are still kept", timeout=15)
+        if n % 4 == 0:
+            time.sleep(1.1)  # so that rows are made of it
+    for ann in anns:
         ann.close()
-        s.stop()
+    for name, option in rules.items():
+        wait_until(lambda: stored(t, name) < 400, f"{name}: {stored(t, name)} are still kept", timeout=15)
+        running[name].stop()
         s = disk(t, name, **option)
         bob = s.join("general", "bob")
         kept = kept_of(bob)

@@ -29,7 +29,7 @@ static void open_ends(struct ends *e)
     socklen_t len = sizeof at;
     struct tcp_addr peer;
 
-    e->listener = tcp_listen((struct sockaddr *)&at, len, 1);
+    e->listener = tcp_listen((struct sockaddr *)&at, len, false, 1);
     assert_true(e->listener >= 0);
     assert_return_code(getsockname(e->listener, (struct sockaddr *)&at, &len), 0);
     e->theirs = socket(AF_INET, SOCK_STREAM, 0);

@@ -20,7 +20,7 @@ static void start(struct tls_fixture *t, const char *host)
     char err[TLS_ERROR_SIZE];
 
     fixture_init(&t->f);
-    t->server = tls_new_server(NULL, NULL, NULL, 0, err);
+    t->server = tls_new_server(NULL, NULL, &(struct tls_own){0}, 0, err);
     t->client = tls_new_client(NULL, err);
     assert_non_null(t->server);
     assert_non_null(t->client);

@@ -228,7 +228,7 @@ static void test_the_reader_itself(void **state)
 static SSL_CTX *make(const char *where)
 {
     char err[TLS_ERROR_SIZE] = "";
-    SSL_CTX *ctx = tls_new_server(NULL, NULL, where, 0, err);
+    SSL_CTX *ctx = tls_new_server(NULL, NULL, &(struct tls_own){.dir = where}, 0, err);
 
     if (ctx == NULL)
         fail_msg("%s", err);
@@ -414,7 +414,7 @@ static void refuse(const char *cert, const char *key, const char *where, const c
 {
     char err[TLS_ERROR_SIZE] = "";
 
-    assert_null(tls_new_server(cert, key, where, 0, err));
+    assert_null(tls_new_server(cert, key, &(struct tls_own){.dir = where}, 0, err));
     if (strstr(err, says) == NULL || strchr(err, '\n') != NULL)
         fail_msg("\"%s\" does not say \"%s\"", err, says);
 }

@@ -187,7 +187,7 @@ static void test_the_session_holds_nothing(void **state)
 static void test_the_server_context_goes_first(void **state)
 {
     char err[TLS_ERROR_SIZE];
-    SSL_CTX *ctx = tls_new_server(NULL, NULL, NULL, 0, err);
+    SSL_CTX *ctx = tls_new_server(NULL, NULL, &(struct tls_own){0}, 0, err);
     struct pair p;
 
     (void)state;
@@ -211,7 +211,7 @@ static int on_ticket(SSL *ssl, SSL_SESSION *session)
 static void test_with_tickets(void **state)
 {
     char err[TLS_ERROR_SIZE];
-    SSL_CTX *ctx = tls_new_server(NULL, NULL, NULL, 2, err);
+    SSL_CTX *ctx = tls_new_server(NULL, NULL, &(struct tls_own){0}, 2, err);
     struct pair p;
 
     (void)state;

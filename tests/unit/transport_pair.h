@@ -143,7 +143,7 @@ static inline int pair_set_up(void **state)
     char err[TLS_ERROR_SIZE];
 
     (void)state;
-    server_ctx = tls_new_server(NULL, NULL, NULL, 0, err);
+    server_ctx = tls_new_server(NULL, NULL, &(struct tls_own){0}, 0, err);
     client_ctx = tls_new_client(NULL, err);
     return server_ctx != NULL && client_ctx != NULL ? 0 : -1;
 }
