@@ -138,6 +138,7 @@ struct store_writer {
     uint64_t swept_us, look_until_us;
     sqlite3_int64 swept_room; /* the last one looked at */
     bool is_powerful;         /* STORE_POWER */
+    bool is_checked;          /* store_epoch_check went well */
     struct store_index index;
 };
 
@@ -216,6 +217,12 @@ int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
                                 const char *keys));
 void store_writer_close(struct store_writer *w);
 
+/* When it has been opened: where the end of what clients have seen may be missing, all rooms get a new epoch. 0, or -1
+ * and why is in the connection. At its end: nothing is missing. */
+int store_epoch_check(struct store_writer *w);
+void store_epoch_end(struct store_writer *w);
+int store_epoch_mark_copy(sqlite3 *copy); /* that it is one; 0 or -1 */
+
 /* Lets go of some of what is beyond the retention, if it is time to. */
 void store_retain(struct store_writer *w);
 
@@ -249,6 +256,8 @@ int store_db_run(sqlite3_stmt *sql);
 /* chatd --check-data and --backup: whether all is well; what they find goes to stdout, what is wrong to
  * stderr. */
 bool store_check(const char *dir);
+sqlite3 *store_check_open(const char *dir,
+                          struct buf *path); /* NULL: told to stderr; path: its name, in any case */
 bool store_backup(const char *dir, const char *to);
 
 #endif

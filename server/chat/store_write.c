@@ -103,7 +103,12 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
         store_db_explain(w->db, path, err);
         return false;
     }
-    return store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err) && open_inbox(w, err);
+    if (!store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err) || !open_inbox(w, err))
+        return false;
+    if (store_epoch_check(w) == 0)
+        return true;
+    store_db_explain(w->db, path, err);
+    return false;
 }
 
 void store_writer_close(struct store_writer *w)
@@ -112,6 +117,8 @@ void store_writer_close(struct store_writer *w)
     store_index_deinit(&w->index);
     for (int i = 0; i < SQL_WRITER_COUNT; i++)
         sqlite3_finalize(w->sql[i]);
+    if (w->db != NULL)
+        store_epoch_end(w);
     sqlite3_close(w->db);
 }
 

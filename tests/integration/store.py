@@ -323,6 +323,102 @@ def test_backup_while_running(t):
     equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
 
 
+@seconds(60)
+def test_backup_of_a_busy_server(t):
+    """It began anew with every commit, once it was more than the 16 MiB that are copied at a time: and never ended."""
+    s = disk(t, durability="process")
+    ann = s.join("general", "ann")
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        db.execute("CREATE TABLE ballast AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80)"
+                   " SELECT zeroblob(1048576) FROM n")
+    db.close()
+    backup = subprocess.Popen([t.build / "chatd", "--data", t.path("data"), "--backup", t.path("copy.db")], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    try:
+        while backup.poll() is None:
+            check(time.monotonic() < deadline, "the backup does not end while something is being said")
+            ann.say("general", "x")
+            ann.inbox.clear()
+    finally:
+        backup.kill()
+    equal(backup.wait(), 0)
+    check(os.path.getsize(t.path("copy.db")) > 80 << 20, "the copy is not whole")
+    equal(sorted(f for f in os.listdir(t.dir) if f.startswith("copy")), ["copy.db"])
+
+
+def resume(c, epoch, seq):
+    """As a client does that has come to seq: what it is given of the messages that came under numbers it has, if it finds the
+    epoch that it knows; else all."""
+    joined = c.ask("join", room="general")
+    start = seq if joined.epoch == epoch else 0
+    c.ask("join", room="general", after=start)
+    return joined.epoch, [m.text for m in c.take(joined.seq - start)]
+
+
+def test_a_backup_that_is_put_back(t):
+    """What was said behind it is gone, and its numbers are given out again: under another epoch, or who had seen the first ones
+    would drop the second ones as seen. How far accounts have read is still known, and it is done once."""
+    s = disk(t)
+    ann = fill(s, 3)
+    bob = s.connect("bob")
+    bob.ask("register", public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    bob.ask("join", room="general")
+    bob.ask("read", room="general", seq=2)
+    epoch = ann.ask("join", room="general").epoch
+    equal(run_chatd(t, "--data", t.path("data"), "--backup", t.path("copy.db"))[0], 0)
+    for n in range(4, 7):
+        ann.say("general", f"lost {n}")
+    ann.take(3)
+    for c in (ann, bob):
+        c.close()
+    s.stop()
+    marks = [m for m in facts(t) if m[0] == "read"]
+    os.mkdir(t.path("other"))
+    shutil.move(t.path("copy.db"), t.path("other/chatd.db"))
+    s = disk(t, "other")
+    check("copy" in s.log.wait(event="storage-new-epochs")["why"], "the log says why")
+    carol, ann = s.join("general", "carol"), s.connect("ann")
+    for n in range(4, 9):
+        carol.say("general", f"new {n}")
+    new, got = resume(ann, epoch, 6)
+    equal((new > epoch, got), (True, ["m1", "m2", "m3", "new 4", "new 5", "new 6", "new 7", "new 8"]))
+    after = [m for m in facts(t, "other") if m[0] == "read"]
+    equal([m[2].replace(str(new).encode(), str(epoch).encode()) for m in after], [m[2] for m in marks])
+    for c in (carol, ann):
+        c.close()
+    s.stop()
+    s = disk(t, "other")
+    equal(s.join("general", "ann").ask("join", room="general").epoch, new)
+    equal(s.log.find(event="storage-new-epochs"), [])
+
+
+def test_the_machine_has_stopped(t):
+    """With --durability process the last of what was acknowledged may be gone then; not after kill -9 alone, nor after an end."""
+    def epoch_of(**options):
+        s = disk(t, **options)
+        return s, s.join("general", "bob").ask("join", room="general").epoch
+
+    s = disk(t, durability="process")
+    ann = fill(s, 3)
+    epoch = ann.ask("join", room="general").epoch
+    kill(s)
+    s, again = epoch_of(durability="process")
+    equal(again, epoch)
+    kill(s)
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        equal(db.execute("UPDATE facts SET value = 'another' WHERE kind = 'server' AND key = CAST('boot' AS BLOB)").rowcount, 1)
+    db.close()
+    s, new = epoch_of()  # with --durability power: what was before it may be missing all the same
+    check(new > epoch, "the same epoch, though messages may be gone")
+    check("stopped" in s.log.find(event="storage-new-epochs")[0]["why"], "the log says why")
+    s.stop()
+    equal([f for f in facts(t) if bytes(f[1]) == b"boot"], [])
+    s, again = epoch_of(durability="process")
+    equal(again, new)
+    s.stop()
+    equal([f for f in facts(t) if bytes(f[1]) == b"boot"], [])
+
+
 def kept_of(c, room="general"):
     lines, end = c.ask_all("history", room=room, after=0, limit=1000)
     if lines and lines[0].type == "gap":
