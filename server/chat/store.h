@@ -94,11 +94,11 @@ struct store_load {
     struct keys keys;                /* the caller's */
 };
 
-/* Messages after a seq, up to and with last, about most_bytes of them. */
-
+/* Messages after a seq, up to and with last, about most_bytes of them. pivot 0: the first ones. Else pivot is one of
+ * them and is read in any case, with as many before it as fit; after is then where those begin. */
 struct store_read {
     struct store_job job;
-    uint64_t id, after, last, most_bytes;
+    uint64_t id, after, last, pivot, most_bytes;
     struct chunk *chunk; /* lines from the first that is kept in that range, the caller's; NULL: none is */
 };
 

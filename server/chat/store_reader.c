@@ -19,6 +19,7 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_KEYS] = "SELECT keys FROM keys WHERE id BETWEEN ? AND ? ORDER BY id",
     [SQL_START] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
     [SQL_READ] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
+    [SQL_SIZES] = "SELECT id, length(lines) FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC",
     [SQL_READ_INBOX] = "SELECT parts FROM inbox ORDER BY id",
     [SQL_READ_BEGIN] = "BEGIN",
     [SQL_READ_END] = "COMMIT",
@@ -227,7 +228,8 @@ struct piece {
     struct buf lines;
     uint64_t first;
     uint32_t count;
-    bool is_full; /* or there is a hole */
+    uint64_t most_bytes; /* up to the pivot any number */
+    bool is_full;        /* or there is a hole */
 };
 
 /* Takes what is wanted of some messages. */
@@ -243,7 +245,7 @@ static void take(struct piece *p, uint64_t seq, uint64_t n, const char *data, si
         return;
     from = skip_lines(data, len, skip);
     to = cut > 0 ? from + skip_lines(data + from, len - from, n - skip - cut) : len;
-    if (p->count > 0 && (p->lines.len + (to - from) > q->most_bytes || seq > after + 1)) {
+    if (p->count > 0 && (p->lines.len + (to - from) > p->most_bytes || seq > after + 1)) {
         p->is_full = true;
         return;
     }
@@ -251,6 +253,8 @@ static void take(struct piece *p, uint64_t seq, uint64_t n, const char *data, si
         p->first = seq + skip;
     buf_put(&p->lines, data + from, to - from);
     p->count += (uint32_t)(n - skip - cut);
+    if (p->most_bytes == UINT64_MAX && p->first + p->count > q->pivot)
+        p->most_bytes = p->lines.len + q->most_bytes / 2;
 }
 
 static void take_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
@@ -276,15 +280,34 @@ static int read_rows(struct store_reader *r, const struct store_read *q, struct 
     return p->is_full || ret == SQLITE_DONE ? 0 : -1;
 }
 
+/* With a pivot: goes back from there as far as is to be read. */
+static int raise_after(struct store_reader *r, struct store_read *q)
+{
+    sqlite3_stmt *sql = between(r, SQL_SIZES, STORE_KEY(q->id, 0), STORE_KEY(q->id, q->pivot));
+    uint64_t bytes = 0, seq = q->pivot, most = q->pivot < q->last ? q->most_bytes / 2 : q->most_bytes;
+    int ret = SQLITE_DONE;
+
+    if (q->pivot == 0)
+        return 0;
+    while (bytes < most && seq > q->after + 1 && (ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        seq = STORE_SEQ(sqlite3_column_int64(sql, 0));
+        bytes += (uint64_t)sqlite3_column_int64(sql, 1);
+    }
+    sqlite3_reset(sql);
+    if (bytes >= most && seq > q->after + 1)
+        q->after = seq - 1;
+    return ret == SQLITE_ROW || ret == SQLITE_DONE ? 0 : -1;
+}
+
 void store_sqlite_read(void *reader, struct store_job *job)
 {
     struct store_read *q = (struct store_read *)job;
     struct store_reader *r = reader;
-    struct piece p = {.wanted = q};
+    struct piece p = {.wanted = q, .most_bytes = q->pivot > 0 ? UINT64_MAX : q->most_bytes};
     int ret;
 
     begin(r);
-    ret = read_rows(r, q, &p);
+    ret = raise_after(r, q) == 0 ? read_rows(r, q, &p) : -1;
     if (ret == 0 && !p.is_full && (p.count > 0 ? p.first + p.count - 1 : q->after) < q->last)
         ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, &p, take_part);
     if (ret != 0)

@@ -51,6 +51,7 @@ enum store_reader_sql {
     SQL_KEYS,
     SQL_START,
     SQL_READ,
+    SQL_SIZES,
     SQL_READ_INBOX,
     SQL_READ_BEGIN,
     SQL_READ_END,
