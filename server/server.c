@@ -242,7 +242,7 @@ static int make_reactors(void)
     server.net.conn_gone = conn_gone;
     server.shared.net = &server.net;
     server.shared.server = "chatd " CHATD_VERSION;
-    directory_init(&server.shared.directory);
+    directory_init(&server.shared.directory, server.shared.store->newest_ms);
     accounts_init(&server.shared.accounts);
     for (unsigned i = 0; i < server.config->threads; i++) {
         struct reactor *r = reactor_new(&server.net, i, &net, server.tls, err, sizeof err);

@@ -300,6 +300,7 @@ void room_keep(struct room *room, struct turn *turn)
     w->room_len = room->name_len;
     w->epoch = room->epoch;
     w->time_ms = room->last_time_ms;
+    directory_note_time(&room->chat->shared->directory, w->time_ms);
     store_write(room->chat->shared->store, w);
 }
 

@@ -99,6 +99,8 @@ struct store_load {
 struct store_read {
     struct store_job job;
     uint64_t id, after, last, pivot, most_bytes;
+    bool
+        passes_over; /* where the first of them are damaged, those behind them are read: the next ones that can be */
     struct chunk *chunk; /* lines from the first that is kept in that range, the caller's; NULL: none is */
 };
 
@@ -159,8 +161,9 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
-    bool lasts;    /* a room can be read back from it */
-    bool searches; /* store_options.search */
+    bool lasts;         /* a room can be read back from it */
+    bool searches;      /* store_options.search */
+    uint64_t newest_ms; /* of all messages that it had when it was opened, about: 0 where it does not know */
 };
 
 /* The main thread. NULL with a sentence in err, ended by no full stop. */

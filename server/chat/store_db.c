@@ -72,17 +72,33 @@ static int error_of(sqlite3 *db, int kind, int last_error)
     return kind == SQLITE_CORRUPT && (last_error == EIO || last_error == ENXIO) ? last_error : 0;
 }
 
+/* As errno is: of what this thread has done last. */
+static _Thread_local bool row_is_damaged;
+
+void store_db_row_is_damaged(void)
+{
+    row_is_damaged = true;
+}
+
 void store_db_trouble(sqlite3 *db, struct store_trouble *t)
 {
     int last_error = errno, code = sqlite3_extended_errcode(db), kind = code & 0xff;
     int error = error_of(db, kind, last_error);
 
-    if (error != 0 && kind == SQLITE_CORRUPT)
+    bool is_row = kind == SQLITE_OK && row_is_damaged;
+
+    row_is_damaged = false;
+    if (is_row)
+        kind = code = SQLITE_CORRUPT;
+    else if (error != 0 && kind == SQLITE_CORRUPT)
         kind = SQLITE_IOERR;
     t->code = code;
     t->is_damage = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB;
     t->todo = remedy(kind, error);
-    snprintf(t->why, sizeof t->why, "%s%s%s", kind == SQLITE_IOERR ? "disk I/O error" : sqlite3_errmsg(db),
+    snprintf(t->why, sizeof t->why, "%s%s%s",
+             kind == SQLITE_IOERR ? "disk I/O error"
+             : is_row             ? "what a row has is damaged"
+                                  : sqlite3_errmsg(db),
              error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 

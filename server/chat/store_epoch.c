@@ -82,13 +82,25 @@ static int put_boot(struct store_writer *w, const char *boot, const char *last_b
     return sqlite3_exec(w->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
+static int load_newest(struct store_writer *w)
+{
+    char text[32];
+
+    if (ask(w->db,
+            "SELECT value FROM facts WHERE kind = 'server' AND key = CAST('" STORE_NEWEST_FACT "' AS BLOB)",
+            text, sizeof text) != 0)
+        return -1;
+    w->newest_ms = strtoull(text, NULL, 10);
+    return 0;
+}
+
 int store_epoch_check(struct store_writer *w)
 {
     char mark[16], last_boot[BOOT_ID_SIZE], boot[BOOT_ID_SIZE], path[LOG_QUOTED_SIZE];
     bool is_copy, has_stopped;
 
     boot_id(boot);
-    if (ask(w->db, "PRAGMA application_id", mark, sizeof mark) != 0 ||
+    if (load_newest(w) != 0 || ask(w->db, "PRAGMA application_id", mark, sizeof mark) != 0 ||
         ask(w->db, "SELECT value FROM facts WHERE " BOOT_FACT, last_boot, sizeof last_boot) != 0)
         return -1;
     is_copy = strtol(mark, NULL, 10) == COPY_MARK;

@@ -155,8 +155,10 @@ static int load_keys(struct store_reader *r, struct store_load *l)
     while ((ret = sqlite3_step(sql)) == SQLITE_ROW) {
         const void *data = sqlite3_column_blob(sql, 0);
 
-        if (keys_unpack(&l->keys, data, (size_t)sqlite3_column_bytes(sql, 0), from) != 0)
+        if (keys_unpack(&l->keys, data, (size_t)sqlite3_column_bytes(sql, 0), from) != 0) {
+            store_db_row_is_damaged();
             break;
+        }
     }
     sqlite3_reset(sql);
     return ret == SQLITE_DONE ? 0 : -1;
@@ -280,6 +282,54 @@ static int read_rows(struct store_reader *r, const struct store_read *q, struct 
     return p->is_full || ret == SQLITE_DONE ? 0 : -1;
 }
 
+static int read_all(struct store_reader *r, const struct store_read *q, struct piece *p)
+{
+    int ret = read_rows(r, q, p);
+
+    if (ret == 0 && !p->is_full && (p->count > 0 ? p->first + p->count - 1 : q->after) < q->last)
+        ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, p, take_part);
+    return ret;
+}
+
+/* Whether the first row that begins at that seq or behind it can be read; *first: where it begins, or behind all
+ * that is wanted. */
+static bool can_read(struct store_reader *r, const struct store_read *q, uint64_t seq, uint64_t *first)
+{
+    sqlite3_stmt *sql = between(r, SQL_READ, STORE_KEY(q->id, seq), STORE_KEY(q->id, q->last));
+    int ret = sqlite3_step(sql);
+
+    *first = ret == SQLITE_ROW ? STORE_SEQ(sqlite3_column_int64(sql, 0)) : q->last + 1;
+    sqlite3_reset(sql);
+    return ret == SQLITE_ROW || ret == SQLITE_DONE;
+}
+
+/* What is damaged begins at after + 1: goes on in front of the first row behind it that can be read. The damage is
+ * taken for one piece, a page that may have many rows; where it ends is found by halving. */
+static int pass_over(struct store_reader *r, struct store_read *q)
+{
+    uint64_t bad = q->after + 1, good = 0, first, step = 1;
+
+    for (uint64_t at = bad; good == 0; step *= 2) {
+        at = at + step < q->last ? at + step : q->last;
+        if (can_read(r, q, at, &first))
+            good = at;
+        else if (at == q->last)
+            return -1;
+        else
+            bad = at;
+    }
+    while (good - bad > 1) {
+        uint64_t middle = bad + (good - bad) / 2;
+
+        if (can_read(r, q, middle, &first))
+            good = middle;
+        else
+            bad = middle;
+    }
+    q->after = can_read(r, q, good, &first) && first <= q->last ? first - 1 : good - 1;
+    return 0;
+}
+
 /* With a pivot: goes back from there as far as is to be read. */
 static int raise_after(struct store_reader *r, struct store_read *q)
 {
@@ -307,11 +357,11 @@ void store_sqlite_read(void *reader, struct store_job *job)
     int ret;
 
     begin(r);
-    ret = raise_after(r, q) == 0 ? read_rows(r, q, &p) : -1;
-    if (ret == 0 && !p.is_full && (p.count > 0 ? p.first + p.count - 1 : q->after) < q->last)
-        ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, &p, take_part);
+    ret = raise_after(r, q) == 0 ? read_all(r, q, &p) : -1;
     if (ret != 0)
         store_reader_fail(r, job);
+    if (ret != 0 && p.count == 0 && job->is_damaged && q->passes_over && pass_over(r, q) == 0)
+        read_all(r, q, &p);
     end(r);
     if (p.count > 0) {
         q->chunk = chunk_new_copy(p.lines.data, p.lines.len);

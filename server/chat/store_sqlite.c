@@ -365,6 +365,7 @@ struct store *store_sqlite_open(const struct store_options *options, char err[ST
         disk_free(d);
         return NULL;
     }
+    d->store.newest_ms = d->writer.newest_ms;
     if (start_threads(d) != 0)
         abort();
     return &d->store;

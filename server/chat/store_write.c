@@ -103,12 +103,13 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
         store_db_explain(w->db, path, err);
         return false;
     }
-    if (!store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err) || !open_inbox(w, err))
+    if (!store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err))
         return false;
-    if (store_epoch_check(w) == 0)
-        return true;
-    store_db_explain(w->db, path, err);
-    return false;
+    if (store_epoch_check(w) != 0) {
+        store_db_explain(w->db, path, err);
+        return false;
+    }
+    return open_inbox(w, err);
 }
 
 void store_writer_close(struct store_writer *w)
@@ -212,6 +213,21 @@ static void fail_all(struct store_writer *w, struct store_job *jobs)
         store_db_run(w->sql[SQL_ROLLBACK]);
     sqlite3_db_release_memory(w->db);
     fail_jobs(w, jobs);
+}
+
+/* A commit whose fsync has failed stands in the WAL all the same: who opens that after a kill would take it for
+ * kept, though everyone was told that it is not. Another one in its place, refused or not, does away with it. */
+static void commit_nothing(struct store_writer *w)
+{
+    static const char sql[] =
+        "BEGIN IMMEDIATE; INSERT OR REPLACE INTO facts(kind, key, value) SELECT '" STORE_KIND_SERVER
+        "', CAST('failed' AS BLOB),"
+        " coalesce((SELECT value FROM facts WHERE kind = '" STORE_KIND_SERVER
+        "' AND key = CAST('failed' AS BLOB)), 0) + 1; COMMIT";
+
+    sqlite3_exec(w->db, sql, NULL, NULL, NULL);
+    if (!sqlite3_get_autocommit(w->db))
+        store_db_run(w->sql[SQL_ROLLBACK]);
 }
 
 void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t)
@@ -324,9 +340,15 @@ void store_writer_put(struct store_writer *w, struct store_job *jobs)
         fail_all(w, jobs);
         return;
     }
-    if (put_all(w, jobs, &end) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+    if (put_all(w, jobs, &end) != 0) {
         take_back(jobs, end);
         fail_all(w, jobs);
+        return;
+    }
+    if (store_db_run(w->sql[SQL_COMMIT]) != 0) {
+        take_back(jobs, end);
+        fail_all(w, jobs);
+        commit_nothing(w);
         return;
     }
     count_inbox(w);
