@@ -41,6 +41,7 @@ struct reading *room_read_kept(struct room *room, struct ask *a, uint64_t after,
     reading->read.last = last < recent ? last : recent - 1;
     reading->read.pivot = pivot < reading->read.last ? pivot : reading->read.last;
     reading->read.most_bytes = most_bytes;
+    reading->read.passes_over = a->tries >= DAMAGED_TRIES;
     reading->read.job.home = room->chat->reactor;
     reading->read.job.done = done;
     room->reads++;
