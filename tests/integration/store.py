@@ -268,7 +268,8 @@ def damage(path):
 
 
 def test_corrupt_file(t):
-    """Sends fail, everything else goes on, the log says what to do; --check-data sees it."""
+    """--check-data sees it, and a server that is started on it says what to do and ends. (Of a file that is damaged while it
+    serves: disk.py.)"""
     s = disk(t)
     ann = fill(s, 5)
     ann.close()
