@@ -111,13 +111,15 @@ struct store_known {
     char *topic, *fact; /* or NULL */
 };
 
-/* The rooms of which something is kept, by name; with each, the fact of that kind under its name and a
- * slash. */
+/* The rooms of which something is kept, by name, up to limit of them that begin with prefix and come behind after;
+ * not what is no room's, which begins with '@'. With each, the fact of that kind under its name and a slash. */
 struct store_list {
     struct store_job job;
     const char *kind; /* static */
     char prefix[PROTOCOL_MAX_ROOM + 1];
-    uint8_t prefix_len;
+    char after[PROTOCOL_MAX_ROOM + 1];
+    uint8_t prefix_len, after_len;
+    uint32_t limit;
     struct store_known *rooms; /* the caller's: store_list_deinit */
     size_t count, cap;
 };

@@ -27,7 +27,7 @@ static const char *const texts[SQL_READER_COUNT] = {
         "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
         " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1),"
         " (SELECT value FROM facts WHERE kind = ?3 AND key = CAST(r.name || '/' AS BLOB))"
-        " FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+        " FROM rooms r WHERE r.name >= ?1 AND r.name < ?2 ORDER BY r.name LIMIT ?4",
     [SQL_FIND_INDEXED] = "SELECT low, high FROM indexed WHERE room = ?",
     [SQL_FIND_WORD] =
         "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?",
@@ -389,21 +389,44 @@ static void add_known(struct store_list *l, sqlite3_stmt *sql)
     known->seq = STORE_SEQ(sqlite3_column_int64(sql, 2));
 }
 
-void store_sqlite_list(void *reader, struct store_job *job)
+/* Adds rooms with names from the first up to the second, without that. */
+static int list_between(struct store_reader *r, struct store_list *l, const char *from, const char *to)
 {
-    struct store_list *l = (struct store_list *)job;
-    struct store_reader *r = reader;
     sqlite3_stmt *sql = r->sql[SQL_LIST];
     int ret;
 
-    sqlite3_bind_int(sql, 1, l->prefix_len);
-    sqlite3_bind_text(sql, 2, l->prefix, l->prefix_len, SQLITE_STATIC);
+    if (l->count >= l->limit || strcmp(from, to) >= 0)
+        return 0;
+    sqlite3_bind_text(sql, 1, from, -1, SQLITE_STATIC);
+    sqlite3_bind_text(sql, 2, to, -1, SQLITE_STATIC);
     sqlite3_bind_text(sql, 3, l->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(sql, 4, l->limit - (sqlite3_int64)l->count);
     while ((ret = sqlite3_step(sql)) == SQLITE_ROW)
         add_known(l, sql);
-    if (ret != SQLITE_DONE)
-        store_reader_fail(r, job);
     sqlite3_reset(sql);
+    return ret == SQLITE_DONE ? 0 : -1;
+}
+
+/* '-' is the first of all characters that a name can have, and '@' stands between two of them. */
+void store_sqlite_list(void *reader, struct store_job *job)
+{
+    struct store_list *l = (struct store_list *)job;
+    char from[PROTOCOL_MAX_ROOM + 2] = "", after[PROTOCOL_MAX_ROOM + 2] = "", to[PROTOCOL_MAX_ROOM + 2] = "{";
+    struct store_reader *r = reader;
+
+    memcpy(from, l->prefix, l->prefix_len);
+    memcpy(after, l->after, l->after_len);
+    after[l->after_len] = '-';
+    if (l->prefix_len > 0) {
+        memcpy(to, l->prefix, l->prefix_len);
+        to[l->prefix_len - 1]++;
+        to[l->prefix_len] = '\0';
+    }
+    if (strcmp(after, from) > 0)
+        memcpy(from, after, sizeof from);
+    if (list_between(r, l, from, strcmp(to, "@") < 0 ? to : "@") != 0 ||
+        list_between(r, l, strcmp(from, "A") > 0 ? from : "A", to) != 0)
+        store_reader_fail(r, job);
 }
 
 void store_sqlite_get(void *reader, struct store_job *job)
