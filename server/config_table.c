@@ -94,6 +94,9 @@ const struct config_option config_options[] = {
     COUNT("max-per-address", max_per_address, CONFIG_G_LIMITS, RUNTIME, "100", 1, 1000000,
           "connections at once from one address that is not trusted"),
     COUNT("max-rooms", max_rooms, CONFIG_G_LIMITS, RUNTIME, "10000", 1, 1000000, "rooms at once"),
+    COUNT(
+        "max-kept-rooms", max_kept_rooms, CONFIG_G_LIMITS, RUNTIME, "1000000", 1, 8000000,
+        "rooms and direct conversations kept on disk while guests may begin new rooms; then only accounts do"),
     COUNT("max-accounts", max_accounts, CONFIG_G_LIMITS, RUNTIME, "100000", 1, 10000000, "accounts in all"),
     COUNT("max-rooms-per-connection", max_rooms_per_connection, CONFIG_G_LIMITS, RUNTIME, "100", 1, 10000,
           "rooms that one connection may be in"),

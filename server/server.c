@@ -84,6 +84,7 @@ static struct chat_limits chat_limits_of(const struct config *c)
 {
     return (struct chat_limits){
         .max_rooms = c->max_rooms,
+        .max_kept_rooms = c->max_kept_rooms,
         .max_accounts = c->max_accounts,
         .max_rooms_per_connection = c->max_rooms_per_connection,
         .max_members = c->max_members,

@@ -14,6 +14,7 @@
 #include "server/chat/keys.h"
 #include "server/net/mailbox.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,8 @@
 #define STORE_ERROR_SIZE   512
 #define STORE_FACT_KEY_MAX 256
 #define STORE_FACT_MAX     65536
+#define STORE_ROOMS_MAX                                                                                      \
+    ((UINT64_C(1) << 23) - 2) /* of which messages are kept: one's number, 40 bits of seq, a sign */
 
 struct reactor;
 struct store;
@@ -163,8 +166,9 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
-    bool lasts;         /* a room can be read back from it */
-    bool searches;      /* store_options.search */
+    bool lasts;                 /* a room can be read back from it */
+    bool searches;              /* store_options.search */
+    atomic_uint_fast64_t rooms; /* that are kept, direct conversations too, about */
     uint64_t newest_ms; /* of all messages that it had when it was opened, about: 0 where it does not know */
 };
 

@@ -80,6 +80,7 @@ enum store_writer_sql {
     SQL_BEGIN,
     SQL_COMMIT,
     SQL_ROLLBACK,
+    SQL_NEWEST_ROOM,
     SQL_NEW_ROOM,
     SQL_TOPIC,
     SQL_PUT_INBOX,
@@ -145,9 +146,10 @@ struct store_writer {
     bool is_over;        /* there are as many: the reason why it is failing */
     struct store_retention retention;
     uint64_t swept_us, look_until_us, retain_log_us;
-    sqlite3_int64 swept_room; /* the last one looked at */
-    bool is_powerful;         /* STORE_POWER */
-    bool is_checked;          /* store_epoch_check went well */
+    sqlite3_int64 swept_room;    /* the last one looked at */
+    bool is_powerful;            /* STORE_POWER */
+    atomic_uint_fast64_t *rooms; /* where others can see how many there are */
+    bool is_checked;             /* store_epoch_check went well */
     struct store_index index;
 };
 

@@ -25,6 +25,7 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_NEWEST_ROOM] = "SELECT coalesce(max(id), 0) FROM rooms",
     [SQL_NEW_ROOM] = "INSERT INTO rooms(name, epoch) VALUES(?, ?)",
     [SQL_TOPIC] = "UPDATE rooms SET topic = ? WHERE id = ?",
     [SQL_PUT_INBOX] = "INSERT INTO inbox(parts) VALUES(?)",
@@ -82,12 +83,26 @@ static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
     return false;
 }
 
+/* Rooms have the numbers from 1 on, and none goes. */
+static int count_rooms(struct store_writer *w, uint64_t *count)
+{
+    sqlite3_stmt *sql = w->sql[SQL_NEWEST_ROOM];
+    int ret = sqlite3_step(sql);
+
+    *count = ret == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(sql, 0) : 0;
+    sqlite3_reset(sql);
+    return ret == SQLITE_ROW ? 0 : -1;
+}
+
 bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
                        char err[STORE_ERROR_SIZE])
 {
     char pragmas[160];
 
+    uint64_t rooms = 0;
+
     *w = (struct store_writer){.path = path,
+                               .rooms = w->rooms,
                                .retention = options->retention,
                                .most_pages = (options->most_bytes + STORE_PAGE - 1) / STORE_PAGE,
                                .is_powerful = options->durability == STORE_POWER,
@@ -109,7 +124,11 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
         store_db_explain(w->db, path, err);
         return false;
     }
-    return open_inbox(w, err);
+    if (!open_inbox(w, err))
+        return false;
+    if (count_rooms(w, &rooms) == 0)
+        atomic_store(w->rooms, rooms);
+    return true;
 }
 
 void store_writer_close(struct store_writer *w)
@@ -126,13 +145,21 @@ void store_writer_close(struct store_writer *w)
 static int put_room(struct store_writer *w, struct store_write *one)
 {
     sqlite3_stmt *sql = w->sql[SQL_NEW_ROOM];
+    uint64_t count;
 
+    if (count_rooms(w, &count) != 0)
+        return -1;
+    if (count >= STORE_ROOMS_MAX) {
+        one->job.failed = "there are as many rooms as can be kept";
+        return 0;
+    }
     sqlite3_bind_text(sql, 1, one->room, (int)one->room_len, SQLITE_STATIC);
     sqlite3_bind_int64(sql, 2, (sqlite3_int64)one->epoch);
     if (store_db_run(sql) != 0)
         return -1;
     one->place->id = (uint64_t)sqlite3_last_insert_rowid(w->db);
     one->is_first = true;
+    atomic_store_explicit(w->rooms, one->place->id, memory_order_relaxed);
     return 0;
 }
 
@@ -156,6 +183,8 @@ static int put_one(struct store_writer *w, struct store_write *one)
     }
     if (one->place->id == 0 && put_room(w, one) != 0)
         return -1;
+    if (one->job.failed != NULL)
+        return 0;
     if (one->topic != NULL && put_topic(w, one) != 0)
         return -1;
     if (one->chunk == NULL)

@@ -5,7 +5,7 @@ import sqlite3
 import ssl
 import time
 
-from lib import SCALE, both, check, equal, wait_until
+from lib import SCALE, both, check, equal, run_chatd, wait_until
 from lib.login import b64
 
 NOBODY = "192.0.2.0/24"  # a network that nobody here is in: then the loopback is not trusted
@@ -267,10 +267,54 @@ def test_max_accounts(t):
     s.connect("carol").refused("register", "server_accounts", public_key=b64(os.urandom(32)))
 
 
+def set_rooms(t, last):
+    db = sqlite3.connect(t.path("data/chatd.db"))
+    db.execute("INSERT INTO rooms(id, name, epoch) VALUES(?, ?, 7)", (last, f"r{last}"))
+    db.commit()
+    db.close()
+
+
+def test_max_kept_rooms(t):
+    """On disk rooms stay: guests begin so many, accounts go on up to what the numbers of messages can bear."""
+    s = t.server(data=t.path("data"), max_kept_rooms=2, requests_per_second=1_000_000)
+    ann = s.connect("ann")
+    for room in ("a", "b"):
+        ann.ask("join", room=room)
+        ann.say(room, "x")
+    e = ann.refused("join", "server_rooms", room="c")
+    check(e.max == 2 and "account" in e.text, e)
+    bob = s.connect("bob")
+    bob.ask("join", room="a")
+    amy = s.connect("amy")
+    amy.ask("register", public_key=b64(b"x" * 32))
+    amy.ask("join", room="c")
+    amy.say("c", "x")
+    for c in (ann, bob, amy):
+        c.close()
+    s.stop()
+    set_rooms(t, (1 << 23) - 2)
+    s = t.server(data=t.path("data"), max_kept_rooms=8_000_000)
+    ann = s.connect("ann")
+    ann.ask("join", room=f"r{(1 << 23) - 2}")
+    equal(ann.say(f"r{(1 << 23) - 2}", "x").seq, 1)
+    equal([m.seq for m in ann.ask_all("history", room=f"r{(1 << 23) - 2}")[0]], [1])
+    zoe = s.connect("zoe")
+    zoe.ask("register", public_key=b64(b"y" * 32))
+    equal(zoe.refused("join", "server_rooms", room="d").max, (1 << 23) - 2)
+    zoe.refused("send", "storage", room="@amy", text="x")
+    for c in (ann, zoe):
+        c.close()
+    s.stop()
+    code, out, err = run_chatd(t, "--data", t.path("data"), "--check-data")
+    equal((code, err), (0, ""))
+
+
 def test_rooms_in_one_answer(t):
     """1000, in the order of their names; and what `next` asks for is what comes behind: all of them, each once."""
     s = t.server(data=t.path("data"), threads=2)
-    s.join("kept", "ann").say("kept", "x")
+    ann = s.join("kept", "ann")
+    ann.say("kept", "x")
+    ann.close()
     s.stop()
     names = {f"r{n:04}" for n in range(2500)} | {f"{n}x" for n in range(20)} | {"-", "_", "..", "z" * 64}
     db = sqlite3.connect(t.path("data/chatd.db"))
