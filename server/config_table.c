@@ -110,7 +110,7 @@ const struct config_option config_options[] = {
          "memory that the kept messages of a room may take"),
     SIZE(
         "history-total", history_total, CONFIG_G_LIMITS, RUNTIME, "256M", 64 << 10, UINT64_C(1) << 40,
-        "memory that the kept messages of all rooms may take; beyond it the rooms that were silent longest lose theirs"),
+        "memory that the kept messages of all rooms and their keys may take; beyond it the rooms that were silent longest lose theirs"),
     COUNT("requests-per-second", requests_per_second, CONFIG_G_LIMITS, RUNTIME, "50", 1, 1000000,
           "requests taken from one connection that is not trusted; beyond it they wait"),
     COUNT("presence-max", presence_max, CONFIG_G_LIMITS, RUNTIME, "200", 0, 1000000,

@@ -82,8 +82,8 @@ void room_free(struct room *room)
 {
     struct chat *chat = room->chat;
 
-    if (room->history.bytes > 0) {
-        atomic_fetch_sub(&chat->shared->history_bytes, room->history.bytes);
+    if (room->counted > 0) {
+        atomic_fetch_sub(&chat->shared->history_bytes, room->counted);
         TAILQ_REMOVE(&chat->remembered, room, remembered);
     }
     table_remove(&chat->rooms, &room->link);

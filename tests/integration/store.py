@@ -83,6 +83,43 @@ def test_keys_over_a_restart(t):
         equal([m[2] for m in read_all(ann)], ["once", "twice", "bob's", "new"])
 
 
+def press(s, c, count):
+    """Says something in rooms until one of them is at home where the silent one is, and takes its place in memory."""
+    n = 0
+    while len(s.log.find(event="keys-let-go", room="silent")) < count:
+        check(n < 50, "it keeps its keys")
+        c.ask("join", room=f"busy{n}")
+        for _ in range(80):
+            c.send("send", room=f"busy{n}", text="y" * 1000)
+        c.take(80, room=f"busy{n}")
+        n += 1
+    c.inbox.clear()
+
+
+@seconds(60)
+def test_keys_that_memory_had_no_place_for(t):
+    """They count among --history-total: a silent room's go, and are read again before anything more is said there, in its order."""
+    for threads in (1, 2):
+        s = disk(t, f"data{threads}", threads=threads, history_total="64k", log_level="debug", requests_per_second=1_000_000)
+        ann = s.join("silent", "ann")
+        for n in range(0, 3000, 500):
+            for k in range(n, n + 500):
+                ann.send("send", room="silent", text="x", key=f"k{k}")
+            ann.take(500, room="silent", timeout=10.0)
+        press(s, ann, 1)
+        for id, fields in (("1", {"key": "new"}), ("2", {}), ("3", {"key": "k7"}), ("4", {"key": "new"}), ("5", {}), ("6", {"key": "k2999"})):
+            ann.send("send", id=id, room="silent", text=id, **fields)
+        answers = [ann.expect("ack") for _ in range(6)]
+        equal([(a.re, a.seq, a.get("repeat", False)) for a in answers],
+              [("1", 3001, False), ("2", 3002, False), ("3", 8, True), ("4", 3001, True), ("5", 3003, False), ("6", 3000, True)])
+        equal([m.text for m in ann.take(3, room="silent")], ["1", "2", "5"])
+        check(int(s.log.wait(event="keys-read")["keys"]) == 3000, "not all were read")
+        press(s, ann, 2)
+        equal(ann.ask("edit", room="silent", seq=3001, text="1!", key="e").seq, 3004)
+        equal(ann.ask("edit", room="silent", seq=3001, text="1!", key="e").repeat, True)
+        equal(ann.ask("leave", room="silent").type, "left")
+
+
 def test_rooms_that_nobody_is_in(t):
     s = disk(t, threads=2)
     for room in ("one", "two", "three"):
