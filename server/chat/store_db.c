@@ -27,6 +27,9 @@ static const char *const steps[] = {
     "CREATE TABLE changes(id INTEGER PRIMARY KEY, by INTEGER NOT NULL, removed INTEGER NOT NULL);",
 };
 
+#define WAL_BYTES                                                                                            \
+    50331648 /* what is more, after a backup for instance, is given back once it is carried over */
+
 #define TEXT_OF(number)  TEXT_OF_(number)
 #define TEXT_OF_(number) #number
 
@@ -132,7 +135,8 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (makes ? SQLITE_OPEN_CREATE : 0), version;
     static const char settings[] =
-        "PRAGMA page_size=" TEXT_OF(STORE_PAGE) "; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0";
+        "PRAGMA page_size=" TEXT_OF(STORE_PAGE) "; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
+                                                " PRAGMA journal_size_limit=" TEXT_OF(WAL_BYTES);
     sqlite3 *db = NULL;
 
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {

@@ -384,6 +384,32 @@ def test_backup_of_a_busy_server(t):
     equal(sorted(f for f in os.listdir(t.dir) if f.startswith("copy")), ["copy.db"])
 
 
+@seconds(60)
+def test_the_log_shrinks(t):
+    """While somebody looks at the database for long, a backup for instance, its WAL grows; it did not shrink again."""
+    s = disk(t, durability="process", search="off", requests_per_second=1_000_000)
+    ann = s.join("general", "ann")
+    wal = lambda: os.path.getsize(t.path("data/chatd.db-wal"))
+    db = sqlite3.connect(t.path("data/chatd.db"), isolation_level=None)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM rooms").fetchall()
+
+    def say_much():
+        for _ in range(100):
+            ann.send("send", room="general", text="x" * 8000)
+        ann.take(100, timeout=10.0)
+    while wal() < 64 << 20:
+        say_much()
+    db.execute("COMMIT")
+    db.close()
+
+    def is_short():
+        say_much()
+        return wal() < 52 << 20
+    wait_until(is_short, "the WAL is short again", timeout=15.0)
+    ann.close()
+
+
 def resume(c, epoch, seq):
     """As a client does that has come to seq: what it is given of the messages that came under numbers it has, if it finds the
     epoch that it knows; else all."""
