@@ -98,6 +98,7 @@ struct config {
     uint32_t max_connections;
     uint32_t max_per_address; /* connections from one address that is not trusted */
     uint32_t max_rooms;
+    uint32_t max_kept_rooms; /* on disk, direct conversations too, beyond which guests begin no new ones */
     uint32_t max_accounts;
     uint32_t max_rooms_per_connection;
     uint32_t max_members;         /* of one room */

@@ -94,6 +94,9 @@ const struct config_option config_options[] = {
     COUNT("max-per-address", max_per_address, CONFIG_G_LIMITS, RUNTIME, "100", 1, 1000000,
           "connections at once from one address that is not trusted"),
     COUNT("max-rooms", max_rooms, CONFIG_G_LIMITS, RUNTIME, "100000", 1, 1000000, "rooms at once"),
+    COUNT(
+        "max-kept-rooms", max_kept_rooms, CONFIG_G_LIMITS, RUNTIME, "1000000", 1, 8000000,
+        "rooms and direct conversations kept on disk while guests may begin new rooms; then only accounts do"),
     COUNT("max-accounts", max_accounts, CONFIG_G_LIMITS, RUNTIME, "100000", 1, 10000000, "accounts in all"),
     COUNT("max-rooms-per-connection", max_rooms_per_connection, CONFIG_G_LIMITS, RUNTIME, "100", 1, 10000,
           "rooms that one connection may be in"),
@@ -107,7 +110,7 @@ const struct config_option config_options[] = {
          "memory that the kept messages of a room may take"),
     SIZE(
         "history-total", history_total, CONFIG_G_LIMITS, RUNTIME, "256M", 64 << 10, UINT64_C(1) << 40,
-        "memory that the kept messages of all rooms may take; beyond it the rooms that were silent longest lose theirs"),
+        "memory that the kept messages of all rooms and their keys may take; beyond it the rooms that were silent longest lose theirs"),
     COUNT("requests-per-second", requests_per_second, CONFIG_G_LIMITS, RUNTIME, "50", 1, 1000000,
           "requests taken from one connection that is not trusted; beyond it they wait"),
     COUNT("presence-max", presence_max, CONFIG_G_LIMITS, RUNTIME, "200", 0, 1000000,

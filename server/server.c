@@ -85,6 +85,7 @@ static struct chat_limits chat_limits_of(const struct config *c)
 {
     return (struct chat_limits){
         .max_rooms = c->max_rooms,
+        .max_kept_rooms = c->max_kept_rooms,
         .max_accounts = c->max_accounts,
         .max_rooms_per_connection = c->max_rooms_per_connection,
         .max_members = c->max_members,
@@ -257,7 +258,7 @@ static int make_reactors(void)
     server.net.conn_gone = conn_gone;
     server.shared.net = &server.net;
     server.shared.server = "chatd " CHATD_VERSION;
-    directory_init(&server.shared.directory);
+    directory_init(&server.shared.directory, server.shared.store->newest_ms);
     accounts_init(&server.shared.accounts);
     for (unsigned i = 0; i < server.config->threads; i++) {
         struct reactor *r = reactor_new(&server.net, i, &net, server.tls, err, sizeof err);

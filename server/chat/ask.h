@@ -21,6 +21,7 @@ struct member;
 struct session;
 
 enum ask_result { ASK_OK, ASK_FAILED };
+enum ask_keys { ASK_NEEDS_NO_KEYS, ASK_WAITS_FOR_KEYS, ASK_HAS_WAITED }; /* room_put_off_for_keys */
 enum ask_read { READ_NEWEST, READ_BEFORE, READ_AFTER, READ_AROUND };
 
 struct ask {
@@ -36,6 +37,7 @@ struct ask {
     uint32_t limit;
     uint8_t tries; /* of the same piece, that have failed */
     enum ask_read read;
+    enum ask_keys keys;
     enum message_type what; /* of room_on_moderate, with: */
     uint8_t choice;         /* a role or an access: room_rights.h */
     uint64_t seconds;

@@ -20,8 +20,9 @@ struct store;
 
 /* What a peer can make grow here. Copied to each reactor; a reload posts a new copy. */
 struct chat_limits {
-    uint32_t max_rooms;    /* of the server */
-    uint32_t max_accounts; /* the same */
+    uint32_t max_rooms;      /* of the server */
+    uint32_t max_kept_rooms; /* on disk, beyond which guests begin no new ones */
+    uint32_t max_accounts;   /* of the server */
     uint32_t max_rooms_per_connection;
     uint32_t max_members;   /* of a room */
     uint32_t history;       /* messages kept a room */

@@ -10,7 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROOMS_MOST  1000      /* of one answer */
+#define ROOMS_BYTES (1 << 20) /* about: behind it there is more */
+
 #define gather_of(p) ((struct gather *)(void *)((char *)(p)-offsetof(struct gather, post)))
+
+/* The line of a room, in an answer to be. */
+struct listed {
+    struct buf line;
+    uint8_t name_len;
+    char name[PROTOCOL_MAX_ROOM + 1];
+};
 
 /* A question; it travels from reactor to reactor and comes back with its lines. */
 struct gather {
@@ -27,7 +37,15 @@ struct gather {
     struct people told;  /* accounts, which may be in a room on several reactors */
     struct rights roles; /* of the room asked about, as its home has them */
     bool is_who;
+    struct listed *rooms[ROOMS_MOST + 1]; /* the first ones, by name; one more than are told */
+    size_t room_count;
 };
+
+static void listed_free(struct listed *l)
+{
+    buf_deinit(&l->line);
+    free(l);
+}
 
 static void begin_line(struct gather *g, enum message_type type)
 {
@@ -50,6 +68,8 @@ static void answer(struct gather *g, uint32_t lines)
     buf_deinit(&g->lines);
     people_deinit(&g->told);
     rights_deinit(&g->roles);
+    for (size_t i = 0; i < g->room_count; i++)
+        listed_free(g->rooms[i]);
     store_list_deinit(&g->known);
     free(g);
     session_unhold(s);
@@ -66,8 +86,20 @@ static void refuse_who(struct gather *g)
     answer(g, 1);
 }
 
+/* As many of the rooms that were found as one answer has; whether there are more. */
+static bool put_rooms(struct gather *g)
+{
+    size_t n = 0;
+
+    for (; n < g->room_count && n < ROOMS_MOST && g->lines.len < ROOMS_BYTES; n++)
+        buf_put(&g->lines, g->rooms[n]->line.data, g->rooms[n]->line.len);
+    g->count = (uint32_t)n;
+    return n < g->room_count;
+}
+
 static void finish(struct gather *g)
 {
+    bool more = !g->is_who && put_rooms(g);
     uint32_t count = g->count;
 
     if (g->is_who && member_find(g->session, g->name, g->name_len) == NULL) {
@@ -76,7 +108,9 @@ static void finish(struct gather *g)
     }
     begin_line(g, MESSAGE_END);
     codec_add_uint(&g->lines, FIELD_COUNT, count);
-    codec_add_bool(&g->lines, FIELD_MORE, false);
+    codec_add_bool(&g->lines, FIELD_MORE, more);
+    if (more)
+        codec_add(&g->lines, FIELD_NEXT, g->rooms[count - 1]->name, g->rooms[count - 1]->name_len);
     codec_end(&g->lines);
     answer(g, count + 1);
 }
@@ -149,17 +183,54 @@ static void list_members(struct chat *chat, struct gather *g)
     }
 }
 
+static int compare(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+    return order != 0 ? order : (a_len > b_len) - (a_len < b_len);
+}
+
+/* Where it belongs among those that were found; behind all that an answer can have: nowhere. */
+static size_t find_place(const struct gather *g, const char *name, size_t len)
+{
+    size_t low = 0, high = g->room_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+
+        if (compare(g->rooms[middle]->name, g->rooms[middle]->name_len, name, len) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static void put_room(struct gather *g, const char *name, size_t len, uint32_t members, uint64_t seq,
                      const char *topic, enum rights_access access)
 {
-    begin_line(g, MESSAGE_ROOM);
-    codec_add(&g->lines, FIELD_ROOM, name, len);
-    codec_add_uint(&g->lines, FIELD_MEMBERS, members);
-    codec_add_uint(&g->lines, FIELD_SEQ, seq);
-    codec_add_text(&g->lines, FIELD_TOPIC, topic != NULL ? topic : "");
+    size_t at = find_place(g, name, len);
+    struct listed *l;
+
+    if (at > ROOMS_MOST)
+        return;
+    if (g->room_count > ROOMS_MOST)
+        listed_free(g->rooms[--g->room_count]);
+    l = mem_zalloc(sizeof *l);
+    memcpy(l->name, name, len);
+    l->name_len = (uint8_t)len;
+    memmove(&g->rooms[at + 1], &g->rooms[at], (g->room_count++ - at) * sizeof *g->rooms);
+    g->rooms[at] = l;
+    codec_begin(&l->line, MESSAGE_ROOM);
+    if (g->id_len > 0)
+        codec_add(&l->line, FIELD_RE, g->id, g->id_len);
+    codec_add(&l->line, FIELD_ROOM, name, len);
+    codec_add_uint(&l->line, FIELD_MEMBERS, members);
+    codec_add_uint(&l->line, FIELD_SEQ, seq);
+    codec_add_text(&l->line, FIELD_TOPIC, topic != NULL ? topic : "");
     if (access != ACCESS_OPEN)
-        codec_add_text(&g->lines, FIELD_ACCESS, rights_access_name(access));
-    codec_end(&g->lines);
+        codec_add_text(&l->line, FIELD_ACCESS, rights_access_name(access));
+    codec_end(&l->line);
 }
 
 /* Of a room that is not in memory: as it was kept. */
@@ -172,6 +243,12 @@ static enum rights_access access_of(const struct store_known *known)
     return (enum rights_access)rights.access;
 }
 
+static bool is_wanted(const struct gather *g, const char *name, size_t len)
+{
+    return len >= g->name_len && memcmp(name, g->name, g->name_len) == 0 &&
+           compare(name, len, g->known.after, g->known.after_len) > 0;
+}
+
 /* Rooms of which this reactor is the home: those in memory, and those that only the store knows. */
 static void list_rooms(struct chat *chat, struct gather *g)
 {
@@ -181,8 +258,7 @@ static void list_rooms(struct chat *chat, struct gather *g)
          link = table_next(&chat->rooms, &at, link)) {
         const struct room *room = table_of(link, struct room, link);
 
-        if (!room->is_loading && room->direct == NULL && room->name_len >= g->name_len &&
-            memcmp(room->name, g->name, g->name_len) == 0)
+        if (!room->is_loading && room->direct == NULL && is_wanted(g, room->name, room->name_len))
             put_room(g, room->name, room->name_len, room->members, room->kept, room->topic,
                      (enum rights_access)room->rights.access);
     }
@@ -191,8 +267,7 @@ static void list_rooms(struct chat *chat, struct gather *g)
         uint32_t hash = table_hash(known->name, known->name_len);
         const struct room *room = room_find(chat, known->name, known->name_len, hash);
 
-        if (known->name[0] != '@' && chat_home(chat, hash) == chat->reactor &&
-            (room == NULL || room->is_loading))
+        if (chat_home(chat, hash) == chat->reactor && (room == NULL || room->is_loading))
             put_room(g, known->name, known->name_len, 0, known->seq, known->topic, access_of(known));
     }
 }
@@ -234,21 +309,33 @@ void command_who(struct session *s, const struct message *m, const struct value 
     reactor_post(g->from, member->audience->home, &g->post, on_roles);
 }
 
+static bool check_room_start(struct session *s, const struct value *id, const char *field,
+                             const struct value *v)
+{
+    if (v == NULL || v->len == 0 || command_is_room_name(v))
+        return true;
+    session_error_field(s, id, "bad_request", field, 0, "%s takes the first characters of a room's name",
+                        field);
+    return false;
+}
+
 void command_rooms(struct session *s, const struct message *m, const struct value *id)
 {
-    const struct value *prefix;
+    const struct value *prefix, *next;
     struct gather *g;
 
-    if (!command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix))
+    if (!command_take_string(s, m, id, FIELD_PREFIX, 0, PROTOCOL_MAX_ROOM, &prefix) ||
+        !command_take_string(s, m, id, FIELD_NEXT, 0, PROTOCOL_MAX_ROOM, &next) ||
+        !check_room_start(s, id, "prefix", prefix) || !check_room_start(s, id, "next", next))
         return;
-    if (prefix != NULL && prefix->len > 0 && !command_is_room_name(prefix)) {
-        session_error_field(s, id, "bad_request", "prefix", 0,
-                            "prefix takes the first characters of a room's name");
-        return;
-    }
     g = gather_new(s, id, prefix, list_rooms);
     memcpy(g->known.prefix, g->name, g->name_len);
     g->known.prefix_len = g->name_len;
+    if (next != NULL) {
+        memcpy(g->known.after, next->text, next->len);
+        g->known.after_len = (uint8_t)next->len;
+    }
+    g->known.limit = ROOMS_MOST + 1;
     g->known.kind = RIGHTS_KIND;
     g->known.job.home = g->from;
     g->known.job.done = on_known;

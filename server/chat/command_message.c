@@ -35,7 +35,7 @@ static void send_to_room(struct session *s, struct audience *audience, const str
 {
     struct ask *a;
 
-    if (audience->room != NULL) {
+    if (audience->room != NULL && !audience->room->takes_asks_only) {
         room_send_here(audience->room, s, id, key, text);
         return;
     }

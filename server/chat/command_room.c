@@ -72,10 +72,8 @@ bool command_need_real_room(struct session *s, const struct message *m, const st
 
 static void begin_replay(struct member *m, const struct ask *a)
 {
-    if (!a->has_after || a->after >= a->seq || m->state != MEMBER_LIVE)
-        return;
-    member_fall_behind(m, a->after);
-    member_feed(m);
+    if (a->has_after && (a->after < a->seq || m->state != MEMBER_LIVE))
+        member_replay(m, a->after < a->seq ? a->after : a->seq);
 }
 
 static void enter(struct ask *a)

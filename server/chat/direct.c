@@ -198,6 +198,8 @@ static struct room *open_room(struct chat *chat, struct ask *a, bool needs_kept,
     }
     if ((needs_kept || room->is_loading || room->waiting != NULL) && room_put_off(room, a, needs_kept))
         return NULL;
+    if (is_said && (room_put_off_for_keys(room, a) || room_lacks_keys(room, a)))
+        return NULL;
     ready = direct_prepare(room, a, is_said);
     if (ready == DIRECT_READY) {
         direct_view(room, a);

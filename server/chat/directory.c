@@ -22,9 +22,9 @@ static int matches(const struct table_link *link, const void *key, size_t len)
     return n->folded_len == len && memcmp(n->text, key, len) == 0;
 }
 
-void directory_init(struct directory *d)
+void directory_init(struct directory *d, uint64_t newest_ms)
 {
-    *d = (struct directory){0};
+    *d = (struct directory){.newest_ms = newest_ms};
     pthread_mutex_init(&d->lock, NULL);
     if (getentropy(d->secret, sizeof d->secret) != 0 ||
         getentropy(&d->last_identity, sizeof d->last_identity) != 0)
@@ -82,12 +82,20 @@ static enum directory_result join_account(struct nick *first, struct nick *n)
     return DIRECTORY_OK;
 }
 
-/* The caller has the lock. */
-static uint64_t since_now(const struct directory *d)
+/* The time, or that of the newest message where the clock has been set back. */
+static uint64_t latest(struct directory *d)
 {
-    uint64_t now_ms = clock_wall_us() / 1000;
+    uint64_t now_ms = clock_wall_us() / 1000, newest_ms = atomic_load(&d->newest_ms);
 
-    return now_ms > d->released_ms ? now_ms : d->released_ms + 1; /* also where the clock was set back */
+    return now_ms >= newest_ms ? now_ms : newest_ms + 1;
+}
+
+/* The caller has the lock. */
+static uint64_t since_now(struct directory *d)
+{
+    uint64_t now_ms = latest(d);
+
+    return now_ms > d->released_ms ? now_ms : d->released_ms + 1;
 }
 
 enum directory_result directory_add(struct directory *d, struct nick *n)
@@ -128,7 +136,7 @@ void directory_remove(struct directory *d, struct nick *n)
             at = at->next;
         at->next = n->next;
     }
-    last_ms = clock_wall_us() / 1000;
+    last_ms = latest(d);
     if (n->since_ms > last_ms)
         last_ms = n->since_ms < last_ms + AHEAD_MAX_MS ? n->since_ms : last_ms + AHEAD_MAX_MS;
     if (last_ms > d->released_ms)

@@ -11,6 +11,7 @@
 #include "common/utf8.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,9 +47,11 @@ struct directory {
     uint64_t secret[2];
     uint64_t last_identity;
     uint64_t released_ms; /* up to when a nick that was let go of may have said something; wall time */
+    atomic_uint_fast64_t
+        newest_ms; /* of all messages there are: later than now where the clock was set back */
 };
 
-void directory_init(struct directory *d);
+void directory_init(struct directory *d, uint64_t newest_ms);
 void directory_deinit(struct directory *d);
 
 struct nick *nick_new(const char *folded, size_t folded_len, const char *text, size_t len);
@@ -65,12 +68,21 @@ enum directory_result {
 
 /* Registers n; a guest's identity 0: a new one is given. An account's nick may be shared by those of its
  * identity. since_ms 0: since now, and that is later than all that was said under the nick before, be it in
- * the very millisecond in which it was let go of. */
+ * the very millisecond in which it was let go of, be it that the clock was set back since. */
 enum directory_result directory_add(struct directory *d, struct nick *n);
 void directory_remove(struct directory *d, struct nick *n);
 
 /* The guest n, who is registered, is that account from now on. The thread of its session. */
 void directory_promote(struct directory *d, struct nick *n, uint64_t identity);
+
+/* A message has that time. Any thread. */
+static inline void directory_note_time(struct directory *d, uint64_t ms)
+{
+    uint_fast64_t was = atomic_load_explicit(&d->newest_ms, memory_order_relaxed);
+
+    while (was < ms && !atomic_compare_exchange_weak(&d->newest_ms, &was, ms))
+        ;
+}
 
 /* What others may know of a nick in use; text as its first connection gave it. */
 struct nick_place {

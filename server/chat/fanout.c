@@ -12,7 +12,8 @@
 
 #define FEED_AGAIN_SECONDS 1
 #define TRIES_MOST         63
-#define FETCH_MEMBERS      8 /* so many ahead of the one that is served; their connections half as many */
+#define FEED_QUEUED        65536 /* bytes that may wait to be written when the next piece is asked for */
+#define FETCH_MEMBERS      8     /* so many ahead of the one that is served; their connections half as many */
 
 static int matches(const struct table_link *link, const void *key, size_t len)
 {
@@ -138,7 +139,7 @@ void member_enter(struct member *m, enum member_state state, uint64_t cursor)
     m->cursor = cursor;
     if (state == MEMBER_BEHIND) {
         m->session->behind++;
-        member_feed(m);
+        member_feed_next(m->session);
     }
 }
 
@@ -234,8 +235,11 @@ static void feed_conn(struct conn *c, void *arg)
     struct session *s = (struct session *)c;
 
     (void)arg;
-    if (s->behind > 0 && c->out.bytes == 0)
-        member_feed_all(s);
+    if (s->behind == 0)
+        return;
+    for (struct member *m = s->members; m != NULL; m = m->next)
+        m->is_put_off = false;
+    member_feed_next(s);
 }
 
 static void on_feed_again(evutil_socket_t fd, short what, void *arg)
@@ -271,40 +275,66 @@ static void count_tries(struct member *m, bool failed)
         m->tries++;
 }
 
+static void take_piece(struct member *m, struct ask *a)
+{
+    bool failed = a->result == ASK_FAILED;
+
+    ask_deliver(a);
+    m->cursor = a->seq;
+    m->until = a->until;
+    m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
+    tell_standing(m, a->at_head);
+    count_tries(m, failed);
+    if (a->at_head)
+        m->session->behind--;
+    m->is_put_off = failed;
+    if (failed)
+        feed_later(chat_of(m->audience->reactor));
+}
+
 /* The home has read on from the cursor. */
 static void on_fed(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
     struct member *m = a->member;
+    struct session *s = a->session;
     struct audience *audience = a->audience;
 
-    if (m->session != NULL && m->state == MEMBER_FEEDING) {
-        ask_deliver(a);
-        m->cursor = a->seq;
-        m->until = a->until;
-        m->state = a->at_head ? MEMBER_LIVE : MEMBER_BEHIND;
-        tell_standing(m, a->at_head);
-        count_tries(m, a->result == ASK_FAILED);
-        if (a->at_head)
-            m->session->behind--;
-        else if (a->result == ASK_FAILED)
-            feed_later(chat_of(r));
-        else if (m->session->conn.out.bytes == 0)
-            member_feed(m);
-    }
+    (void)r;
+    s->is_feeding = false;
+    if (m->session != NULL && m->is_anew)
+        m->state = MEMBER_BEHIND;
+    else if (m->session != NULL && m->state == MEMBER_FEEDING)
+        take_piece(m, a);
+    m->is_anew = false;
+    member_feed_next(s);
     member_ask_back(m);
     ask_free(a);
     audience->pending--;
     audience_release(audience);
 }
 
-void member_feed(struct member *m)
+/* The next time others come first. */
+static void move_to_end(struct member *m)
+{
+    struct member **at = &m->session->members;
+
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = m;
+    m->next = NULL;
+}
+
+static void feed(struct member *m)
 {
     struct ask *a;
 
-    if (m->state != MEMBER_BEHIND)
-        return;
     m->state = MEMBER_FEEDING;
+    m->session->is_feeding = true;
+    move_to_end(m);
     tell(m, LOG_DEBUG, "feeding");
     a = ask_new(m->audience->reactor, m->session, NULL, room_on_read_on, on_fed);
     a->member = m;
@@ -321,12 +351,27 @@ void member_feed(struct member *m)
     ask_send(a, m->audience->home);
 }
 
-void member_feed_all(struct session *s)
+void member_feed_next(struct session *s)
 {
-    for (struct member *m = s->members, *next; m != NULL; m = next) {
-        next = m->next;
-        member_feed(m);
+    if (s->behind == 0 || s->is_feeding || s->conn.out.bytes > FEED_QUEUED)
+        return;
+    for (struct member *m = s->members; m != NULL; m = m->next) {
+        if (m->state != MEMBER_BEHIND || m->is_put_off)
+            continue;
+        feed(m);
+        return;
     }
+}
+
+void member_replay(struct member *m, uint64_t after)
+{
+    if (m->state == MEMBER_LIVE) {
+        member_fall_behind(m, after);
+    } else {
+        m->cursor = after;
+        m->is_anew = m->state == MEMBER_FEEDING; /* what is on its way is not what is wanted any more */
+    }
+    member_feed_next(m->session);
 }
 
 static void on_awaited(struct reactor *r, struct post *p)

@@ -1,7 +1,7 @@
 /* fanout.h: the members that a room has on this reactor, and how what the room says reaches each of them.
  *
  * A member is at the head of its room's order, and gets each chunk as it is made; or it is behind, because it
- * joined with `after` or reads too slowly, and is fed from what is kept whenever its queue is empty, until it
+ * joined with `after` or reads too slowly, and is fed from what is kept whenever its queue is short, until it
  * is at the head again. */
 #ifndef CHAT_FANOUT_H
 #define CHAT_FANOUT_H
@@ -36,8 +36,10 @@ struct member {
     uint8_t state;
     bool is_told : 1; /* the log says that it is behind */
     bool leaving : 1; /* the room's home has been asked to let it go; until it answers, messages still come */
-    uint8_t tries : 6; /* to read on that have failed, one after the other */
-    uint8_t asks;      /* under way that speak of it: it is freed when it is in nothing and none is left */
+    bool is_anew : 1; /* feeding, and by now it wants what is after another cursor */
+    bool is_put_off : 1; /* what it needs could not be read: it is fed on when a second has passed */
+    uint8_t tries : 6;   /* to read on that have failed, one after the other */
+    uint8_t asks;        /* under way that speak of it: it is freed when it is in nothing and none is left */
 };
 
 struct audience {
@@ -73,8 +75,11 @@ void member_remove(struct member *m, const char *event);
 
 /* From now on, or again, it is behind: it has had everything up to that seq. */
 void member_fall_behind(struct member *m, uint64_t cursor);
-void member_feed(struct member *m);
-void member_feed_all(struct session *s); /* its queue is empty */
+void member_replay(struct member *m, uint64_t after); /* it wants what is after that, be it behind or not */
+
+/* Where little waits to be written to it: the next of its members that are behind is fed, one at a time, so that a
+ * connection holds one piece, in however many rooms it is behind and whatever it asks for. */
+void member_feed_next(struct session *s);
 void fanout_free_timer(struct chat *chat);
 
 /* The session is about to end: what its rooms have said so far may still be on its way from other reactors.

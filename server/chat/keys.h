@@ -10,25 +10,22 @@
 #define CHAT_KEYS_H
 
 #include "common/buf.h"
-#include "common/table.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-struct key;
-
-struct keys {
-    struct table table;
-    struct key *oldest, *newest;
-};
-
+/* Of a message's key there is no more in memory than it takes to know it again: some 45 bytes. */
 struct key {
-    struct table_link link;
-    struct key *next; /* newer */
+    uint64_t hash;
     uint64_t seq, time_ms;
     uint64_t identity; /* the sender's (struct nick); 0: it is not known any more */
-    uint16_t len;
-    char text[]; /* the sender's folded nick, a NUL, the key */
+};
+
+/* In the order of their messages: a ring, and slots that are found by the hash and have a place in it, plus one. */
+struct keys {
+    struct key *ring;
+    uint32_t *slots;
+    uint32_t first, count, cap, slot_count;
 };
 
 struct keys_sender {
@@ -46,6 +43,7 @@ void keys_forget(struct keys *k, uint64_t oldest_seq); /* those of messages befo
 void keys_forget_after(struct keys *k,
                        uint64_t newest_seq); /* those of messages behind it, which were not kept */
 void keys_deinit(struct keys *k);
+uint64_t keys_bytes(const struct keys *k); /* that they take */
 
 /* As the store keeps them, in the order of their messages. keys_unpack adds those of messages from a seq on;
  * -1 where the bytes are no keys. */

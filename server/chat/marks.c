@@ -253,7 +253,7 @@ static void tell_others(struct mark *m, const struct ask *a)
     struct buf line = {0};
     struct chunk *chunk;
 
-    if (a->session == NULL)
+    if (a->session == NULL || a->seq == 0) /* 0: it did not move */
         return;
     put_line(&line, a, m, false);
     chunk = chunk_new_copy(line.data, line.len);
@@ -381,6 +381,16 @@ static void put(struct mark *m)
         put_value(m);
 }
 
+/* The mark stands there already, be it that it is still on its way to the store. */
+static void answer_when_kept(struct mark *m, struct ask *a)
+{
+    a->seq = 0;
+    if (m->state == MARK_IDLE)
+        answer(m, a);
+    else
+        add_ask(m->state == MARK_PUTTING && m->waiting.first == NULL ? &m->putting : &m->waiting, a);
+}
+
 static void on_set(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -392,7 +402,7 @@ static void on_set(struct reactor *r, struct post *p)
         ask_fail(a, "storage", 0, "the server could not read how far you have read: try again later");
         ask_return(a, r);
     } else if (m->epoch == a->epoch && a->seq <= m->seq) {
-        answer(m, a);
+        answer_when_kept(m, a);
     } else {
         m->seq = a->seq;
         m->epoch = a->epoch;

@@ -82,8 +82,8 @@ void room_free(struct room *room)
 {
     struct chat *chat = room->chat;
 
-    if (room->history.bytes > 0) {
-        atomic_fetch_sub(&chat->shared->history_bytes, room->history.bytes);
+    if (room->counted > 0) {
+        atomic_fetch_sub(&chat->shared->history_bytes, room->counted);
         TAILQ_REMOVE(&chat->remembered, room, remembered);
     }
     table_remove(&chat->rooms, &room->link);
@@ -316,6 +316,15 @@ static void go_out(struct room *room, struct ask *a)
         room_put_out_is_gone(room, a);
 }
 
+/* A new one, in which messages would be kept. */
+static bool is_one_too_many(const struct room *room, const struct ask *a)
+{
+    uint64_t kept = atomic_load_explicit(&room->chat->shared->store->rooms, memory_order_relaxed);
+
+    return room->is_unclaimed &&
+           kept >= (a->is_account ? STORE_ROOMS_MAX : room->chat->limits.max_kept_rooms);
+}
+
 void room_on_join(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
@@ -327,7 +336,13 @@ void room_on_join(struct reactor *r, struct post *p)
         room = room_make(chat, a->room, a->room_len, NULL);
     if (room == NULL) {
         ask_fail(a, "server_rooms", chat->limits.max_rooms, "the server has as many rooms as it may");
-    } else if (room_put_off(room, a, false) || room_claim(room, a)) {
+    } else if (room_put_off(room, a, false)) {
+        return;
+    } else if (is_one_too_many(room, a)) {
+        ask_fail(
+            a, "server_rooms", a->is_account ? STORE_ROOMS_MAX : chat->limits.max_kept_rooms,
+            "the server keeps so many rooms that guests may begin no new ones: join one that there is, or use an account");
+    } else if (room_claim(room, a)) {
         return;
     } else if (a->is_new && room_refuses_join(room, a, &f)) {
         ask_refuse(a, &f);

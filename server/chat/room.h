@@ -76,8 +76,12 @@ struct room {
     struct buf said_keys, said_changes;
     struct room *next_dirty;
     struct direct *direct;        /* NULL: a room; else whose conversation it is */
-    TAILQ_ENTRY(room) remembered; /* in chat->remembered while it keeps messages */
+    TAILQ_ENTRY(room) remembered; /* in chat->remembered while it has messages or keys in memory */
+    uint64_t counted;             /* bytes of history and keys, in chat_shared.history_bytes */
     bool is_dirty;
+    bool
+        keys_are_out; /* memory was needed: they are on the disk, and read again before anything more is said */
+    bool takes_asks_only; /* the same, and until the asks that have come meanwhile are carried out */
 
     struct store_place place;
     struct turn *turns, *newest_turn; /* at the store */
@@ -175,6 +179,11 @@ void room_wait_first(struct room *room,
                      struct ask *a); /* until it is loaded, and before all others that wait */
 void room_run_waiting(struct room *room);
 void room_fail_waiting(struct room *room); /* it could not be loaded */
+
+/* Whether what is said has to wait for the room's keys to be read again; then it is run again by itself. And behind
+ * that, whether it has failed, and the ask was answered: with a key nothing can be said without them. */
+bool room_put_off_for_keys(struct room *room, struct ask *a);
+bool room_lacks_keys(const struct room *room, struct ask *a);
 
 /* What is kept of it, asked of the store; those who want to join wait meanwhile. */
 void room_load(struct room *room);

@@ -93,6 +93,8 @@ void room_on_edit(struct reactor *r, struct post *p)
         ask_return(a, r);
     } else if (room_is_going_out(room, a->from, a->folded, a->folded_len)) {
         refuse_gone(room, a);
+    } else if (room_put_off_for_keys(room, a) || room_lacks_keys(room, a)) {
+        return;
     } else if (!has_been_made(room, a) && a->after > room->kept && a->after <= room->seq &&
                room_put_off(room, a, true)) {
         return;

@@ -1,5 +1,6 @@
 /* room_keep.c: a room and the store: turns on their way there and back, what waits for them, and the room as
  * it was kept. The home's thread. See room.h. */
+#include "common/log.h"
 #include "common/mem.h"
 #include "server/chat/room.h"
 #include "server/chat/session.h"
@@ -140,16 +141,17 @@ static void end_failing(struct room *room)
         direct_take_back(room);
 }
 
-/* Counts what a room has in memory, before against now, and puts it behind the others that have anything. */
-static void count_remembered(struct room *room, uint64_t before)
+/* Counts what a room has in memory now. */
+static void count_memory(struct room *room)
 {
-    struct chat *chat = room->chat;
+    uint64_t before = room->counted;
 
-    atomic_fetch_add(&chat->shared->history_bytes, room->history.bytes - before);
-    if (before > 0)
-        TAILQ_REMOVE(&chat->remembered, room, remembered);
-    if (room->history.bytes > 0)
-        TAILQ_INSERT_TAIL(&chat->remembered, room, remembered);
+    room->counted = room->history.bytes + keys_bytes(&room->keys);
+    atomic_fetch_add(&room->chat->shared->history_bytes, room->counted - before);
+    if (before > 0 && room->counted == 0)
+        TAILQ_REMOVE(&room->chat->remembered, room, remembered);
+    if (before == 0 && room->counted > 0)
+        TAILQ_INSERT_TAIL(&room->chat->remembered, room, remembered);
 }
 
 /* Where there is a disk, keys are known of as many messages as memory would keep. */
@@ -163,36 +165,66 @@ static void forget_keys(struct room *room)
         keys_forget(&room->keys, room->kept - most + 1);
 }
 
-/* While all rooms have too much, those of this home that were silent longest lose their oldest messages. */
-static void forget_the_silent(struct chat *chat)
+/* A room that is silent can do without its oldest messages, and, where they can be read again, without its keys. */
+static bool forget_some(struct room *room)
 {
-    struct room *room;
-
-    while (atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) >
-               chat->limits.history_total &&
-           (room = TAILQ_FIRST(&chat->remembered)) != NULL) {
-        uint64_t before = room->history.bytes;
-
+    if (room->history.count > 0) {
         history_drop_oldest(&room->history);
         forget_keys(room);
-        atomic_fetch_sub(&chat->shared->history_bytes, before - room->history.bytes);
-        if (room->history.bytes == 0)
-            TAILQ_REMOVE(&chat->remembered, room, remembered);
+    } else if (room_lasts(room) && room->keys.count > 0 && room->turns == NULL && room->count == 0 &&
+               !room->is_loading) {
+        log_event(LOG_DEBUG, "keys-let-go", "room=%.*s keys=%u", room->name_len, room->name,
+                  room->keys.count);
+        keys_deinit(&room->keys);
+        room->keys_are_out = room->takes_asks_only = true;
+    } else {
+        return false;
     }
+    count_memory(room);
+    return true;
+}
+
+static bool is_too_much(const struct chat *chat)
+{
+    return atomic_load_explicit(&chat->shared->history_bytes, memory_order_relaxed) >
+           chat->limits.history_total;
+}
+
+/* While all rooms have too much, those of this home that were silent longest let go of what they have; the last one has
+ * just spoken, or come from the disk, and keeps its keys. */
+static void forget_the_silent(struct chat *chat)
+{
+    struct room *room, *next;
+
+    for (room = TAILQ_FIRST(&chat->remembered); room != NULL && is_too_much(chat); room = next) {
+        next = TAILQ_NEXT(room, remembered);
+        while (is_too_much(chat) && (next != NULL || room->history.count > 0) && forget_some(room))
+            ;
+    }
+}
+
+/* It has spoken, or come from the disk: all others are silent for longer. */
+static void count_as_newest(struct room *room)
+{
+    count_memory(room);
+    if (room->counted > 0) {
+        TAILQ_REMOVE(&room->chat->remembered, room, remembered);
+        TAILQ_INSERT_TAIL(&room->chat->remembered, room, remembered);
+    }
+    forget_the_silent(room->chat);
 }
 
 static void remember(struct room *room, struct chunk *chunk)
 {
     const struct chat_limits *limits = &room->chat->limits;
-    uint64_t most = limits->history_bytes, before = room->history.bytes;
+    uint64_t most = limits->history_bytes;
 
     if (room_lasts(room) && most > RECENT_BYTES)
         most = RECENT_BYTES;
     room->kept += chunk->count;
     history_append(&room->history, chunk, limits->history, most);
-    count_remembered(room, before);
-    forget_the_silent(room->chat);
     forget_keys(room);
+    count_as_newest(room);
 }
 
 /* For searches: those by messages that are no longer in memory go. */
@@ -300,6 +332,7 @@ void room_keep(struct room *room, struct turn *turn)
     w->room_len = room->name_len;
     w->epoch = room->epoch;
     w->time_ms = room->last_time_ms;
+    directory_note_time(&room->chat->shared->directory, w->time_ms);
     store_write(room->chat->shared->store, w);
 }
 
@@ -319,6 +352,7 @@ static void take_loaded(struct room *room, struct store_load *l)
     room->last_time_ms = l->time_ms;
     room->topic = l->topic;
     room->keys = l->keys;
+    count_as_newest(room);
 }
 
 void room_fail_waiting(struct room *room)
@@ -373,16 +407,77 @@ static void on_loaded(struct reactor *r, struct post *p)
     free(l);
 }
 
-void room_load(struct room *room)
+static void load(struct room *room, post_fn *done)
 {
     struct loading *l = mem_zalloc(sizeof *l);
 
     room->is_loading = true;
     l->room = room;
     l->load.job.home = room->chat->reactor;
-    l->load.job.done = on_loaded;
+    l->load.job.done = done;
     memcpy(l->load.room, room->name, room->name_len);
     l->load.room_len = room->name_len;
     l->load.keys_of = room->chat->limits.history;
     store_load(room->chat->shared->store, &l->load);
+}
+
+void room_load(struct room *room)
+{
+    load(room, on_loaded);
+}
+
+/* What was asked for on this reactor while there were no keys stands in front of this. */
+static void on_asks_done(struct reactor *r, struct post *p)
+{
+    struct loading *l = (struct loading *)p;
+
+    (void)r;
+    l->room->takes_asks_only = l->room->keys_are_out;
+    l->room->reads--;
+    free(l);
+}
+
+static void on_keys_loaded(struct reactor *r, struct post *p)
+{
+    struct loading *l = (struct loading *)p;
+    struct room *room = l->room;
+
+    room->is_loading = false;
+    if (l->load.job.failed == NULL) {
+        room->keys_are_out = false;
+        room->keys = l->load.keys;
+        log_event(LOG_DEBUG, "keys-read", "room=%.*s keys=%u", room->name_len, room->name, room->keys.count);
+        count_as_newest(room);
+    } else {
+        keys_deinit(&l->load.keys);
+    }
+    free(l->load.topic);
+    room->reads++; /* it stays until then */
+    reactor_post(r, r, &l->load.job.post, on_asks_done);
+    room_run_waiting(room);
+}
+
+bool room_put_off_for_keys(struct room *room, struct ask *a)
+{
+    if (a->keys == ASK_WAITS_FOR_KEYS) {
+        a->keys = ASK_HAS_WAITED;
+        a->is_ready = false; /* it may have to wait for something else yet */
+    }
+    if (!room->keys_are_out || a->keys == ASK_HAS_WAITED)
+        return false;
+    a->keys = ASK_WAITS_FOR_KEYS;
+    if (!room->is_loading)
+        load(room, on_keys_loaded);
+    a->is_ready = false;
+    return room_put_off(room, a, false);
+}
+
+bool room_lacks_keys(const struct room *room, struct ask *a)
+{
+    if (!room->keys_are_out || a->key_len == 0)
+        return false;
+    ask_fail(a, "storage", 0,
+             "the server could not read from its disk whether this was said before: try again later");
+    ask_return(a, room->chat->reactor);
+    return true;
 }

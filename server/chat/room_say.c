@@ -185,7 +185,8 @@ void room_on_send(struct reactor *r, struct post *p)
     struct room *room = room_find_asked(r, a);
 
     if (room != NULL) {
-        room_take_send(room, a);
+        if (!room_put_off_for_keys(room, a) && !room_lacks_keys(room, a))
+            room_take_send(room, a);
         return;
     }
     ask_fail(a, "not_member", 0, "you are not in that room");

@@ -196,10 +196,7 @@ static void on_eof(struct conn *c, size_t unfinished)
 
 static void on_drained(struct conn *c)
 {
-    struct session *s = session_of(c);
-
-    if (s->behind > 0)
-        member_feed_all(s);
+    member_feed_next(session_of(c));
 }
 
 static void on_timeout(struct conn *c, enum timer_kind which)

@@ -26,6 +26,7 @@ struct session {
     };
     uint16_t member_count, behind;
     bool stays : 1, at_eof : 1, wants_bye : 1, is_stopped : 1, is_finishing : 1, said_bye : 1;
+    bool is_feeding : 1;     /* one of its members that are behind */
     struct session_end *end; /* NULL while it goes on */
 };
 

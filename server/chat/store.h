@@ -14,6 +14,7 @@
 #include "server/chat/keys.h"
 #include "server/net/mailbox.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +22,8 @@
 #define STORE_ERROR_SIZE   512
 #define STORE_FACT_KEY_MAX 256
 #define STORE_FACT_MAX     65536
+#define STORE_ROOMS_MAX                                                                                      \
+    ((UINT64_C(1) << 23) - 2) /* of which messages are kept: one's number, 40 bits of seq, a sign */
 
 struct reactor;
 struct store;
@@ -94,11 +97,13 @@ struct store_load {
     struct keys keys;                /* the caller's */
 };
 
-/* Messages after a seq, up to and with last, about most_bytes of them. */
-
+/* Messages after a seq, up to and with last, about most_bytes of them. pivot 0: the first ones. Else pivot is one of
+ * them and is read in any case, with as many before it as fit; after is then where those begin. */
 struct store_read {
     struct store_job job;
-    uint64_t id, after, last, most_bytes;
+    uint64_t id, after, last, pivot, most_bytes;
+    bool
+        passes_over; /* where the first of them are damaged, those behind them are read: the next ones that can be */
     struct chunk *chunk; /* lines from the first that is kept in that range, the caller's; NULL: none is */
 };
 
@@ -109,13 +114,15 @@ struct store_known {
     char *topic, *fact; /* or NULL */
 };
 
-/* The rooms of which something is kept, by name; with each, the fact of that kind under its name and a
- * slash. */
+/* The rooms of which something is kept, by name, up to limit of them that begin with prefix and come behind after;
+ * not what is no room's, which begins with '@'. With each, the fact of that kind under its name and a slash. */
 struct store_list {
     struct store_job job;
     const char *kind; /* static */
     char prefix[PROTOCOL_MAX_ROOM + 1];
-    uint8_t prefix_len;
+    char after[PROTOCOL_MAX_ROOM + 1];
+    uint8_t prefix_len, after_len;
+    uint32_t limit;
     struct store_known *rooms; /* the caller's: store_list_deinit */
     size_t count, cap;
 };
@@ -159,8 +166,10 @@ struct store_ops {
 
 struct store {
     const struct store_ops *ops;
-    bool lasts;    /* a room can be read back from it */
-    bool searches; /* store_options.search */
+    bool lasts;                 /* a room can be read back from it */
+    bool searches;              /* store_options.search */
+    atomic_uint_fast64_t rooms; /* that are kept, direct conversations too, about */
+    uint64_t newest_ms; /* of all messages that it had when it was opened, about: 0 where it does not know */
 };
 
 /* The main thread. NULL with a sentence in err, ended by no full stop. */

@@ -1,19 +1,17 @@
-/* store_check.c: chatd --check-data and chatd --backup: a look at the whole of what is kept, and a copy of
- * it. Both may be run beside a chatd that serves. The main thread. See store_sqlite.h. */
+/* store_check.c: chatd --check-data: a look at the whole of what is kept. It may be run beside a chatd that
+ * serves. The main thread. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
 #include "protocol/codec.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define FAULTS_TOLD  20
-#define SAMPLE       5000 /* messages that are looked up in the index of words, about */
-#define BACKUP_PAGES 1024 /* copied at a time; between two pieces others may write */
+#define FAULTS_TOLD 20
+#define SAMPLE      5000 /* messages that are looked up in the index of words, about */
 
 struct look {
     uint64_t room, next_seq; /* where the row before it has ended */
@@ -21,7 +19,7 @@ struct look {
     sqlite3_stmt *newest; /* of a room, where it belongs; while the inbox is looked at */
 };
 
-static sqlite3 *open_file(const char *dir, struct buf *path)
+sqlite3 *store_check_open(const char *dir, struct buf *path)
 {
     char err[STORE_ERROR_SIZE];
     sqlite3 *db;
@@ -279,7 +277,7 @@ bool store_check(const char *dir)
     struct look look = {0};
     struct buf path = {0};
     char err[STORE_ERROR_SIZE];
-    sqlite3 *db = open_file(dir, &path);
+    sqlite3 *db = store_check_open(dir, &path);
     bool is_good = false;
 
     if (db == NULL) {
@@ -309,76 +307,4 @@ bool store_check(const char *dir)
     sqlite3_close(db);
     buf_deinit(&path);
     return is_good;
-}
-
-static int copy_all(sqlite3 *from, sqlite3 *to)
-{
-    sqlite3_backup *backup = sqlite3_backup_init(to, "main", from, "main");
-    int ret;
-
-    if (backup == NULL)
-        return -1;
-    do {
-        ret = sqlite3_backup_step(backup, BACKUP_PAGES);
-        if (ret == SQLITE_BUSY || ret == SQLITE_LOCKED)
-            usleep(10000);
-    } while (ret == SQLITE_OK || ret == SQLITE_BUSY || ret == SQLITE_LOCKED);
-    return sqlite3_backup_finish(backup) == SQLITE_OK && ret == SQLITE_DONE ? 0 : -1;
-}
-
-static int fsync_path(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
-
-    if (fd < 0)
-        return -errno;
-    ret = fsync(fd) == 0 ? 0 : -errno;
-    close(fd);
-    return ret;
-}
-
-/* Written beside its place first, so that what stands there is always whole. */
-static int back_up(sqlite3 *db, const char *part, const char *to)
-{
-    char err[STORE_ERROR_SIZE];
-    sqlite3 *copy = NULL;
-    int ret;
-
-    unlink(part);
-    store_make_private(part);
-    ret = sqlite3_open(part, &copy) == SQLITE_OK &&
-                  sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) == SQLITE_OK && copy_all(db, copy) == 0
-              ? 0
-              : -1;
-    if (ret != 0) {
-        store_db_explain(copy, part, err);
-        fprintf(stderr, "chatd: %s\n", err);
-    }
-    sqlite3_close(copy);
-    if (ret == 0 && (fsync_path(part) != 0 || rename(part, to) != 0)) {
-        fprintf(stderr, "chatd: %s: %s\n", to, strerror(errno));
-        ret = -1;
-    }
-    if (ret != 0)
-        unlink(part);
-    return ret;
-}
-
-bool store_backup(const char *dir, const char *to)
-{
-    struct buf path = {0}, part = {0};
-    sqlite3 *db = open_file(dir, &path);
-    int ret = -1;
-
-    buf_putf(&part, "%s.part", to);
-    buf_put(&part, "", 1);
-    if (db != NULL)
-        ret = back_up(db, part.data, to);
-    if (ret == 0)
-        printf("%s: a copy of %s; to use it, put it in the place of that while chatd does not run\n", to,
-               path.data);
-    sqlite3_close(db);
-    buf_deinit(&path);
-    buf_deinit(&part);
-    return ret == 0;
 }

@@ -27,6 +27,9 @@ static const char *const steps[] = {
     "CREATE TABLE changes(id INTEGER PRIMARY KEY, by INTEGER NOT NULL, removed INTEGER NOT NULL);",
 };
 
+#define WAL_BYTES                                                                                            \
+    50331648 /* what is more, after a backup for instance, is given back once it is carried over */
+
 #define TEXT_OF(number)  TEXT_OF_(number)
 #define TEXT_OF_(number) #number
 
@@ -72,17 +75,33 @@ static int error_of(sqlite3 *db, int kind, int last_error)
     return kind == SQLITE_CORRUPT && (last_error == EIO || last_error == ENXIO) ? last_error : 0;
 }
 
+/* As errno is: of what this thread has done last. */
+static _Thread_local bool row_is_damaged;
+
+void store_db_row_is_damaged(void)
+{
+    row_is_damaged = true;
+}
+
 void store_db_trouble(sqlite3 *db, struct store_trouble *t)
 {
     int last_error = errno, code = sqlite3_extended_errcode(db), kind = code & 0xff;
     int error = error_of(db, kind, last_error);
 
-    if (error != 0 && kind == SQLITE_CORRUPT)
+    bool is_row = kind == SQLITE_OK && row_is_damaged;
+
+    row_is_damaged = false;
+    if (is_row)
+        kind = code = SQLITE_CORRUPT;
+    else if (error != 0 && kind == SQLITE_CORRUPT)
         kind = SQLITE_IOERR;
     t->code = code;
     t->is_damage = kind == SQLITE_CORRUPT || kind == SQLITE_NOTADB;
     t->todo = remedy(kind, error);
-    snprintf(t->why, sizeof t->why, "%s%s%s", kind == SQLITE_IOERR ? "disk I/O error" : sqlite3_errmsg(db),
+    snprintf(t->why, sizeof t->why, "%s%s%s",
+             kind == SQLITE_IOERR ? "disk I/O error"
+             : is_row             ? "what a row has is damaged"
+                                  : sqlite3_errmsg(db),
              error != 0 ? ": " : "", error != 0 ? strerror(error) : "");
 }
 
@@ -116,7 +135,8 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (makes ? SQLITE_OPEN_CREATE : 0), version;
     static const char settings[] =
-        "PRAGMA page_size=" TEXT_OF(STORE_PAGE) "; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0";
+        "PRAGMA page_size=" TEXT_OF(STORE_PAGE) "; PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;"
+                                                " PRAGMA journal_size_limit=" TEXT_OF(WAL_BYTES);
     sqlite3 *db = NULL;
 
     if (sqlite3_open_v2(path, &db, flags, NULL) != SQLITE_OK) {

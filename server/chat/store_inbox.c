@@ -10,6 +10,7 @@
 
 #include "common/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,12 @@ void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one
     buf_put(b, one->changes.data, one->changes.len);
 }
 
+static int tell_damage(void)
+{
+    store_db_row_is_damaged();
+    return -1;
+}
+
 /* Adds what a row of the inbox has; -1 where it is not what was put there. */
 static int take_parts(struct places *parts, uint64_t room, const char *at, size_t len)
 {
@@ -51,11 +58,11 @@ static int take_parts(struct places *parts, uint64_t room, const char *at, size_
         struct place part;
 
         if ((size_t)(end - at) < sizeof part.head)
-            return -1;
+            return tell_damage();
         memcpy(&part.head, at, sizeof part.head);
         at += sizeof part.head;
         if ((uint64_t)(end - at) < (uint64_t)part.head.len + part.head.keys_len + part.head.changes_len)
-            return -1;
+            return tell_damage();
         part.lines = at;
         part.keys = at + part.head.len;
         part.changes = part.keys + part.head.keys_len;
@@ -190,6 +197,22 @@ static int put_parts(struct store_writer *w, const struct places *parts)
     return 0;
 }
 
+/* Nicks ask for it when the server starts: whose a message is, is told by times. */
+static int put_newest(struct store_writer *w, const struct places *parts)
+{
+    sqlite3_stmt *sql = w->sql[SQL_PUT_FACT];
+    char text[24];
+
+    for (size_t i = 0; i < parts->count; i++)
+        if (parts->v[i].head.time_ms > w->newest_ms)
+            w->newest_ms = parts->v[i].head.time_ms;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)w->newest_ms);
+    sqlite3_bind_text(sql, 1, STORE_KIND_SERVER, -1, SQLITE_STATIC);
+    sqlite3_bind_blob(sql, 2, STORE_NEWEST_FACT, sizeof STORE_NEWEST_FACT - 1, SQLITE_STATIC);
+    sqlite3_bind_text(sql, 3, text, -1, SQLITE_STATIC);
+    return store_db_run(sql);
+}
+
 int store_inbox_move(struct store_writer *w)
 {
     struct places parts = {0};
@@ -200,7 +223,7 @@ int store_inbox_move(struct store_writer *w)
         ret = take_parts(&parts, 0, all.data, all.len);
     if (ret == 0 && parts.count > 0) {
         qsort(parts.v, parts.count, sizeof *parts.v, compare);
-        ret = put_parts(w, &parts);
+        ret = put_parts(w, &parts) == 0 ? put_newest(w, &parts) : -1;
     }
     if (ret == 0)
         ret = store_db_run(w->sql[SQL_EMPTY_INBOX]);

@@ -70,7 +70,11 @@ static int put_line(struct store_writer *w, enum store_writer_sql which, sqlite3
         return 0;
     sqlite3_bind_int64(w->sql[which], 1, key);
     sqlite3_bind_text(w->sql[which], 2, index->terms.data, (int)index->terms.len, SQLITE_STATIC);
-    return store_db_run(w->sql[which]);
+    if (store_db_run(w->sql[which]) == 0)
+        return 0;
+    store_db_trouble(w->db, &index->trouble);
+    index->has_trouble = true;
+    return -1;
 }
 
 /* Of a row of messages, those from seq low to high. */
@@ -302,12 +306,21 @@ void store_index_remake(struct store_writer *w)
         w->index.again_us = 0;
 }
 
+void store_index_trouble(struct store_writer *w, struct store_trouble *t)
+{
+    if (w->index.has_trouble)
+        *t = w->index.trouble;
+    else
+        store_db_trouble(w->db, t);
+    w->index.has_trouble = false;
+}
+
 static void fail(struct store_writer *w)
 {
     struct store_trouble t;
     char why[LOG_QUOTED_SIZE];
 
-    store_db_trouble(w->db, &t);
+    store_index_trouble(w, &t);
     if (!sqlite3_get_autocommit(w->db))
         store_db_run(w->sql[SQL_ROLLBACK]);
     log_event(LOG_ERROR, "search-index", "why=%s code=%d todo=\"%s\"", log_quote_text(t.why, why), t.code,

@@ -19,6 +19,7 @@ static const char *const texts[SQL_READER_COUNT] = {
     [SQL_KEYS] = "SELECT keys FROM keys WHERE id BETWEEN ? AND ? ORDER BY id",
     [SQL_START] = "SELECT id FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
     [SQL_READ] = "SELECT id, count, lines FROM messages WHERE id BETWEEN ? AND ? ORDER BY id",
+    [SQL_SIZES] = "SELECT id, length(lines) FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC",
     [SQL_READ_INBOX] = "SELECT parts FROM inbox ORDER BY id",
     [SQL_READ_BEGIN] = "BEGIN",
     [SQL_READ_END] = "COMMIT",
@@ -26,7 +27,7 @@ static const char *const texts[SQL_READER_COUNT] = {
         "SELECT r.name, r.topic, (SELECT id + count - 1 FROM messages WHERE id BETWEEN r.id << 40 AND"
         " (r.id + 1 << 40) - 1 ORDER BY id DESC LIMIT 1),"
         " (SELECT value FROM facts WHERE kind = ?3 AND key = CAST(r.name || '/' AS BLOB))"
-        " FROM rooms r WHERE substr(r.name, 1, ?1) = ?2 ORDER BY r.name",
+        " FROM rooms r WHERE r.name >= ?1 AND r.name < ?2 ORDER BY r.name LIMIT ?4",
     [SQL_FIND_INDEXED] = "SELECT low, high FROM indexed WHERE room = ?",
     [SQL_FIND_WORD] =
         "SELECT rowid FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC LIMIT ?",
@@ -154,8 +155,10 @@ static int load_keys(struct store_reader *r, struct store_load *l)
     while ((ret = sqlite3_step(sql)) == SQLITE_ROW) {
         const void *data = sqlite3_column_blob(sql, 0);
 
-        if (keys_unpack(&l->keys, data, (size_t)sqlite3_column_bytes(sql, 0), from) != 0)
+        if (keys_unpack(&l->keys, data, (size_t)sqlite3_column_bytes(sql, 0), from) != 0) {
+            store_db_row_is_damaged();
             break;
+        }
     }
     sqlite3_reset(sql);
     return ret == SQLITE_DONE ? 0 : -1;
@@ -227,7 +230,8 @@ struct piece {
     struct buf lines;
     uint64_t first;
     uint32_t count;
-    bool is_full; /* or there is a hole */
+    uint64_t most_bytes; /* up to the pivot any number */
+    bool is_full;        /* or there is a hole */
 };
 
 /* Takes what is wanted of some messages. */
@@ -243,7 +247,7 @@ static void take(struct piece *p, uint64_t seq, uint64_t n, const char *data, si
         return;
     from = skip_lines(data, len, skip);
     to = cut > 0 ? from + skip_lines(data + from, len - from, n - skip - cut) : len;
-    if (p->count > 0 && (p->lines.len + (to - from) > q->most_bytes || seq > after + 1)) {
+    if (p->count > 0 && (p->lines.len + (to - from) > p->most_bytes || seq > after + 1)) {
         p->is_full = true;
         return;
     }
@@ -251,6 +255,8 @@ static void take(struct piece *p, uint64_t seq, uint64_t n, const char *data, si
         p->first = seq + skip;
     buf_put(&p->lines, data + from, to - from);
     p->count += (uint32_t)(n - skip - cut);
+    if (p->most_bytes == UINT64_MAX && p->first + p->count > q->pivot)
+        p->most_bytes = p->lines.len + q->most_bytes / 2;
 }
 
 static void take_part(void *arg, const struct store_part *part, const char *lines, const char *keys)
@@ -276,19 +282,86 @@ static int read_rows(struct store_reader *r, const struct store_read *q, struct 
     return p->is_full || ret == SQLITE_DONE ? 0 : -1;
 }
 
+static int read_all(struct store_reader *r, const struct store_read *q, struct piece *p)
+{
+    int ret = read_rows(r, q, p);
+
+    if (ret == 0 && !p->is_full && (p->count > 0 ? p->first + p->count - 1 : q->after) < q->last)
+        ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, p, take_part);
+    return ret;
+}
+
+/* Whether the first row that begins at that seq or behind it can be read; *first: where it begins, or behind all
+ * that is wanted. */
+static bool can_read(struct store_reader *r, const struct store_read *q, uint64_t seq, uint64_t *first)
+{
+    sqlite3_stmt *sql = between(r, SQL_READ, STORE_KEY(q->id, seq), STORE_KEY(q->id, q->last));
+    int ret = sqlite3_step(sql);
+
+    *first = ret == SQLITE_ROW ? STORE_SEQ(sqlite3_column_int64(sql, 0)) : q->last + 1;
+    sqlite3_reset(sql);
+    return ret == SQLITE_ROW || ret == SQLITE_DONE;
+}
+
+/* What is damaged begins at after + 1: goes on in front of the first row behind it that can be read. The damage is
+ * taken for one piece, a page that may have many rows; where it ends is found by halving. */
+static int pass_over(struct store_reader *r, struct store_read *q)
+{
+    uint64_t bad = q->after + 1, good = 0, first, step = 1;
+
+    for (uint64_t at = bad; good == 0; step *= 2) {
+        at = at + step < q->last ? at + step : q->last;
+        if (can_read(r, q, at, &first))
+            good = at;
+        else if (at == q->last)
+            return -1;
+        else
+            bad = at;
+    }
+    while (good - bad > 1) {
+        uint64_t middle = bad + (good - bad) / 2;
+
+        if (can_read(r, q, middle, &first))
+            good = middle;
+        else
+            bad = middle;
+    }
+    q->after = can_read(r, q, good, &first) && first <= q->last ? first - 1 : good - 1;
+    return 0;
+}
+
+/* With a pivot: goes back from there as far as is to be read. */
+static int raise_after(struct store_reader *r, struct store_read *q)
+{
+    sqlite3_stmt *sql = between(r, SQL_SIZES, STORE_KEY(q->id, 0), STORE_KEY(q->id, q->pivot));
+    uint64_t bytes = 0, seq = q->pivot, most = q->pivot < q->last ? q->most_bytes / 2 : q->most_bytes;
+    int ret = SQLITE_DONE;
+
+    if (q->pivot == 0)
+        return 0;
+    while (bytes < most && seq > q->after + 1 && (ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        seq = STORE_SEQ(sqlite3_column_int64(sql, 0));
+        bytes += (uint64_t)sqlite3_column_int64(sql, 1);
+    }
+    sqlite3_reset(sql);
+    if (bytes >= most && seq > q->after + 1)
+        q->after = seq - 1;
+    return ret == SQLITE_ROW || ret == SQLITE_DONE ? 0 : -1;
+}
+
 void store_sqlite_read(void *reader, struct store_job *job)
 {
     struct store_read *q = (struct store_read *)job;
     struct store_reader *r = reader;
-    struct piece p = {.wanted = q};
+    struct piece p = {.wanted = q, .most_bytes = q->pivot > 0 ? UINT64_MAX : q->most_bytes};
     int ret;
 
     begin(r);
-    ret = read_rows(r, q, &p);
-    if (ret == 0 && !p.is_full && (p.count > 0 ? p.first + p.count - 1 : q->after) < q->last)
-        ret = store_inbox_each(r->sql[SQL_READ_INBOX], q->id, &p, take_part);
+    ret = raise_after(r, q) == 0 ? read_all(r, q, &p) : -1;
     if (ret != 0)
         store_reader_fail(r, job);
+    if (ret != 0 && p.count == 0 && job->is_damaged && q->passes_over && pass_over(r, q) == 0)
+        read_all(r, q, &p);
     end(r);
     if (p.count > 0) {
         q->chunk = chunk_new_copy(p.lines.data, p.lines.len);
@@ -316,21 +389,44 @@ static void add_known(struct store_list *l, sqlite3_stmt *sql)
     known->seq = STORE_SEQ(sqlite3_column_int64(sql, 2));
 }
 
-void store_sqlite_list(void *reader, struct store_job *job)
+/* Adds rooms with names from the first up to the second, without that. */
+static int list_between(struct store_reader *r, struct store_list *l, const char *from, const char *to)
 {
-    struct store_list *l = (struct store_list *)job;
-    struct store_reader *r = reader;
     sqlite3_stmt *sql = r->sql[SQL_LIST];
     int ret;
 
-    sqlite3_bind_int(sql, 1, l->prefix_len);
-    sqlite3_bind_text(sql, 2, l->prefix, l->prefix_len, SQLITE_STATIC);
+    if (l->count >= l->limit || strcmp(from, to) >= 0)
+        return 0;
+    sqlite3_bind_text(sql, 1, from, -1, SQLITE_STATIC);
+    sqlite3_bind_text(sql, 2, to, -1, SQLITE_STATIC);
     sqlite3_bind_text(sql, 3, l->kind, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(sql, 4, l->limit - (sqlite3_int64)l->count);
     while ((ret = sqlite3_step(sql)) == SQLITE_ROW)
         add_known(l, sql);
-    if (ret != SQLITE_DONE)
-        store_reader_fail(r, job);
     sqlite3_reset(sql);
+    return ret == SQLITE_DONE ? 0 : -1;
+}
+
+/* '-' is the first of all characters that a name can have, and '@' stands between two of them. */
+void store_sqlite_list(void *reader, struct store_job *job)
+{
+    struct store_list *l = (struct store_list *)job;
+    char from[PROTOCOL_MAX_ROOM + 2] = "", after[PROTOCOL_MAX_ROOM + 2] = "", to[PROTOCOL_MAX_ROOM + 2] = "{";
+    struct store_reader *r = reader;
+
+    memcpy(from, l->prefix, l->prefix_len);
+    memcpy(after, l->after, l->after_len);
+    after[l->after_len] = '-';
+    if (l->prefix_len > 0) {
+        memcpy(to, l->prefix, l->prefix_len);
+        to[l->prefix_len - 1]++;
+        to[l->prefix_len] = '\0';
+    }
+    if (strcmp(after, from) > 0)
+        memcpy(from, after, sizeof from);
+    if (list_between(r, l, from, strcmp(to, "@") < 0 ? to : "@") != 0 ||
+        list_between(r, l, strcmp(from, "A") > 0 ? from : "A", to) != 0)
+        store_reader_fail(r, job);
 }
 
 void store_sqlite_get(void *reader, struct store_job *job)

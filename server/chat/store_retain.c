@@ -9,9 +9,10 @@
 #define PAUSE_US 1000000 /* between two looks */
 #define LOOK_US                                                                                              \
     20000 /* of one look: taking messages out of the index of words takes as long as putting them in */
-#define SOON_US    100000 /* when a look was not enough */
-#define ROOMS_MOST 200    /* looked at each time */
-#define ROWS_MOST  2000   /* let go of each time, of one room */
+#define SOON_US      100000 /* when a look was not enough */
+#define LOG_EVERY_US 10000000
+#define ROOMS_MOST   200  /* looked at each time */
+#define ROWS_MOST    2000 /* let go of each time, of one room */
 
 struct bounds {
     sqlite3_int64 low, high; /* keys that the room can have */
@@ -116,10 +117,29 @@ static int retain_some(struct store_writer *w, uint64_t now_ms)
     return 0;
 }
 
+/* The index of words is damaged: made anew it no longer stands in the way. */
+static void fail(struct store_writer *w, uint64_t now)
+{
+    struct store_trouble t;
+    char why[LOG_QUOTED_SIZE];
+
+    store_index_trouble(w, &t);
+    if (!sqlite3_get_autocommit(w->db))
+        store_db_run(w->sql[SQL_ROLLBACK]);
+    if (t.code == SQLITE_CORRUPT_VTAB) {
+        store_index_remake(w);
+        return;
+    }
+    if (now < w->retain_log_us)
+        return;
+    w->retain_log_us = now + LOG_EVERY_US;
+    log_event(LOG_WARN, "storage-retain", "why=%s code=%d todo=\"%s\"", log_quote_text(t.why, why), t.code,
+              t.todo);
+}
+
 void store_retain(struct store_writer *w)
 {
     uint64_t now = clock_mono_us();
-    char why[LOG_QUOTED_SIZE];
 
     if ((w->retention.seconds == 0 && w->retention.messages == 0 && w->retention.bytes == 0) ||
         now - w->swept_us < PAUSE_US || (w->is_failing && !w->is_over))
@@ -132,7 +152,5 @@ void store_retain(struct store_writer *w)
             w->swept_us = now - PAUSE_US + SOON_US;
         return;
     }
-    log_event(LOG_WARN, "storage-retain", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
-    if (!sqlite3_get_autocommit(w->db))
-        store_db_run(w->sql[SQL_ROLLBACK]);
+    fail(w, now);
 }

@@ -358,6 +358,7 @@ struct store *store_sqlite_open(const struct store_options *options, char err[ST
     d->path = path.data;
     d->store.ops = &disk_ops;
     d->store.lasts = true;
+    d->writer.rooms = &d->store.rooms;
     queue_init(&d->writes);
     queue_init(&d->asks);
     queue_init(&d->searches);
@@ -365,6 +366,7 @@ struct store *store_sqlite_open(const struct store_options *options, char err[ST
         disk_free(d);
         return NULL;
     }
+    d->store.newest_ms = d->writer.newest_ms;
     if (start_threads(d) != 0)
         abort();
     return &d->store;

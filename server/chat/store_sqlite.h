@@ -32,6 +32,10 @@ struct store_trouble {
 };
 void store_db_trouble(sqlite3 *db, struct store_trouble *t);
 
+/* What has failed was no statement: what lies in a row is not what was put there. For the next store_db_trouble of
+ * this thread. */
+void store_db_row_is_damaged(void);
+
 /* The database and its WAL, as they were opened: what is written to a file that has been moved away or
  * removed would be lost with this process. */
 struct store_files {
@@ -51,6 +55,7 @@ enum store_reader_sql {
     SQL_KEYS,
     SQL_START,
     SQL_READ,
+    SQL_SIZES,
     SQL_READ_INBOX,
     SQL_READ_BEGIN,
     SQL_READ_END,
@@ -75,6 +80,7 @@ enum store_writer_sql {
     SQL_BEGIN,
     SQL_COMMIT,
     SQL_ROLLBACK,
+    SQL_NEWEST_ROOM,
     SQL_NEW_ROOM,
     SQL_TOPIC,
     SQL_PUT_INBOX,
@@ -115,7 +121,10 @@ struct store_index {
     size_t news_count;
     uint64_t stepped_us, again_us;
     bool has_found_damage; /* of the file; until a step goes well */
-    sqlite3_int64 last;    /* the key put in last, in this step */
+    bool
+        has_trouble; /* a statement has failed: why, which the next one of another kind makes SQLite forget */
+    struct store_trouble trouble;
+    sqlite3_int64 last; /* the key put in last, in this step */
     struct words words;
     struct buf terms, lines;
 };
@@ -126,6 +135,7 @@ struct store_writer {
     const char *path;
     struct buf batch;     /* what this commit puts into the inbox */
     uint64_t inbox_bytes; /* in it */
+    uint64_t newest_ms;   /* of the messages that were moved out of it, ever */
     int wal_pages;        /* that the last commit left in the WAL */
     int carry_from;       /* pages that it had when not all of them could be carried over */
     struct store_files files;
@@ -135,9 +145,11 @@ struct store_writer {
     uint64_t most_pages; /* that may be in use; 0: any number */
     bool is_over;        /* there are as many: the reason why it is failing */
     struct store_retention retention;
-    uint64_t swept_us, look_until_us;
-    sqlite3_int64 swept_room; /* the last one looked at */
-    bool is_powerful;         /* STORE_POWER */
+    uint64_t swept_us, look_until_us, retain_log_us;
+    sqlite3_int64 swept_room;    /* the last one looked at */
+    bool is_powerful;            /* STORE_POWER */
+    atomic_uint_fast64_t *rooms; /* where others can see how many there are */
+    bool is_checked;             /* store_epoch_check went well */
     struct store_index index;
 };
 
@@ -164,6 +176,8 @@ void store_reader_fail(struct store_reader *r,
     " OR (SELECT count(*) FROM (SELECT 1 FROM facts"                                                         \
     " WHERE kind = ?1 AND key >= ?4 AND key < ?5 LIMIT ?6)) < ?6"                                            \
     " ON CONFLICT DO UPDATE SET value = excluded.value"
+#define STORE_KIND_SERVER   "server" /* facts of this kind are the server's own, and no objects */
+#define STORE_NEWEST_FACT   "newest" /* of all messages, when: ms */
 #define STORE_SQL_DROP_FACT "DELETE FROM facts WHERE kind = ? AND key = ?"
 #define STORE_SQL_FACT      "SELECT value FROM facts WHERE kind = ? AND key = ?"
 #define STORE_SQL_FACTS     "SELECT key, value FROM facts WHERE kind = ? AND key > ? AND key >= ? ORDER BY key"
@@ -216,6 +230,12 @@ int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
                                 const char *keys));
 void store_writer_close(struct store_writer *w);
 
+/* When it has been opened: where the end of what clients have seen may be missing, all rooms get a new epoch. 0, or -1
+ * and why is in the connection. At its end: nothing is missing. */
+int store_epoch_check(struct store_writer *w);
+void store_epoch_end(struct store_writer *w);
+int store_epoch_mark_copy(sqlite3 *copy); /* that it is one; 0 or -1 */
+
 /* Lets go of some of what is beyond the retention, if it is time to. */
 void store_retain(struct store_writer *w);
 
@@ -230,6 +250,8 @@ bool store_index_may_step(struct store_writer *w, bool is_busy);
 void store_index_step(struct store_writer *w);
 void store_index_remake(
     struct store_writer *w); /* it is damaged: all that it has can be had from the messages */
+void store_index_trouble(struct store_writer *w,
+                         struct store_trouble *t);            /* why a step, or forgetting, has failed */
 void store_index_note(struct store_writer *w, uint64_t room); /* messages of it have come to their place */
 
 /* Inside a transaction: takes messages with keys from low to *end out of the index, or as many as there is
@@ -249,6 +271,8 @@ int store_db_run(sqlite3_stmt *sql);
 /* chatd --check-data and --backup: whether all is well; what they find goes to stdout, what is wrong to
  * stderr. */
 bool store_check(const char *dir);
+sqlite3 *store_check_open(const char *dir,
+                          struct buf *path); /* NULL: told to stderr; path: its name, in any case */
 bool store_backup(const char *dir, const char *to);
 
 #endif

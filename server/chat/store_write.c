@@ -25,6 +25,7 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_NEWEST_ROOM] = "SELECT coalesce(max(id), 0) FROM rooms",
     [SQL_NEW_ROOM] = "INSERT INTO rooms(name, epoch) VALUES(?, ?)",
     [SQL_TOPIC] = "UPDATE rooms SET topic = ? WHERE id = ?",
     [SQL_PUT_INBOX] = "INSERT INTO inbox(parts) VALUES(?)",
@@ -82,12 +83,26 @@ static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
     return false;
 }
 
+/* Rooms have the numbers from 1 on, and none goes. */
+static int count_rooms(struct store_writer *w, uint64_t *count)
+{
+    sqlite3_stmt *sql = w->sql[SQL_NEWEST_ROOM];
+    int ret = sqlite3_step(sql);
+
+    *count = ret == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(sql, 0) : 0;
+    sqlite3_reset(sql);
+    return ret == SQLITE_ROW ? 0 : -1;
+}
+
 bool store_writer_open(struct store_writer *w, const char *path, const struct store_options *options,
                        char err[STORE_ERROR_SIZE])
 {
     char pragmas[160];
 
+    uint64_t rooms = 0;
+
     *w = (struct store_writer){.path = path,
+                               .rooms = w->rooms,
                                .retention = options->retention,
                                .most_pages = (options->most_bytes + STORE_PAGE - 1) / STORE_PAGE,
                                .is_powerful = options->durability == STORE_POWER,
@@ -103,7 +118,17 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
         store_db_explain(w->db, path, err);
         return false;
     }
-    return store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err) && open_inbox(w, err);
+    if (!store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err))
+        return false;
+    if (store_epoch_check(w) != 0) {
+        store_db_explain(w->db, path, err);
+        return false;
+    }
+    if (!open_inbox(w, err))
+        return false;
+    if (count_rooms(w, &rooms) == 0)
+        atomic_store(w->rooms, rooms);
+    return true;
 }
 
 void store_writer_close(struct store_writer *w)
@@ -112,19 +137,29 @@ void store_writer_close(struct store_writer *w)
     store_index_deinit(&w->index);
     for (int i = 0; i < SQL_WRITER_COUNT; i++)
         sqlite3_finalize(w->sql[i]);
+    if (w->db != NULL)
+        store_epoch_end(w);
     sqlite3_close(w->db);
 }
 
 static int put_room(struct store_writer *w, struct store_write *one)
 {
     sqlite3_stmt *sql = w->sql[SQL_NEW_ROOM];
+    uint64_t count;
 
+    if (count_rooms(w, &count) != 0)
+        return -1;
+    if (count >= STORE_ROOMS_MAX) {
+        one->job.failed = "there are as many rooms as can be kept";
+        return 0;
+    }
     sqlite3_bind_text(sql, 1, one->room, (int)one->room_len, SQLITE_STATIC);
     sqlite3_bind_int64(sql, 2, (sqlite3_int64)one->epoch);
     if (store_db_run(sql) != 0)
         return -1;
     one->place->id = (uint64_t)sqlite3_last_insert_rowid(w->db);
     one->is_first = true;
+    atomic_store_explicit(w->rooms, one->place->id, memory_order_relaxed);
     return 0;
 }
 
@@ -148,6 +183,8 @@ static int put_one(struct store_writer *w, struct store_write *one)
     }
     if (one->place->id == 0 && put_room(w, one) != 0)
         return -1;
+    if (one->job.failed != NULL)
+        return 0;
     if (one->topic != NULL && put_topic(w, one) != 0)
         return -1;
     if (one->chunk == NULL)
@@ -205,6 +242,21 @@ static void fail_all(struct store_writer *w, struct store_job *jobs)
         store_db_run(w->sql[SQL_ROLLBACK]);
     sqlite3_db_release_memory(w->db);
     fail_jobs(w, jobs);
+}
+
+/* A commit whose fsync has failed stands in the WAL all the same: who opens that after a kill would take it for
+ * kept, though everyone was told that it is not. Another one in its place, refused or not, does away with it. */
+static void commit_nothing(struct store_writer *w)
+{
+    static const char sql[] =
+        "BEGIN IMMEDIATE; INSERT OR REPLACE INTO facts(kind, key, value) SELECT '" STORE_KIND_SERVER
+        "', CAST('failed' AS BLOB),"
+        " coalesce((SELECT value FROM facts WHERE kind = '" STORE_KIND_SERVER
+        "' AND key = CAST('failed' AS BLOB)), 0) + 1; COMMIT";
+
+    sqlite3_exec(w->db, sql, NULL, NULL, NULL);
+    if (!sqlite3_get_autocommit(w->db))
+        store_db_run(w->sql[SQL_ROLLBACK]);
 }
 
 void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t)
@@ -317,9 +369,15 @@ void store_writer_put(struct store_writer *w, struct store_job *jobs)
         fail_all(w, jobs);
         return;
     }
-    if (put_all(w, jobs, &end) != 0 || store_db_run(w->sql[SQL_COMMIT]) != 0) {
+    if (put_all(w, jobs, &end) != 0) {
         take_back(jobs, end);
         fail_all(w, jobs);
+        return;
+    }
+    if (store_db_run(w->sql[SQL_COMMIT]) != 0) {
+        take_back(jobs, end);
+        fail_all(w, jobs);
+        commit_nothing(w);
         return;
     }
     count_inbox(w);

@@ -1,6 +1,7 @@
 """direct_accounts.py: direct conversations of accounts, which are kept and wait for who is away; how far one has read."""
 import os
 import signal
+import sqlite3
 import subprocess
 
 from lib import Skip, both, check, equal, seconds
@@ -389,6 +390,29 @@ def test_full_disk(t):
 
 
 # ---- marks ----
+
+
+def test_read_is_kept_before_it_is_answered(t):
+    """Also where the mark stands there already, because the request before it has just set it: it is on its way to the disk."""
+    s = disk(t, threads=1)
+    ann = come(s, ANN)
+    ann.ask("join", room="general")
+    for n in range(3):
+        ann.say("general", f"m{n}")
+    ann.ask("read", room="general", seq=1)
+    db = sqlite3.connect(t.path("data/chatd.db"), isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")  # nothing is kept until it ends
+    for id, seq in (("a", 2), ("b", 2), ("c", 1), ("d", 3), ("e", 3)):
+        ann.send("read", id=id, room="general", seq=seq)
+    for _ in range(3):
+        ann.sync()
+    equal([line.re for line in ann.inbox if line.type == "read"], [])
+    db.execute("ROLLBACK")
+    db.close()
+    for id, seqs in (("a", (2, 3)), ("b", (2, 3)), ("c", (2, 3)), ("d", (3,)), ("e", (3,))):
+        check(ann.expect("read", re=id).seq in seqs, f"{id} has another")
+    kill(s)
+    equal(come(disk(t, threads=1), ANN).ask("join", room="general").read, 3)
 
 
 @both

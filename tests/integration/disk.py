@@ -216,6 +216,67 @@ def test_what_is_damaged_is_a_gap(t):
     s.log.wait(event="caught-up", conn=bob.session)
 
 
+@seconds(90)
+def test_only_what_is_damaged_is_a_gap(t):
+    """One page in the middle: what is behind it, and can be read, is not left out with it."""
+    disk = Disk(t)
+    fill(t, disk, 2000)
+    path = disk.data + "/chatd.db"
+    with open(path, "r+b") as f:
+        pages = [f.read(16384) for _ in range(os.path.getsize(path) // 16384)]
+        # One that goes on in another page, so that it is seen; what else has it is no longer in use.
+        seq = next(int(m[1]) for page in pages if page[:4] != bytes(4) and (m := re.search(rb'"seq":(1[0-4]..),"nick"', page)))
+        for at, page in enumerate(pages):
+            if b'"seq":%d,"nick"' % seq in page:
+                f.seek(at * 16384)
+                f.write(b"\xa5" * 16384)
+    s = disk.server(search="off")
+    bob = s.connect("bob")
+    bob.ask("join", room="general", after=100)
+    seqs, gaps = [], []
+    while not seqs or seqs[-1] < 2000:
+        line = bob.next(timeout=15.0)
+        if line.type == "gap":
+            gaps.append(line)
+            check(line["from"] <= seq <= line.to, line)
+            seqs += range(line["from"], line.to + 1)
+        elif line.type == "msg":
+            seqs.append(line.seq)
+    equal(seqs, list(range(101, 2001)))
+    equal(len(gaps), 1)
+    check(gaps[0].to - gaps[0]["from"] < 400, gaps[0])
+
+
+def test_what_was_refused_does_not_come_back(t):
+    """The disk took the commit, and only the fsync failed: after a kill it was there, though its sender was told that it is not."""
+    disk = Disk(t)
+    s = disk.server()
+    ann = s.join("general", "ann")
+    ann.say("general", "kept")
+    for n in range(3):
+        disk.set("s")
+        ann.refused("send", "storage", room="general", text=f"refused {n}")
+        kill(s)
+        disk.set(".")
+        s = disk.server()
+        ann = s.join("general", "ann")
+        equal([m[2] for m in read_all(ann)], ["kept"])
+
+
+def test_a_damaged_inbox(t):
+    """What lies in a row is damaged, which SQLite does not see: it is damage all the same, and the log says what to do."""
+    s = t.server(data=t.path("data"))
+    s.join("general", "ann").say("general", "x")
+    kill(s)
+    db = sqlite3.connect(t.path("data/chatd.db"))
+    equal(db.execute("UPDATE inbox SET parts = zeroblob(10)").rowcount, 1)
+    db.commit()
+    db.close()
+    code, _, err = run_chatd(t, "--data", t.path("data"), "--listen", "127.0.0.1:0")
+    equal(code, 4)
+    check("not an error" not in err and "damaged" in err and "--check-data" in err and "backup" in err, err)
+
+
 # ---- what one is put out of while the disk is being read ----
 
 def wait_moved(disk):

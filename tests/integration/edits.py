@@ -1,9 +1,11 @@
 """edits.py: editing and removing what one has said: new events in the one order, by the one who said it."""
 import json
+import os
 import re
 import signal
+import struct
 
-from lib import both, check, equal, seconds
+from lib import Skip, both, check, equal, seconds
 from lib.bots import right, run_chatbot
 from lib.chat import Terminal
 
@@ -224,3 +226,40 @@ def test_the_next_one_of_that_nick(t):
         next.refused("edit", "not_yours", room="general", seq=n, text="mine")
         first.close()
         next.close()
+
+
+class Clock:
+    """The time of day of one server: tests/torturing/clock.c."""
+
+    def __init__(self, t):
+        self.file, library = t.path("clock"), t.build / "tests/torturing/libtest_clock.so"
+        if not library.exists():
+            raise Skip("there is no way to set a clock here")
+        self.set(0)
+        asan = os.environ.get("ASAN_OPTIONS", "abort_on_error=0:exitcode=86:detect_leaks=1") + ":verify_asan_link_order=0"
+        self.env = {"LD_PRELOAD": str(library), "CHATD_TEST_CLOCK": self.file, "ASAN_OPTIONS": asan}
+
+    def set(self, seconds):
+        with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as f:
+            f.write(struct.pack("=q", seconds * 1_000_000))
+
+
+def test_whose_it_is_when_the_clock_was_set_back(t):
+    """A guest's messages are nobody else's who gets the nick later, though by the clock that is earlier; nor over a restart."""
+    clock = Clock(t)
+    s = disk(t, env=clock.env, log_level="error")
+    ann = s.join("general", "ann")
+    ann.say("general", "the first ann's")
+    clock.set(-3600)
+    ann.ask("bye")
+    ann.rest()
+    ann = s.join("general", "ann")
+    ann.refused("edit", "not_yours", room="general", seq=1, text="of another one")
+    equal(ann.say("general", "the second ann's").seq, 2)
+    equal(ann.ask("edit", room="general", seq=2, text="mine").seq, 3)
+    clock.set(-7200)
+    kill(s)
+    s = disk(t, env=clock.env, log_level="error")
+    ann = s.join("general", "ann")
+    for seq in (1, 2):
+        ann.refused("edit", "not_yours", room="general", seq=seq, text="of another one")

@@ -1,7 +1,8 @@
 """history.py: reading what was said, and what is kept."""
+import json
 import os
 
-from lib import SCALE, both, check, equal
+from lib import SCALE, Line, both, check, equal, seconds
 
 
 def fill(s, nick, room, count):
@@ -159,6 +160,50 @@ def test_a_long_answer(t):
         seqs += [m.seq for m in lines]
         equal(end.more, len(seqs) < 1000)
     equal(seqs, span(1, 1000))
+
+
+def uneven(s, short, long, text):
+    """A room that has so many short messages, then so many long ones."""
+    c = s.join("general", "ann")
+    for size, count in (("x", short), (text, long)):
+        for n in range(0, count, 100):
+            for _ in range(100):
+                c.send("send", room="general", text=size)
+            c.take(100, timeout=15.0)
+    return c
+
+
+def read_uneven(c, count):
+    """Every way to ask for as much as may be: what comes is next to what was asked for, and there is no hole."""
+    for fields, first, last, middle in (({}, None, count, None), ({"before": count - 9}, None, count - 10, None), ({"after": 50}, 51, None, None),
+                                        ({"around": count - 300}, None, None, count - 300), ({"after": count - 300}, count - 299, None, None)):
+        lines, end = c.ask_all("history", room="general", limit=1000, timeout=15.0, **fields)
+        seqs = [m.seq for m in lines]
+        equal(seqs, span(seqs[0], seqs[-1]), str(fields))
+        equal((end.count, end.more), (len(seqs), True), str(fields))
+        check(first in (None, seqs[0]) and last in (None, seqs[-1]), f"{fields}: {seqs[0]} to {seqs[-1]}")
+        check(middle is None or seqs[0] < middle < seqs[-1], f"{fields}: {seqs[0]} to {seqs[-1]}")
+        check(len(json.dumps(lines)) > 700_000, f"{fields}: only {len(lines)} messages")
+    got, end = [], Line(more=True)
+    while end.more:
+        lines, end = c.ask_all("history", room="general", limit=1000, timeout=15.0, **({"before": got[0]} if got else {}))
+        got = [m.seq for m in lines] + got
+    equal(got, span(1, count))
+
+
+@seconds(60)
+def test_an_answer_of_uneven_messages(t):
+    """What had to be left out was guessed from how long they were on average: the newest were missing, and nothing said so."""
+    for options in ({}, {"data": t.path("data"), "history": 5}):
+        s = t.server(**options)
+        read_uneven(uneven(s, 600, 400, "x" * 8000), 1000)
+
+
+@seconds(60)
+def test_an_answer_of_very_long_messages(t):
+    """More was read for an answer than could be, and it failed each time it was asked for."""
+    s = t.server(data=t.path("data"), history=5, max_line="64k")
+    read_uneven(uneven(s, 100, 400, "\x01" * 8000), 500)
 
 
 def test_all_rooms_together(t):

@@ -1,6 +1,7 @@
 """limits.py: everything that a peer can make grow has a bound, and each bound is reached here."""
 import os
 import re
+import sqlite3
 import ssl
 import time
 
@@ -294,3 +295,77 @@ def test_max_accounts(t):
     s.stop()
     s = t.server(max_accounts=2, data=t.path("data"))
     s.connect("carol").refused("register", "server_accounts", public_key=b64(os.urandom(32)))
+
+
+def set_rooms(t, last):
+    db = sqlite3.connect(t.path("data/chatd.db"))
+    db.execute("INSERT INTO rooms(id, name, epoch) VALUES(?, ?, 7)", (last, f"r{last}"))
+    db.commit()
+    db.close()
+
+
+def test_max_kept_rooms(t):
+    """On disk rooms stay: guests begin so many, accounts go on up to what the numbers of messages can bear."""
+    s = t.server(data=t.path("data"), max_kept_rooms=2, requests_per_second=1_000_000)
+    ann = s.connect("ann")
+    for room in ("a", "b"):
+        ann.ask("join", room=room)
+        ann.say(room, "x")
+    e = ann.refused("join", "server_rooms", room="c")
+    check(e.max == 2 and "account" in e.text, e)
+    bob = s.connect("bob")
+    bob.ask("join", room="a")
+    amy = s.connect("amy")
+    amy.ask("register", public_key=b64(b"x" * 32))
+    amy.ask("join", room="c")
+    amy.say("c", "x")
+    for c in (ann, bob, amy):
+        c.close()
+    s.stop()
+    set_rooms(t, (1 << 23) - 2)
+    s = t.server(data=t.path("data"), max_kept_rooms=8_000_000)
+    ann = s.connect("ann")
+    ann.ask("join", room=f"r{(1 << 23) - 2}")
+    equal(ann.say(f"r{(1 << 23) - 2}", "x").seq, 1)
+    equal([m.seq for m in ann.ask_all("history", room=f"r{(1 << 23) - 2}")[0]], [1])
+    zoe = s.connect("zoe")
+    zoe.ask("register", public_key=b64(b"y" * 32))
+    equal(zoe.refused("join", "server_rooms", room="d").max, (1 << 23) - 2)
+    zoe.refused("send", "storage", room="@amy", text="x")
+    for c in (ann, zoe):
+        c.close()
+    s.stop()
+    code, out, err = run_chatd(t, "--data", t.path("data"), "--check-data")
+    equal((code, err), (0, ""))
+
+
+def test_rooms_in_one_answer(t):
+    """1000, in the order of their names; and what `next` asks for is what comes behind: all of them, each once."""
+    s = t.server(data=t.path("data"), threads=2)
+    ann = s.join("kept", "ann")
+    ann.say("kept", "x")
+    ann.close()
+    s.stop()
+    names = {f"r{n:04}" for n in range(2500)} | {f"{n}x" for n in range(20)} | {"-", "_", "..", "z" * 64}
+    db = sqlite3.connect(t.path("data/chatd.db"))
+    db.executemany("INSERT INTO rooms(name, epoch) VALUES(?, 7)", [(n,) for n in names | {"@" + "0" * 32, "@" + "f" * 32}])
+    db.commit()
+    db.close()
+    s = t.server(data=t.path("data"), threads=2)
+    ann = s.join("r0007", "ann")
+    ann.ask("join", room="nothing.said")
+    names |= {"kept", "nothing.said"}
+    for prefix, wanted in ((None, sorted(names)), ("r", sorted(n for n in names if n[0] == "r")), ("r24", [f"r{n}" for n in range(2400, 2500)]),
+                           ("1", sorted(n for n in names if n[0] == "1")), ("z", ["z" * 64]), ("nothing", ["nothing.said"]), ("zzzza", [])):
+        got, fields = [], {} if prefix is None else {"prefix": prefix}
+        while True:
+            lines, end = ann.ask_all("rooms", **fields)
+            check(len(lines) == end.count <= 1000 and (end.count == 1000 or not end.more), f"{end.count} rooms, more: {end.more}")
+            got += [r.room for r in lines]
+            equal([r.members for r in lines if r.room in ("r0007", "nothing.said")], [1] * sum(r.room in ("r0007", "nothing.said") for r in lines))
+            if not end.more:
+                break
+            fields["next"] = end.next
+        equal(got, wanted, prefix)
+    for next in (5, None, "A b", "@ann"):
+        equal(ann.refused("rooms", "bad_request", next=next).field, "next")

@@ -448,3 +448,24 @@ def test_much_text_in_memory(t):
         check(min(waited) < 0.2 * SCALE, "bob waited", waited)
     ann.inbox.clear()
     equal(sorted(find(ann, "needle", limit=100)), sorted((f"r{n}", 1) for n in range(60)))
+
+
+@seconds(60)
+def test_a_damaged_index_and_retention(t):
+    """What is let go of is taken out of the index: where that is damaged it is made anew, and letting go goes on."""
+    s = disk(t)
+    c = s.join("general", "ann")
+    for n in range(4):
+        for _ in range(50):
+            c.send("send", room="general", text="message " + "x" * 1000)
+        c.take(50)
+    wait_indexed(t)
+    kill(s)
+    db = sqlite3.connect(t.path("data") + "/chatd.db")
+    equal(db.execute("UPDATE words_data SET block = x'ffffffffffff' WHERE id = 1").rowcount, 1)  # its totals
+    db.commit()
+    s = disk(t, keep_messages=20)
+    s.log.wait(event="search-index")
+    wait_until(lambda: db.execute("SELECT sum(count) FROM messages").fetchone()[0] < 200, "it lets go", timeout=15.0)
+    db.close()
+    check(len(s.log.find(event="storage-retain")) < 2, "it says so again and again")

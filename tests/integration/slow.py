@@ -123,3 +123,82 @@ def test_slow_in_several_rooms(t):
             equal(line.seq, at[line.room] + 1)
             at[line.room] += 1
     equal(at, dict.fromkeys(rooms, 3000))
+
+
+def until_joined(c, id, seqs):
+    """Reads up to the answer with that id; the numbers of the messages before it go to seqs."""
+    while (line := c.next(timeout=10.0)).get("re") != id:
+        if line.type == "msg":
+            seqs.append(line.seq)
+    return line
+
+
+@both
+@seconds(60)
+def test_join_again_while_behind(t):
+    """It replays from there, though the first reading is not done; nothing of that one comes behind the answer."""
+    s = t.server(max_out=65536, history=20_000, history_bytes="64M", threads=2)
+    bob = s.join("general", "bob")
+    pour(bob, 3000, 4000)
+    slow = s.connect("slow", rcvbuf=4096)
+    slow.send("join", id="first", room="general", after=0)
+    for after in (10, 2000, 20):
+        slow.send("join", id=f"again{after}", room="general", after=after)
+    until_joined(slow, "first", [])
+    at = 0
+    for after in (10, 2000, 20):
+        seqs = []
+        until_joined(slow, f"again{after}", seqs)
+        equal(seqs, list(range(at + 1, at + 1 + len(seqs))))
+        check(at + len(seqs) < 3000, "it was not behind any more")
+        at = after
+    equal(read_in_order(slow, 20, 3000), [])
+    slow.quiet("gap")
+
+
+@seconds(60)
+def test_joins_without_reading(t):
+    """Each replay was queued, whatever waited already: one piece, and no more, is what a connection that does not read holds."""
+    s = t.server(data=t.path("data"), history=5, threads=2, requests_per_second=1_000_000)
+    ann = s.join("general", "ann")
+    for n in range(1, 61):
+        ann.say("general", f"{n} " + "x" * 4000)
+    pusher = s.connect("pusher", rcvbuf=4096)
+    before = s.rss()
+    for n in range(400):
+        pusher.send("join", id=f"j{n}", room="general", after=0)
+    pusher.send("send", room="general", text="done")
+    ann.expect("msg", seq=61)
+    if not os.environ.get("CHATD_WRAP") and SCALE == 1:
+        check(s.rss() - before < 16 << 20, f"400 joins cost {s.rss() - before >> 20} MiB")
+    until_joined(pusher, "j399", [])
+    equal(read_in_order(pusher, 0, 61), [])
+    pusher.quiet("gap")
+
+
+@seconds(60)
+def test_many_rooms_without_reading(t):
+    """A connection that is behind in all its rooms is fed by one after the other: all of them, each in order."""
+    s = t.server(data=t.path("data"), history=5, threads=2, requests_per_second=1_000_000)
+    ann, slow = s.connect("ann"), s.connect("slow", rcvbuf=4096)
+    rooms = [f"r{n}" for n in range(80)]
+    for room in rooms:
+        ann.ask("join", room=room)
+        for n in range(32):
+            ann.send("send", room=room, text="x" * 8000)
+    ann.sync()
+    ann.inbox.clear()
+    before = s.rss()
+    for room in rooms:
+        slow.send("join", room=room, after=0)
+    slow.send("send", room=rooms[-1], text="done")
+    while ann.expect("msg", room=rooms[-1], timeout=10.0).text != "done":
+        pass
+    if not os.environ.get("CHATD_WRAP") and SCALE == 1:
+        check(s.rss() - before < 8 << 20, f"80 rooms cost {s.rss() - before >> 20} MiB")
+    at = dict.fromkeys(rooms, 0)
+    for _ in range(80 * 32 + 1):
+        line = slow.expect("msg", timeout=10.0)
+        equal(line.seq, at[line.room] + 1)
+        at[line.room] += 1
+    equal(set(list(at.values())[:-1]), {32})

@@ -83,6 +83,43 @@ def test_keys_over_a_restart(t):
         equal([m[2] for m in read_all(ann)], ["once", "twice", "bob's", "new"])
 
 
+def press(s, c, count):
+    """Says something in rooms until one of them is at home where the silent one is, and takes its place in memory."""
+    n = 0
+    while len(s.log.find(event="keys-let-go", room="silent")) < count:
+        check(n < 50, "it keeps its keys")
+        c.ask("join", room=f"busy{n}")
+        for _ in range(80):
+            c.send("send", room=f"busy{n}", text="y" * 1000)
+        c.take(80, room=f"busy{n}")
+        n += 1
+    c.inbox.clear()
+
+
+@seconds(60)
+def test_keys_that_memory_had_no_place_for(t):
+    """They count among --history-total: a silent room's go, and are read again before anything more is said there, in its order."""
+    for threads in (1, 2):
+        s = disk(t, f"data{threads}", threads=threads, history_total="64k", log_level="debug", requests_per_second=1_000_000)
+        ann = s.join("silent", "ann")
+        for n in range(0, 3000, 500):
+            for k in range(n, n + 500):
+                ann.send("send", room="silent", text="x", key=f"k{k}")
+            ann.take(500, room="silent", timeout=10.0)
+        press(s, ann, 1)
+        for id, fields in (("1", {"key": "new"}), ("2", {}), ("3", {"key": "k7"}), ("4", {"key": "new"}), ("5", {}), ("6", {"key": "k2999"})):
+            ann.send("send", id=id, room="silent", text=id, **fields)
+        answers = [ann.expect("ack") for _ in range(6)]
+        equal([(a.re, a.seq, a.get("repeat", False)) for a in answers],
+              [("1", 3001, False), ("2", 3002, False), ("3", 8, True), ("4", 3001, True), ("5", 3003, False), ("6", 3000, True)])
+        equal([m.text for m in ann.take(3, room="silent")], ["1", "2", "5"])
+        check(int(s.log.wait(event="keys-read")["keys"]) == 3000, "not all were read")
+        press(s, ann, 2)
+        equal(ann.ask("edit", room="silent", seq=3001, text="1!", key="e").seq, 3004)
+        equal(ann.ask("edit", room="silent", seq=3001, text="1!", key="e").repeat, True)
+        equal(ann.ask("leave", room="silent").type, "left")
+
+
 def test_rooms_that_nobody_is_in(t):
     s = disk(t, threads=2)
     for room in ("one", "two", "three"):
@@ -268,7 +305,8 @@ def damage(path):
 
 
 def test_corrupt_file(t):
-    """Sends fail, everything else goes on, the log says what to do; --check-data sees it."""
+    """--check-data sees it, and a server that is started on it says what to do and ends. (Of a file that is damaged while it
+    serves: disk.py.)"""
     s = disk(t)
     ann = fill(s, 5)
     ann.close()
@@ -323,11 +361,139 @@ def test_backup_while_running(t):
     equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
 
 
+@seconds(60)
+def test_backup_of_a_busy_server(t):
+    """It began anew with every commit, once it was more than the 16 MiB that are copied at a time: and never ended."""
+    s = disk(t, durability="process")
+    ann = s.join("general", "ann")
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        db.execute("CREATE TABLE ballast AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 80)"
+                   " SELECT zeroblob(1048576) FROM n")
+    db.close()
+    backup = subprocess.Popen([t.build / "chatd", "--data", t.path("data"), "--backup", t.path("copy.db")], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 10
+    try:
+        while backup.poll() is None:
+            check(time.monotonic() < deadline, "the backup does not end while something is being said")
+            ann.say("general", "x")
+            ann.inbox.clear()
+    finally:
+        backup.kill()
+    equal(backup.wait(), 0)
+    check(os.path.getsize(t.path("copy.db")) > 80 << 20, "the copy is not whole")
+    equal(sorted(f for f in os.listdir(t.dir) if f.startswith("copy")), ["copy.db"])
+
+
+@seconds(60)
+def test_the_log_shrinks(t):
+    """While somebody looks at the database for long, a backup for instance, its WAL grows; it did not shrink again."""
+    s = disk(t, durability="process", search="off", requests_per_second=1_000_000)
+    ann = s.join("general", "ann")
+    wal = lambda: os.path.getsize(t.path("data/chatd.db-wal"))
+    db = sqlite3.connect(t.path("data/chatd.db"), isolation_level=None)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM rooms").fetchall()
+
+    def say_much():
+        for _ in range(100):
+            ann.send("send", room="general", text="x" * 8000)
+        ann.take(100, timeout=10.0)
+    while wal() < 64 << 20:
+        say_much()
+    db.execute("COMMIT")
+    db.close()
+
+    def is_short():
+        say_much()
+        return wal() < 52 << 20
+    wait_until(is_short, "the WAL is short again", timeout=15.0)
+    ann.close()
+
+
+def resume(c, epoch, seq):
+    """As a client does that has come to seq: what it is given of the messages that came under numbers it has, if it finds the
+    epoch that it knows; else all."""
+    joined = c.ask("join", room="general")
+    start = seq if joined.epoch == epoch else 0
+    c.ask("join", room="general", after=start)
+    return joined.epoch, [m.text for m in c.take(joined.seq - start)]
+
+
+def test_a_backup_that_is_put_back(t):
+    """What was said behind it is gone, and its numbers are given out again: under another epoch, or who had seen the first ones
+    would drop the second ones as seen. How far accounts have read is still known, and it is done once."""
+    s = disk(t)
+    ann = fill(s, 3)
+    bob = s.connect("bob")
+    bob.ask("register", public_key="11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")
+    bob.ask("join", room="general")
+    bob.ask("read", room="general", seq=2)
+    epoch = ann.ask("join", room="general").epoch
+    equal(run_chatd(t, "--data", t.path("data"), "--backup", t.path("copy.db"))[0], 0)
+    for n in range(4, 7):
+        ann.say("general", f"lost {n}")
+    ann.take(3)
+    for c in (ann, bob):
+        c.close()
+    s.stop()
+    marks = [m for m in facts(t) if m[0] == "read"]
+    os.mkdir(t.path("other"))
+    shutil.move(t.path("copy.db"), t.path("other/chatd.db"))
+    s = disk(t, "other")
+    check("copy" in s.log.wait(event="storage-new-epochs")["why"], "the log says why")
+    carol, ann = s.join("general", "carol"), s.connect("ann")
+    for n in range(4, 9):
+        carol.say("general", f"new {n}")
+    new, got = resume(ann, epoch, 6)
+    equal((new > epoch, got), (True, ["m1", "m2", "m3", "new 4", "new 5", "new 6", "new 7", "new 8"]))
+    after = [m for m in facts(t, "other") if m[0] == "read"]
+    equal([m[2].replace(str(new).encode(), str(epoch).encode()) for m in after], [m[2] for m in marks])
+    for c in (carol, ann):
+        c.close()
+    s.stop()
+    s = disk(t, "other")
+    equal(s.join("general", "ann").ask("join", room="general").epoch, new)
+    equal(s.log.find(event="storage-new-epochs"), [])
+
+
+def test_the_machine_has_stopped(t):
+    """With --durability process the last of what was acknowledged may be gone then; not after kill -9 alone, nor after an end."""
+    def epoch_of(**options):
+        s = disk(t, **options)
+        bob = s.connect("bob")
+        epoch = bob.ask("join", room="general").epoch
+        bob.close()
+        return s, epoch
+
+    s = disk(t, durability="process")
+    ann = fill(s, 3)
+    epoch = ann.ask("join", room="general").epoch
+    kill(s)
+    s, again = epoch_of(durability="process")
+    equal(again, epoch)
+    kill(s)
+    with sqlite3.connect(t.path("data/chatd.db")) as db:
+        equal(db.execute("UPDATE facts SET value = 'another' WHERE kind = 'server' AND key = CAST('boot' AS BLOB)").rowcount, 1)
+    db.close()
+    s, new = epoch_of()  # with --durability power: what was before it may be missing all the same
+    check(new > epoch, "the same epoch, though messages may be gone")
+    check("stopped" in s.log.find(event="storage-new-epochs")[0]["why"], "the log says why")
+    s.stop()
+    equal([f for f in facts(t) if bytes(f[1]) == b"boot"], [])
+    s, again = epoch_of(durability="process")
+    equal(again, new)
+    s.stop()
+    equal([f for f in facts(t) if bytes(f[1]) == b"boot"], [])
+
+
 def kept_of(c, room="general"):
     lines, end = c.ask_all("history", room=room, after=0, limit=1000)
     if lines and lines[0].type == "gap":
         equal(lines[0]["from"], 1)
         lines.pop(0)
+    while end.more:
+        more, end = c.ask_all("history", room=room, after=lines[-1].seq, limit=1000)
+        lines += more
     return [m.seq for m in lines]
 
 

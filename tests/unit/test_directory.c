@@ -324,7 +324,7 @@ static void test_tokens_of_others(void **state)
     uint64_t identity;
 
     (void)state;
-    directory_init(&other);
+    directory_init(&other, 0);
     ann->identity = 5;
     directory_token(&other, ann, 6, token);
     assert_true(check(&other, token, "ann", &identity));
@@ -336,10 +336,33 @@ static void test_tokens_of_others(void **state)
     free(nobody);
 }
 
+/* Whoever has the nick next has said nothing of what there is, whatever the clock says: neither before the server was
+ * started nor since. */
+static void test_a_clock_that_was_set_back(void **state)
+{
+    const uint64_t ahead = UINT64_C(4000000000000);
+    struct directory late;
+    struct nick *ann = make("ann", "Ann");
+
+    (void)state;
+    directory_init(&late, ahead);
+    assert_int_equal(directory_add(&late, ann), DIRECTORY_OK);
+    assert_true(ann->since_ms > ahead);
+    directory_note_time(&late, ahead + 5000);
+    directory_note_time(&late, ahead + 4000);
+    directory_remove(&late, ann);
+    ann->since_ms = 0;
+    assert_int_equal(directory_add(&late, ann), DIRECTORY_OK);
+    assert_true(ann->since_ms > ahead + 5000 && ann->since_ms < ahead + 5010);
+    directory_remove(&late, ann);
+    directory_deinit(&late);
+    free(ann);
+}
+
 static int set_up(void **state)
 {
     (void)state;
-    directory_init(&d);
+    directory_init(&d, 0);
     return 0;
 }
 
@@ -364,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_tokens_that_were_changed),
         cmocka_unit_test(test_tokens_in_other_forms),
         cmocka_unit_test(test_tokens_of_others),
+        cmocka_unit_test(test_a_clock_that_was_set_back),
     };
 
     return cmocka_run_group_tests_name("directory", tests, set_up, tear_down);

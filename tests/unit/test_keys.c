@@ -100,16 +100,45 @@ static void test_forgotten_with_their_messages(void **state)
         assert_int_equal(seq_of(&k, "ann", name), seq >= 2998 - 300 ? seq : 0);
     }
     keys_forget(&k, 2998);
-    assert_int_equal(k.table.count, 1);
+    assert_int_equal(k.count, 1);
     assert_int_equal(seq_of(&k, "ann", "k2998"), 2998);
     keys_forget(&k, 2999);
-    assert_int_equal(k.table.count, 0);
-    assert_null(k.oldest);
-    assert_null(k.newest);
+    assert_int_equal(k.count, 0);
+    assert_int_equal(keys_bytes(&k), 0);
     add(&k, "ann", "again", 3001); /* an emptied one takes new ones */
     assert_int_equal(seq_of(&k, "ann", "again"), 3001);
     keys_deinit(&k);
-    assert_null(k.oldest);
+    assert_int_equal(k.count, 0);
+}
+
+/* Thousands come and go, at both ends; what is there is found, what is not is not, and it takes little. */
+static void test_many(void **state)
+{
+    struct keys k = {0};
+    uint64_t oldest = 1, seq = 0;
+    char name[16];
+
+    (void)state;
+    for (int turn = 0; turn < 40; turn++) {
+        for (int i = 0; i < 2000; i++) {
+            snprintf(name, sizeof name, "k%llu", (unsigned long long)++seq);
+            add(&k, "ann", name, seq);
+        }
+        if (turn % 4 == 3) { /* what was not kept: its keys may come again, with other messages */
+            seq -= 700;
+            keys_forget_after(&k, seq);
+        }
+        if (seq > 9000)
+            keys_forget(&k, oldest = seq - 9000);
+    }
+    for (uint64_t at = 1; at <= seq + 700; at++) {
+        snprintf(name, sizeof name, "k%llu", (unsigned long long)at);
+        assert_int_equal(seq_of(&k, "ann", name), at >= oldest && at <= seq ? at : 0);
+        assert_int_equal(seq_of(&k, "bob", name), 0);
+    }
+    assert_true(keys_bytes(&k) < 9001 * 80);
+    keys_forget_after(&k, 0);
+    assert_int_equal(keys_bytes(&k), 0);
 }
 
 /* By identity, by having had the nick ever since, or, where it was read from the store, by the nick. */
@@ -140,7 +169,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_found_again), cmocka_unit_test(test_a_key_with_any_bytes),
         cmocka_unit_test(test_the_longest), cmocka_unit_test(test_forgotten_with_their_messages),
-        cmocka_unit_test(test_whose),
+        cmocka_unit_test(test_many),        cmocka_unit_test(test_whose),
     };
 
     return cmocka_run_group_tests_name("keys", tests, NULL, NULL);

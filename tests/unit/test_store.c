@@ -246,8 +246,7 @@ static bool put_fact(const char *key, size_t len, const char *value);
 
 static void test_list(void **state)
 {
-    struct store_list list = {
-        .job = {.home = &home, .done = on_back}, .kind = "test", .prefix = "", .prefix_len = 0};
+    struct store_list list = {.job = {.home = &home, .done = on_back}, .kind = "test", .limit = 100};
 
     (void)state;
     open_store();
