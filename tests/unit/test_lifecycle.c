@@ -111,7 +111,7 @@ static void check_kept_syn(const struct sockaddr *any, socklen_t len)
     struct sockaddr_storage at;
     struct tcp_addr peer, local;
     struct tcp_syn syn;
-    int listener = tcp_listen(any, len, 1), ours, theirs;
+    int listener = tcp_listen(any, len, false, 1), ours, theirs;
 
     if (listener < 0 && any->sa_family == AF_INET6)
         return; /* a host without IPv6 */
