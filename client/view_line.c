@@ -219,6 +219,8 @@ static void show_end(struct line_view *v, const struct message *m)
 {
     if (is_no_bans(v, m))
         line_notice(v, "·", "nobody is banned or muted here");
+    if (is_asked(m) && get_string(m, FIELD_NEXT) != NULL) /* searches have a view of their own */
+        line_notice(v, "·", "there are more: /rooms PREFIX shows those that begin with it");
     if (v->names.len == 0 || !is_asked(m))
         return;
     buf_put(&v->names, "", 1);

@@ -400,8 +400,8 @@ void store_sqlite_search(void *reader, struct store_job *job)
     f.places = mem_zalloc(s->room_count * sizeof *f.places);
     f.term_count = words_terms(&s->query, f.terms, TERMS);
     sqlite3_progress_handler(f.r->db, CHECK_OPS, is_too_long, &f);
-    store_db_run(f.r->sql[SQL_READ_BEGIN]);
-    if (find_places(&f) != 0 || store_inbox_each(f.r->sql[SQL_READ_INBOX], 0, &f, take_part) != 0)
+    if (store_db_run(f.r->sql[SQL_READ_BEGIN]) != 0 || find_places(&f) != 0 ||
+        store_inbox_each(f.r->sql[SQL_READ_INBOX], 0, &f, take_part) != 0)
         f.has_failed = true;
     else
         search_run(s, f.until_us, &f, advance);

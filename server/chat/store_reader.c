@@ -191,10 +191,10 @@ static int load_all(struct store_reader *r, struct store_load *l)
                : -1;
 }
 
-/* What is read belongs to one moment: nothing is moved meanwhile. */
-static void begin(struct store_reader *r)
+/* What is read belongs to one moment: nothing is moved meanwhile. 0 or -1. */
+static int begin(struct store_reader *r)
 {
-    store_db_run(r->sql[SQL_READ_BEGIN]);
+    return store_db_run(r->sql[SQL_READ_BEGIN]);
 }
 
 static void end(struct store_reader *r)
@@ -207,8 +207,7 @@ void store_sqlite_load(void *reader, struct store_job *job)
 {
     struct store_reader *r = reader;
 
-    begin(r);
-    if (load_all(r, (struct store_load *)job) < 0)
+    if (begin(r) != 0 || load_all(r, (struct store_load *)job) < 0)
         store_reader_fail(r, job);
     end(r);
 }
@@ -356,8 +355,7 @@ void store_sqlite_read(void *reader, struct store_job *job)
     struct piece p = {.wanted = q, .most_bytes = q->pivot > 0 ? UINT64_MAX : q->most_bytes};
     int ret;
 
-    begin(r);
-    ret = raise_after(r, q) == 0 ? read_all(r, q, &p) : -1;
+    ret = begin(r) == 0 && raise_after(r, q) == 0 ? read_all(r, q, &p) : -1;
     if (ret != 0)
         store_reader_fail(r, job);
     if (ret != 0 && p.count == 0 && job->is_damaged && q->passes_over && pass_over(r, q) == 0)

@@ -249,6 +249,19 @@ def test_history_on_going_in(t):
         ann.keys("C-l")
 
 
+def test_more_rooms_than_an_answer_has(t):
+    """The first thousand looked like all that there are."""
+    s = t.server(max_rooms_per_connection=2000)
+    bob = s.connect("bob")
+    bob.raw("".join('{"type":"join","room":"room-%04d"}\n' % n for n in range(1001)))
+    bob.ask("join", room="general")
+    ann = Terminal(t, "-n", "ann", f"127.0.0.1:{s.port}")
+    ann.expect("you are in general")
+    ann.type("/rooms").expect("there are more: /rooms PREFIX shows those that begin with it")
+    ann.type("/rooms room-100").expect("room-1000: 1 here")
+    equal(ann.screen().count("there are more"), 1, "times that there were more")
+
+
 def test_escapes_from_the_wire(t):
     s = t.server()
     bob = s.join("general", "bob")

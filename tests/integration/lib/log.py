@@ -101,7 +101,8 @@ class Log:
 
 def verify_life(conn, life, complete):
     """One connection's lines: accept first, close last and once, and each fits the others."""
-    events = [r["event"] for r in life]
+    # An end of ours that failed, as the peer's RST was there first, ended nothing.
+    events = [r["event"] for r in life if not (r["event"] == "shutdown" and r["ret"] == "-1")]
     what = f"conn {conn}: {' '.join(events)}"
     equal({r["side"] for r in life}, {"server"}, what)
     equal(events[0], "accept", f"{what}: begins with")
