@@ -2,9 +2,16 @@
  * thread, with a connection of its own. See store_sqlite.h. */
 #include "server/chat/store_sqlite.h"
 
+#include "common/log.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Fewer merges than usual: a step of the writer's stays short. */
+#define WORDS_TABLE                                                                                          \
+    "CREATE VIRTUAL TABLE words USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii');" \
+    "INSERT INTO words(words, rank) VALUES('automerge', 8);"
 
 /* What makes version N of the schema out of version N-1; only ever added to.
  *
@@ -21,8 +28,7 @@ static const char *const steps[] = {
     "CREATE TABLE keys(id INTEGER PRIMARY KEY, keys BLOB NOT NULL);"
     "CREATE TABLE inbox(id INTEGER PRIMARY KEY, parts BLOB NOT NULL);",
     STORE_SQL_FACTS_TABLE,
-    "CREATE VIRTUAL TABLE words USING fts5(terms, content='', columnsize=0, detail=none, tokenize='ascii');"
-    "INSERT INTO words(words, rank) VALUES('automerge', 8);" /* fewer merges: a step of the writer's stays short */
+    WORDS_TABLE
     "CREATE TABLE indexed(room INTEGER PRIMARY KEY, low INTEGER NOT NULL, high INTEGER NOT NULL);"
     "CREATE TABLE changes(id INTEGER PRIMARY KEY, by INTEGER NOT NULL, removed INTEGER NOT NULL);",
 };
@@ -131,6 +137,27 @@ static bool bring_up(sqlite3 *db, int version)
     return true;
 }
 
+/* An index of words so damaged that it does not open cannot be dropped either, as that opens it: it is taken out of the
+ * schema, and what it consists of is dropped. Everything else in the file is as good as before, and the index
+ * fills by itself (store_index.c). */
+static bool mend_words(sqlite3 *db)
+{
+    static const char anew[] = "BEGIN IMMEDIATE; PRAGMA writable_schema=ON;"
+                               "DELETE FROM sqlite_schema WHERE name='words'; PRAGMA writable_schema=RESET;"
+                               "DROP TABLE IF EXISTS words_data; DROP TABLE IF EXISTS words_idx;"
+                               "DROP TABLE IF EXISTS words_config;" WORDS_TABLE "DELETE FROM indexed; COMMIT";
+    sqlite3_stmt *sql;
+    int ret = sqlite3_prepare_v2(db, "SELECT rowid FROM words LIMIT 0", -1, &sql, NULL);
+
+    sqlite3_finalize(sql);
+    if (ret != SQLITE_CORRUPT_VTAB)
+        return true; /* any other trouble is told by who uses it */
+    ret = sqlite3_exec(db, anew, NULL, NULL, NULL);
+    log_event(LOG_ERROR, "search-index", "why=\"it is damaged\" todo=\"%s\"",
+              ret == SQLITE_OK ? "nothing: it is being made anew" : "put a backup in its place");
+    return ret == SQLITE_OK;
+}
+
 sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (makes ? SQLITE_OPEN_CREATE : 0), version;
@@ -151,7 +178,7 @@ sqlite3 *store_db_open(const char *path, bool makes, char err[STORE_ERROR_SIZE])
         snprintf(err, STORE_ERROR_SIZE, "%s was made by a newer chatd (its version is %d, this one's %d)",
                  path, version, VERSION);
     } else if (version < 0 || sqlite3_exec(db, settings, NULL, NULL, NULL) != SQLITE_OK ||
-               (makes && !bring_up(db, version))) {
+               (makes && !(bring_up(db, version) && mend_words(db)))) {
         store_db_explain(db, path, err);
     } else {
         return db;

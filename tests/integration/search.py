@@ -375,6 +375,28 @@ def test_a_damaged_index(t):
     equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
 
 
+def test_an_index_that_does_not_open(t):
+    """Damage to what the index begins with kept chatd from starting, though no message was concerned."""
+    s = disk(t)
+    c = s.join("general", "ann")
+    c.say("general", "a red fish")
+    wait_indexed(t)
+    kill(s)
+    db = sqlite3.connect(t.path("data") + "/chatd.db")
+    equal(db.execute("UPDATE words_data SET block = x'0000000003ffffffff' WHERE id = 10").rowcount, 1)  # its structure
+    db.commit()
+    db.close()
+    s = disk(t)
+    c = s.join("general", "ann")
+    equal(seqs(c, "fish"), [1])
+    check(s.log.wait(event="search-index")["todo"].startswith("nothing"), "what is to be done")
+    wait_indexed(t)
+    equal(seqs(c, "fish"), [1])
+    c.close()
+    s.stop()
+    equal(run_chatd(t, "--data", t.path("data"), "--check-data")[0], 0)
+
+
 VERIFIERS = verifiers("correct horse")
 
 
