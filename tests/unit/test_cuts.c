@@ -11,33 +11,7 @@
 
 #include <cmocka.h>
 
-struct made {
-    struct model *m;
-    struct model_conn *c; /* of one origin, still empty */
-};
-
-static int make(void **state)
-{
-    struct made *x = malloc(sizeof *x);
-
-    if (x == NULL)
-        return -1;
-    x->m = model_new();
-    x->c = trace_conn(x->m, "x");
-    *state = x;
-    return 0;
-}
-
-static int unmake(void **state)
-{
-    struct made *x = *state;
-
-    model_free(x->m);
-    free(x);
-    return 0;
-}
-
-static const struct verdict *judge(const struct made *x)
+static const struct verdict *judge(const struct trace_made *x)
 {
     model_finish(x->m);
     assert_int_equal(x->m->count, 1);
@@ -59,7 +33,7 @@ static void is_silent_on(const struct verdict *v, const char *words)
 /* The fourth segment of four is missing: that makes no close of three. */
 static void test_the_last_ack_is_missing(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
 
     trace_open_up(x->m, x->c);
@@ -76,7 +50,7 @@ static void test_the_last_ack_is_missing(void **state)
 /* Both FINs were under way, and then came an RST: there were FINs. */
 static void test_crossing_fins_and_a_reset(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
 
     trace_open_up(x->m, x->c);
@@ -92,7 +66,7 @@ static void test_crossing_fins_and_a_reset(void **state)
 /* The SYN,ACK was not captured, but what came behind it was. */
 static void test_an_answer_that_was_not_captured(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
     bool is_up = false;
 
@@ -113,7 +87,7 @@ static void test_an_answer_that_was_not_captured(void **state)
 
 static void test_a_later_reset_is_no_refusal(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
 
     trace_seg(x->m, x->c, 0, MODEL_CLIENT, S, 0, 0, 0);
@@ -125,7 +99,7 @@ static void test_a_later_reset_is_no_refusal(void **state)
     is_silent_on(v, "nobody listens");
 }
 
-static void lose_segments(const struct made *x)
+static void lose_segments(const struct trace_made *x)
 {
     trace_open_up(x->m, x->c);
     for (int i = 0; i < 4; i++) /* at 20, 220, 620 and 1420 ms */
@@ -135,7 +109,7 @@ static void lose_segments(const struct made *x)
 /* Who stopped, the peer or whoever captured? The one more that would have come, and did not, tells. */
 static void test_a_capture_that_stops(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
 
     lose_segments(x);
@@ -148,7 +122,7 @@ static void test_a_capture_that_stops(void **state)
 
 static void test_a_capture_that_goes_on(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
 
     lose_segments(x);
@@ -161,7 +135,7 @@ static void test_a_capture_that_goes_on(void **state)
 /* 100 bytes, of which 40 are new in the segment that repeats the others. */
 static void test_what_overlaps_counts_once(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     const struct verdict *v;
 
     trace_open_up(x->m, x->c);
@@ -177,7 +151,7 @@ static void test_what_overlaps_counts_once(void **state)
     assert_int_equal(v->segments, 4);
 }
 
-#define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, make, unmake)
+#define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, trace_make, trace_unmake)
 
 int main(void)
 {

@@ -13,32 +13,6 @@
 
 #include <cmocka.h>
 
-struct made {
-    struct model *m;
-    struct model_conn *c; /* of one origin, still empty */
-};
-
-static int make(void **state)
-{
-    struct made *x = malloc(sizeof *x);
-
-    if (x == NULL)
-        return -1;
-    x->m = model_new();
-    x->c = trace_conn(x->m, "x");
-    *state = x;
-    return 0;
-}
-
-static int unmake(void **state)
-{
-    struct made *x = *state;
-
-    model_free(x->m);
-    free(x);
-    return 0;
-}
-
 static unsigned count_states(const struct model_conn *c, enum model_side side, enum tcp_state wanted)
 {
     unsigned n = 0;
@@ -64,7 +38,7 @@ static void says(const struct verdict *v, const char *words)
 
 static void test_four_segments_and_bytes_after_the_fin(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     const struct verdict *v;
@@ -89,7 +63,7 @@ static void test_four_segments_and_bytes_after_the_fin(void **state)
 
 static void test_three_segments(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     const struct verdict *v;
@@ -105,7 +79,7 @@ static void test_three_segments(void **state)
 
 static void test_both_at_once(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     const struct verdict *v;
@@ -124,7 +98,7 @@ static void test_both_at_once(void **state)
 
 static void test_unread_bytes_make_a_reset(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     const struct verdict *v;
@@ -143,7 +117,7 @@ static void test_unread_bytes_make_a_reset(void **state)
 /* Cut for a reason of the program's: that is why, though more was unread, and nobody fell silent. */
 static void test_a_cut_is_a_cut(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
 
     trace_open_up(x->m, x->c);
     trace_seg(x->m, x->c, 1000000, MODEL_SERVER, R | A, 1, 28, 0);
@@ -163,7 +137,7 @@ static void test_a_cut_is_a_cut(void **state)
 
 static void test_a_late_reset(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     const struct verdict *v;
@@ -181,7 +155,7 @@ static void test_a_late_reset(void **state)
 
 static void test_refused(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
 
     trace_seg(x->m, x->c, 0, MODEL_CLIENT, S, 0, 0, 0);
     trace_seg(x->m, x->c, 10, MODEL_SERVER, R | A, 0, 1, 0);
@@ -191,7 +165,7 @@ static void test_refused(void **state)
 
 static void test_unanswered(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
 
     trace_seg(x->m, x->c, 0, MODEL_CLIENT, S, 0, 0, 0);
     trace_seg(x->m, x->c, 1000000, MODEL_CLIENT, S, 0, 0, 0);
@@ -203,7 +177,7 @@ static void test_unanswered(void **state)
 /* Without a capture: connect() said EINPROGRESS, and nothing more came; or the caller gave up. */
 static void test_unanswered_by_the_log_alone(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
 
     trace_did(x->m, x->c, 0, MODEL_CLIENT, "socket", 5, 0, NULL);
     trace_did(x->m, x->c, 100, MODEL_CLIENT, "connect", -1, EINPROGRESS, NULL);
@@ -214,7 +188,7 @@ static void test_unanswered_by_the_log_alone(void **state)
 
 static void test_given_up(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
 
     trace_did(x->m, x->c, 100, MODEL_CLIENT, "connect", -1, EINPROGRESS, NULL);
     trace_did(x->m, x->c, 10000000, MODEL_CLIENT, "close", 0, 0, NULL);
@@ -228,7 +202,7 @@ static void test_given_up(void **state)
 
 static void test_a_lost_server(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     const struct verdict *v;
@@ -245,7 +219,7 @@ static void test_a_lost_server(void **state)
 
 static void test_a_truncation(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
 
@@ -305,7 +279,7 @@ static void test_states_are_inferred(void **state)
 {
     static const enum tcp_state wanted[] = {TCP_STATE_SYN_SENT, TCP_STATE_ESTABLISHED, TCP_STATE_FIN_WAIT_1,
                                             TCP_STATE_FIN_WAIT_2, TCP_STATE_TIME_WAIT};
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
     size_t n = 0;
@@ -337,7 +311,7 @@ static void test_states_are_inferred(void **state)
  * that. */
 static void test_what_did_not_arrive_changes_nothing(void **state)
 {
-    struct made *x = *state;
+    struct trace_made *x = *state;
     struct model *m = x->m;
     struct model_conn *c = x->c;
 
@@ -355,7 +329,7 @@ static void test_what_did_not_arrive_changes_nothing(void **state)
     assert_int_equal(count_states(c, MODEL_CLIENT, TCP_STATE_CLOSING), 1);
 }
 
-#define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, make, unmake)
+#define WITH_MODEL(test) cmocka_unit_test_setup_teardown(test, trace_make, trace_unmake)
 
 /* Which segments of a connection without a capture stand where: "C:F" is the client's FIN. */
 static void segments_of(const struct model_conn *c, char text[256])

@@ -5,6 +5,7 @@
 #include "trace/model.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 
 #define TRACE_START 1795464499000000000LL
 
@@ -23,6 +24,33 @@ static inline struct model_conn *trace_conn(struct model *m, const char *origin)
     struct tcp_addr client = trace_addr("127.0.0.1", 50000), server = trace_addr("127.0.0.1", 7000);
 
     return model_open_conn(m, origin, &client, &server);
+}
+
+struct trace_made {
+    struct model *m;
+    struct model_conn *c; /* of one origin, still empty */
+};
+
+/* A test's set-up and its end. */
+static inline int trace_make(void **state)
+{
+    struct trace_made *x = malloc(sizeof *x);
+
+    if (x == NULL)
+        return -1;
+    x->m = model_new();
+    x->c = trace_conn(x->m, "x");
+    *state = x;
+    return 0;
+}
+
+static inline int trace_unmake(void **state)
+{
+    struct trace_made *x = *state;
+
+    model_free(x->m);
+    free(x);
+    return 0;
 }
 
 static inline void trace_seg(struct model *m, struct model_conn *c, int us, enum model_side from, int flags,
