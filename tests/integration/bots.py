@@ -243,7 +243,7 @@ def test_a_stalled_server_shows_under_open_loop(t):
     equal(r["loop"], "open")
     for kind in ("delivery", "ack"):
         check(r["latency_us"][kind]["p999"] >= 2_000_000, kind, r["latency_us"][kind]["p999"])
-    equal(r["measured"]["turns"] // 100, 20, "turns were due all the time, in hundreds")
+    check(1980 <= r["turns"]["due"] <= 2020, "turns were due all the time", r["turns"])
 
 
 def test_a_closed_loop_says_so(t):
