@@ -10,31 +10,25 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-static int look_at(const char *path, const char *ending, struct stat *st)
+static int look_at(const char *path, const char *ending, struct file_id *id)
 {
     struct buf name = {0};
     int ret;
 
     buf_puts(&name, path);
     buf_put(&name, ending, strlen(ending) + 1);
-    ret = stat(name.data, st) == 0 ? 0 : -errno;
+    ret = file_id_of(name.data, id);
     buf_deinit(&name);
     return ret;
 }
 
 void store_files_note(struct store_files *f, const char *path)
 {
-    struct stat db = {0}, wal = {0};
-
-    look_at(path, "", &db);
-    look_at(path, "-wal", &wal);
-    f->db.device = db.st_dev;
-    f->db.number = db.st_ino;
-    f->wal.device = wal.st_dev;
-    f->wal.number = wal.st_ino;
+    *f = (struct store_files){0};
+    look_at(path, "", &f->db);
+    look_at(path, "-wal", &f->wal);
 }
 
 void store_make_private(const char *path)
@@ -50,12 +44,16 @@ static bool is_missing(int ret)
     return ret == -ENOENT || ret == -ENOTDIR;
 }
 
+static bool is_other(const struct file_id *a, const struct file_id *b)
+{
+    return a->number != b->number || a->device != b->device;
+}
+
 bool store_files_are_there(const struct store_files *f, const char *path, struct store_trouble *t)
 {
-    struct stat db = {0}, wal = {0};
+    struct file_id db, wal;
     int has_db = look_at(path, "", &db), has_wal = look_at(path, "-wal", &wal);
-    bool other = (has_db == 0 && (db.st_ino != f->db.number || db.st_dev != f->db.device)) ||
-                 (has_wal == 0 && (wal.st_ino != f->wal.number || wal.st_dev != f->wal.device));
+    bool other = (has_db == 0 && is_other(&db, &f->db)) || (has_wal == 0 && is_other(&wal, &f->wal));
 
     if (!other && !is_missing(has_db) && !is_missing(has_wal))
         return true;

@@ -6,12 +6,12 @@
 #ifndef CHAT_STORE_SQLITE_H
 #define CHAT_STORE_SQLITE_H
 
+#include "common/file_id.h"
 #include "common/words.h"
 #include "server/chat/store.h"
 
 #include <sqlite3.h>
 #include <stdatomic.h>
-#include <sys/types.h>
 
 #define STORE_FILE    "chatd.db"
 #define STORE_READERS 2
@@ -39,10 +39,7 @@ void store_db_row_is_damaged(void);
 /* The database and its WAL, as they were opened: what is written to a file that has been moved away or
  * removed would be lost with this process. */
 struct store_files {
-    struct {
-        dev_t device;
-        ino_t number;
-    } db, wal;
+    struct file_id db, wal;
 };
 void store_files_note(struct store_files *f, const char *path);
 /* Whether they are where they were; else what is wrong. */
