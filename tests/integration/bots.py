@@ -40,8 +40,9 @@ def test_fan_out(t):
     for kind in ("delivery", "ack", "connect", "login", "entry") + (("tls",) if t.tls else ()):
         check(r["latency_us"][kind]["count"] > 0, kind)
     equal(r["ends"], {"eof": 30})
-    if SCALE == 1:  # a slow build may be late at the edge of what is measured
-        equal(r["latency_us"]["delivery"]["count"], r["latency_us"]["ack"]["count"] * 30, "deliveries of what was measured")
+    # The last one may be said late, on a busy machine or by a slow build, and some have left by then.
+    missed = r["latency_us"]["ack"]["count"] * 30 - r["latency_us"]["delivery"]["count"]
+    check(0 <= missed < 30 * SCALE, f"{missed} deliveries less of what was measured")
 
 
 def test_many_rooms(t):
