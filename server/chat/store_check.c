@@ -123,7 +123,7 @@ static int look_at_inbox(sqlite3 *db, struct look *look)
     if (sqlite3_prepare_v2(db,
                            "SELECT id, count FROM messages WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1",
                            -1, &look->newest, NULL) == SQLITE_OK &&
-        sqlite3_prepare_v2(db, "SELECT parts FROM inbox ORDER BY id", -1, &sql, NULL) == SQLITE_OK)
+        sqlite3_prepare_v2(db, STORE_SQL_INBOX, -1, &sql, NULL) == SQLITE_OK)
         ret = store_inbox_each(sql, 0, look, look_at_part);
     sqlite3_finalize(sql);
     sqlite3_finalize(look->newest);

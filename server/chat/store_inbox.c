@@ -1,11 +1,11 @@
-/* store_inbox.c: what a commit keeps at first: one row with all that all rooms said, at the end of one small
- * table, so that a commit dirties a page or two however many rooms took part. Once there is enough of it, it
- * is moved to where it is read from: each room's messages one behind the other, in rows of a good size. The
- * writer's thread. See store_sqlite.h.
+/* store_inbox.c: what a commit keeps at first: all that all rooms said, behind what was said before, in the one blob
+ * of one small table. It is written over in place, so that a commit dirties as many pages as it has bytes for, however
+ * many rooms took part. Once it is full it is moved to where it is read from: each room's messages one behind the
+ * other, in rows of a good size. The writer's thread; readers look too. See store_sqlite.h.
  *
- * What always holds: the inbox has the newest messages of all rooms, at most INBOX_BYTES of them when a
- * transaction ends; a reader that does not find all it wants where it belongs looks here too, in the same
- * snapshot. */
+ * What always holds: the inbox has the newest messages of all rooms, and behind them a part of no room, which is its
+ * end: what stands behind that is old. A reader that does not find all it wants where it belongs looks here too, in the
+ * same snapshot. */
 #include "server/chat/store_sqlite.h"
 
 #include "common/mem.h"
@@ -14,7 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_BYTES 32768 /* messages that are moved together become rows of about that size */
+#define ROW_BYTES  32768 /* messages that are moved together become rows of about that size */
+#define READ_BYTES 65536 /* of the blob at a time: most of it may be old */
+#define INBOX_ROW  1
+
+static const struct store_part nothing; /* the end of what is in the blob */
 
 struct place {
     struct store_part head;
@@ -78,15 +82,81 @@ static int take_parts(struct places *parts, uint64_t room, const char *at, size_
     return 0;
 }
 
-/* The rows of the inbox one behind the other. */
+/* More of a blob, of which all has bytes from start on: up to there at least. */
+static int read_up_to(sqlite3_blob *blob, struct buf *all, size_t start, size_t to)
+{
+    size_t have = all->len - start, size = (size_t)sqlite3_blob_bytes(blob), n;
+
+    if (have >= to)
+        return 0;
+    n = to - have > READ_BYTES ? to - have : READ_BYTES;
+    if (n > size - have)
+        n = size - have;
+    buf_reserve(all, n);
+    if (sqlite3_blob_read(blob, all->data + all->len, (int)n, (int)have) != SQLITE_OK)
+        return -1;
+    all->len += n;
+    return 0;
+}
+
+/* Adds the parts of a blob, without the end and what is behind it. What chatd wrote up to version 3 of the schema ends with
+ * the blob. */
+static int read_blob(sqlite3_blob *blob, struct buf *all)
+{
+    size_t start = all->len, size = (size_t)sqlite3_blob_bytes(blob), at = 0;
+
+    while (at < size) {
+        struct store_part head;
+        uint64_t len;
+
+        if (size - at < sizeof head)
+            return tell_damage();
+        if (read_up_to(blob, all, start, at + sizeof head) != 0)
+            return -1;
+        memcpy(&head, all->data + start + at, sizeof head);
+        if (head.room == 0)
+            break;
+        len = (uint64_t)head.len + head.keys_len + head.changes_len;
+        if (size - at - sizeof head < len)
+            return tell_damage();
+        at += sizeof head + len;
+        if (read_up_to(blob, all, start, at) != 0)
+            return -1;
+    }
+    all->len = start + at;
+    return 0;
+}
+
+static int read_row(sqlite3 *db, sqlite3_int64 row, struct buf *all)
+{
+    sqlite3_blob *blob = NULL;
+    int ret = -1;
+
+    if (sqlite3_blob_open(db, "main", "inbox", "parts", row, 0, &blob) == SQLITE_OK)
+        ret = read_blob(blob, all);
+    sqlite3_blob_close(blob);
+    return ret;
+}
+
+/* All of the inbox; sql: its rows' numbers, which are read first: to end it would cover up what was wrong with a row. */
 static int read_all(sqlite3_stmt *sql, struct buf *all)
 {
+    struct buf rows = {0};
+    sqlite3_int64 row;
     int ret;
 
-    while ((ret = sqlite3_step(sql)) == SQLITE_ROW)
-        buf_put(all, sqlite3_column_blob(sql, 0), (size_t)sqlite3_column_bytes(sql, 0));
+    while ((ret = sqlite3_step(sql)) == SQLITE_ROW) {
+        row = sqlite3_column_int64(sql, 0);
+        buf_put(&rows, &row, sizeof row);
+    }
     sqlite3_reset(sql);
-    return ret == SQLITE_DONE ? 0 : -1;
+    ret = ret == SQLITE_DONE ? 0 : -1;
+    for (size_t at = 0; ret == 0 && at < rows.len; at += sizeof row) {
+        memcpy(&row, rows.data + at, sizeof row);
+        ret = read_row(sqlite3_db_handle(sql), row, all);
+    }
+    buf_deinit(&rows);
+    return ret;
 }
 
 static int compare(const void *a, const void *b)
@@ -213,23 +283,65 @@ static int put_newest(struct store_writer *w, const struct places *parts)
     return store_db_run(sql);
 }
 
-int store_inbox_move(struct store_writer *w)
+/* In place, from that byte on. */
+static int write_blob(struct store_writer *w, const void *data, size_t len, size_t at)
+{
+    sqlite3_blob *blob = NULL;
+    int ret = sqlite3_blob_open(w->db, "main", "inbox", "parts", INBOX_ROW, 1, &blob);
+
+    if (ret == SQLITE_OK)
+        ret = sqlite3_blob_write(blob, data, (int)len, (int)at);
+    sqlite3_blob_close(blob);
+    return ret == SQLITE_OK ? 0 : -1;
+}
+
+/* Takes what is in the inbox, and the batch behind it, to where it belongs. */
+static int move(struct store_writer *w)
 {
     struct places parts = {0};
     struct buf all = {0};
     int ret = read_all(w->sql[SQL_INBOX], &all);
 
-    if (ret == 0)
+    if (ret == 0) {
+        buf_put(&all, w->batch.data, w->batch.len);
         ret = take_parts(&parts, 0, all.data, all.len);
+    }
     if (ret == 0 && parts.count > 0) {
         qsort(parts.v, parts.count, sizeof *parts.v, compare);
         ret = put_parts(w, &parts) == 0 ? put_newest(w, &parts) : -1;
     }
-    if (ret == 0)
-        ret = store_db_run(w->sql[SQL_EMPTY_INBOX]);
     free(parts.v);
     buf_deinit(&all);
     return ret;
+}
+
+int store_inbox_put(struct store_writer *w)
+{
+    size_t len = w->batch.len;
+    int ret;
+
+    if (w->inbox_bytes + len + sizeof nothing > INBOX_BYTES)
+        return store_inbox_move(w);
+    buf_put(&w->batch, &nothing, sizeof nothing);
+    ret = write_blob(w, w->batch.data, w->batch.len, w->inbox_bytes);
+    w->batch.len = len;
+    w->inbox_then = w->inbox_bytes + len;
+    return ret;
+}
+
+int store_inbox_move(struct store_writer *w)
+{
+    w->inbox_then = 0;
+    return move(w) == 0 ? write_blob(w, &nothing, sizeof nothing, 0) : -1;
+}
+
+int store_inbox_make(struct store_writer *w)
+{
+    static const char anew[] = "DELETE FROM inbox; INSERT INTO inbox(id, parts) VALUES(" TEXT_OF(
+        INBOX_ROW) ", zeroblob(" TEXT_OF(INBOX_BYTES) "))";
+
+    w->inbox_then = 0;
+    return move(w) == 0 && sqlite3_exec(w->db, anew, NULL, NULL, NULL) == SQLITE_OK ? 0 : -1;
 }
 
 int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,

@@ -43,6 +43,7 @@ struct disk {
     int lock_fd;
     struct queue writes, asks, searches;
     struct store_writer writer;
+    struct store_carrier carrier;
     struct reader readers[STORE_READERS + 1]; /* the last is for searches: nothing else waits behind them */
     pthread_t write_thread;
 };
@@ -145,16 +146,6 @@ static struct store_job *queue_take(struct queue *q, bool all, unsigned ms, bool
     return job;
 }
 
-static bool queue_is_empty(struct queue *q)
-{
-    bool is_empty;
-
-    pthread_mutex_lock(&q->lock);
-    is_empty = q->oldest == NULL;
-    pthread_mutex_unlock(&q->lock);
-    return is_empty;
-}
-
 static void queue_done(struct queue *q)
 {
     pthread_mutex_lock(&q->lock);
@@ -164,13 +155,19 @@ static void queue_done(struct queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* Those of one home that stand together go there together: it is woken once. */
 static void give_back(struct store_job *job)
 {
-    struct store_job *next;
+    while (job != NULL) {
+        struct reactor *home = job->home;
+        struct post *oldest = &job->post, *newest = NULL;
 
-    for (; job != NULL; job = next) {
-        next = job->next;
-        reactor_post_from_outside(job->home, &job->post, job->done);
+        for (; job != NULL && job->home == home; job = job->next) {
+            job->post.run = job->done;
+            job->post.next = newest;
+            newest = &job->post;
+        }
+        mailbox_put(&home->box, newest, oldest);
     }
 }
 
@@ -199,7 +196,7 @@ static void *write_on(void *arg)
         } else if (clock_mono_us() - wrote_us >= IDLE_MS * 1000) {
             store_writer_tidy(&d->writer);
         }
-        store_writer_carry(&d->writer, queue_is_empty(&d->writes));
+        store_wal_carry(&d->writer.wal, d->writer.db, &d->carrier, jobs == NULL);
         store_retain(&d->writer);
         work_on_index(d, ended, jobs != NULL);
         if (jobs != NULL)
@@ -250,6 +247,7 @@ static void disk_free(struct disk *d)
     store_writer_close(&d->writer);
     for (int i = 0; i <= STORE_READERS; i++)
         store_reader_close(&d->readers[i].reader);
+    store_carrier_close(&d->carrier);
     queue_deinit(&d->writes);
     queue_deinit(&d->asks);
     queue_deinit(&d->searches);
@@ -269,6 +267,7 @@ static void disk_close(struct store *s)
     pthread_join(d->write_thread, NULL);
     for (int i = 0; i <= STORE_READERS; i++)
         pthread_join(d->readers[i].thread, NULL);
+    store_carrier_end(&d->carrier);
     disk_free(d);
 }
 
@@ -328,7 +327,7 @@ static bool open_all(struct disk *d, const struct store_options *options, char e
     for (int i = 0; i <= STORE_READERS; i++)
         if (!store_reader_open(&d->readers[i].reader, d->path, err))
             return false;
-    return true;
+    return store_carrier_open(&d->carrier, d->path, err);
 }
 
 /* Signals are for the main thread. */
@@ -339,7 +338,9 @@ static int start_threads(struct disk *d)
 
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    ret = pthread_create(&d->write_thread, NULL, write_on, d);
+    ret = store_carrier_start(&d->carrier);
+    if (ret == 0)
+        ret = pthread_create(&d->write_thread, NULL, write_on, d);
     for (int i = 0; i <= STORE_READERS && ret == 0; i++) {
         d->readers[i].queue = i < STORE_READERS ? &d->asks : &d->searches;
         ret = pthread_create(&d->readers[i].thread, NULL, read_on, &d->readers[i]);

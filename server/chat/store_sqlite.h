@@ -10,8 +10,12 @@
 #include "common/words.h"
 #include "server/chat/store.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+
+#define TEXT_OF(number)  TEXT_OF_(number)
+#define TEXT_OF_(number) #number
 
 #define STORE_FILE    "chatd.db"
 #define STORE_READERS 2
@@ -80,10 +84,8 @@ enum store_writer_sql {
     SQL_NEWEST_ROOM,
     SQL_NEW_ROOM,
     SQL_TOPIC,
-    SQL_PUT_INBOX,
     SQL_INBOX,
-    SQL_EMPTY_INBOX,
-    SQL_INBOX_BYTES,
+    SQL_INBOX_IS_MADE,
     SQL_MESSAGES,
     SQL_PUT_KEYS,
     SQL_NEXT_ROOM,
@@ -104,6 +106,7 @@ enum store_writer_sql {
     SQL_DROP_CHANGES,
     SQL_PAGES,
     SQL_FREE_PAGES,
+    SQL_PAGE_SIZE,
     SQL_WRITER_COUNT
 };
 
@@ -126,15 +129,34 @@ struct store_index {
     struct buf terms, lines;
 };
 
+/* What the writer knows of the WAL, in pages. */
+struct store_wal {
+    int page;       /* bytes of one */
+    int pages;      /* that the last commit left in it */
+    int carried;    /* of them, that are carried over */
+    int carry_from; /* that it had when not all of them could be */
+    int passes;     /* of the carrier's since the writer did it last; it may still be at the last one */
+};
+
+/* A thread that carries over what is in the WAL while the writer goes on (store_carry.c). */
+struct store_carrier {
+    sqlite3 *db;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    bool is_started, is_asked, ended;
+    int carried; /* what it has found last: pages of the WAL that are carried over, or -1 */
+};
+
 struct store_writer {
     sqlite3 *db;
     sqlite3_stmt *sql[SQL_WRITER_COUNT];
     const char *path;
     struct buf batch;     /* what this commit puts into the inbox */
     uint64_t inbox_bytes; /* in it */
+    uint64_t inbox_then;  /* once what is being written is committed */
     uint64_t newest_ms;   /* of the messages that were moved out of it, ever */
-    int wal_pages;        /* that the last commit left in the WAL */
-    int carry_from;       /* pages that it had when not all of them could be carried over */
+    struct store_wal wal;
     struct store_files files;
     struct store_trouble trouble; /* while it is failing */
     bool is_failing;
@@ -160,6 +182,8 @@ void store_sqlite_get(void *reader, struct store_job *job);
 void store_sqlite_scan(void *reader, struct store_job *job);
 void store_reader_fail(struct store_reader *r,
                        struct store_job *job); /* it could not be read: said, logged */
+
+#define STORE_SQL_INBOX "SELECT id FROM inbox ORDER BY id"
 
 /* Facts, in a table and by statements of these texts; 0, or -1 and why is in the connection. */
 #define STORE_SQL_FACTS_TABLE                                                                                \
@@ -194,8 +218,16 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
                        char err[STORE_ERROR_SIZE]);
 void store_writer_put(struct store_writer *w, struct store_job *jobs);
 
-/* Carries what is in the WAL over into the file, if it is much; is_idle: nothing waits to be written. */
-void store_writer_carry(struct store_writer *w, bool is_idle);
+/* The carrier, opened behind the writer; started and ended beside it: 0, or why it can't be (an errno). */
+bool store_carrier_open(struct store_carrier *c, const char *path, char err[STORE_ERROR_SIZE]);
+int store_carrier_start(struct store_carrier *c);
+void store_carrier_end(struct store_carrier *c);
+void store_carrier_close(struct store_carrier *c);
+
+/* The writer's, between two commits: a commit has left so many pages in the WAL; has what is in it carried over into
+ * the file, if it is much; is_idle: there is a pause in what is written. */
+void store_wal_grew(struct store_wal *wal, int pages);
+void store_wal_carry(struct store_wal *wal, sqlite3 *db, struct store_carrier *c, bool is_idle);
 
 /* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which
  * is logged. */
@@ -205,13 +237,17 @@ int store_writer_tidy(struct store_writer *w);
  * good. */
 void store_writer_found_damage(struct store_writer *w, const struct store_trouble *t);
 
-#define STORE_PAGE  16384 /* bytes */
-#define INBOX_BYTES (1 << 20)
+#define STORE_PAGE  8192 /* bytes, of a file that is made; one that is there keeps its own */
+#define INBOX_BYTES 1048576
 
-/* The inbox, inside a transaction: adds a write's messages to a row to be; moves all of it to its places. 0
- * or -1. */
+/* The inbox. Adds a write's messages to a batch to be. */
 void store_inbox_add(struct buf *b, uint64_t room, const struct store_write *one);
+
+/* Inside a transaction; 0 or -1. Puts the batch behind what is in the inbox; where that is too much, moves all of it to its
+ * places. Moves what is in it, and the batch. The same for an inbox of any shape, which is then made anew. */
+int store_inbox_put(struct store_writer *w);
 int store_inbox_move(struct store_writer *w);
+int store_inbox_make(struct store_writer *w);
 
 /* What a room said in one turn, as it lies in the inbox: in front of its lines, its keys and its changes, one
  * behind the other. */
@@ -220,7 +256,7 @@ struct store_part {
     uint32_t count, len, keys_len, changes_len;
 };
 
-/* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows in order. 0, or -1
+/* Every part in the inbox, by room and seq; room: only of that one, or 0. sql: its rows' numbers in order. 0, or -1
  * where it can't be read or is damaged. */
 int store_inbox_each(sqlite3_stmt *sql, uint64_t room, void *arg,
                      void (*fn)(void *arg, const struct store_part *part, const char *lines,

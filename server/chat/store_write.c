@@ -13,13 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of 16 KiB: the WAL is carried over into the file at about that size. Nobody is answered meanwhile, so it is
- * done in small steps where there are pauses, and in large ones, which cost less, where there are none. */
-#define CARRY_PAGES      2048
-#define CARRY_PAGES_IDLE 256
-#define LOG_EVERY_US     10000000
-#define TRY_EVERY_US     1000000
-#define SPARE_PART       64
+#define LOG_EVERY_US 10000000
+#define TRY_EVERY_US 1000000
+#define SPARE_PART   64
 
 static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -28,10 +24,9 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_NEWEST_ROOM] = "SELECT coalesce(max(id), 0) FROM rooms",
     [SQL_NEW_ROOM] = "INSERT INTO rooms(name, epoch) VALUES(?, ?)",
     [SQL_TOPIC] = "UPDATE rooms SET topic = ? WHERE id = ?",
-    [SQL_PUT_INBOX] = "INSERT INTO inbox(parts) VALUES(?)",
-    [SQL_INBOX] = "SELECT parts FROM inbox ORDER BY id",
-    [SQL_EMPTY_INBOX] = "DELETE FROM inbox",
-    [SQL_INBOX_BYTES] = "SELECT coalesce(sum(length(parts)), 0) FROM inbox",
+    [SQL_INBOX] = STORE_SQL_INBOX,
+    [SQL_INBOX_IS_MADE] = "SELECT id = 1 AND length(parts) = " TEXT_OF(
+        INBOX_BYTES) " AND substr(parts, 1, 8) = zeroblob(8) AND (SELECT count(*) FROM inbox) = 1 FROM inbox LIMIT 1",
     [SQL_MESSAGES] = "INSERT INTO messages(id, count, time, total, lines) VALUES(?, ?, ?, ?, ?)",
     [SQL_PUT_KEYS] = "INSERT INTO keys(id, keys) VALUES(?, ?)",
     [SQL_NEXT_ROOM] = "SELECT id FROM rooms WHERE id > ? ORDER BY id LIMIT 1",
@@ -53,6 +48,7 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_DROP_CHANGES] = "DELETE FROM changes WHERE id BETWEEN ?1 AND ?2 AND by <= (?2 & 0xffffffffff)",
     [SQL_PAGES] = "PRAGMA page_count",
     [SQL_FREE_PAGES] = "PRAGMA freelist_count",
+    [SQL_PAGE_SIZE] = "PRAGMA page_size",
 };
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
@@ -60,26 +56,47 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
     struct store_writer *w = arg;
 
     (void)db, (void)name;
-    w->wal_pages = pages;
+    store_wal_grew(&w->wal, pages);
     return SQLITE_OK;
+}
+
+static uint64_t number_of(sqlite3_stmt *sql)
+{
+    uint64_t n = sqlite3_step(sql) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(sql, 0) : 0;
+
+    sqlite3_reset(sql);
+    return n;
+}
+
+/* A file keeps the size of page that it was made with. */
+static void set_sizes(struct store_writer *w, uint64_t most_bytes)
+{
+    uint64_t page = number_of(w->sql[SQL_PAGE_SIZE]);
+
+    if (page == 0)
+        page = STORE_PAGE; /* it can't be read: whatever comes next says why */
+    w->wal.page = (int)page;
+    w->most_pages = (most_bytes + page - 1) / page;
+}
+
+/* Whether it is as it should be, and has nothing. */
+static bool inbox_is_made(struct store_writer *w)
+{
+    return number_of(w->sql[SQL_INBOX_IS_MADE]) == 1;
 }
 
 /* What a chatd that was killed has left there is moved before anyone asks for it. */
 static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
 {
-    sqlite3_stmt *sql = w->sql[SQL_INBOX_BYTES];
-    bool is_read = sqlite3_step(sql) == SQLITE_ROW;
+    struct store_trouble t;
 
     store_files_note(&w->files, w->path);
-    if (is_read)
-        w->inbox_bytes = (uint64_t)sqlite3_column_int64(sql, 0);
-    sqlite3_reset(sql);
-    if (is_read && store_writer_tidy(w) == 0)
+    errno = 0;
+    if (inbox_is_made(w) || (store_db_run(w->sql[SQL_BEGIN]) == 0 && store_inbox_make(w) == 0 &&
+                             store_db_run(w->sql[SQL_COMMIT]) == 0))
         return true;
-    if (w->is_failing)
-        snprintf(err, STORE_ERROR_SIZE, "%s: %s; %s", w->path, w->trouble.why, w->trouble.todo);
-    else
-        store_db_explain(w->db, w->path, err);
+    store_db_trouble(w->db, &t);
+    snprintf(err, STORE_ERROR_SIZE, "%s: %s; %s", w->path, t.why, t.todo);
     return false;
 }
 
@@ -104,14 +121,14 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
     *w = (struct store_writer){.path = path,
                                .rooms = w->rooms,
                                .retention = options->retention,
-                               .most_pages = (options->most_bytes + STORE_PAGE - 1) / STORE_PAGE,
                                .is_powerful = options->durability == STORE_POWER,
                                .index.is_on = options->search};
     store_make_private(path);
     w->db = store_db_open(path, true, err);
     if (w->db == NULL)
         return false;
-    snprintf(pragmas, sizeof pragmas, "PRAGMA synchronous=%s; PRAGMA cache_size=-8192",
+    snprintf(pragmas, sizeof pragmas,
+             "PRAGMA synchronous=%s; PRAGMA cache_size=-8192; PRAGMA secure_delete=FAST",
              options->durability == STORE_POWER ? "FULL" : "NORMAL");
     sqlite3_wal_hook(w->db, on_wal, w);
     if (sqlite3_exec(w->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
@@ -120,6 +137,7 @@ bool store_writer_open(struct store_writer *w, const char *path, const struct st
     }
     if (!store_db_prepare(w->db, texts, w->sql, SQL_WRITER_COUNT, err))
         return false;
+    set_sizes(w, options->most_bytes);
     if (store_epoch_check(w) != 0) {
         store_db_explain(w->db, path, err);
         return false;
@@ -282,35 +300,21 @@ static void tell_success(struct store_writer *w)
 static int put_all(struct store_writer *w, struct store_job *jobs, struct store_job **end)
 {
     const struct store_fact_sql facts = {w->sql[SQL_PUT_FACT], w->sql[SQL_ADD_FACT], w->sql[SQL_DROP_FACT]};
-    sqlite3_stmt *sql = w->sql[SQL_PUT_INBOX];
     int ret = 0;
 
     buf_clear(&w->batch);
+    w->inbox_then = w->inbox_bytes;
     for (*end = jobs; *end != NULL && ret == 0; *end = (*end)->next)
         ret = (*end)->is_fact ? store_fact_put(&facts, (struct store_fact *)*end)
                               : put_one(w, (struct store_write *)*end);
-    if (ret != 0 || w->batch.len == 0)
-        return ret;
-    sqlite3_bind_blob64(sql, 1, w->batch.data, w->batch.len, SQLITE_STATIC);
-    ret = store_db_run(sql);
-    return ret == 0 && w->inbox_bytes + w->batch.len > INBOX_BYTES ? store_inbox_move(w) : ret;
+    return ret == 0 && w->batch.len > 0 ? store_inbox_put(w) : ret;
 }
 
 static void count_inbox(struct store_writer *w)
 {
-    w->inbox_bytes += w->batch.len;
-    if (w->inbox_bytes > INBOX_BYTES)
-        w->inbox_bytes = 0;
+    w->inbox_bytes = w->inbox_then;
     if (w->batch.cap > INBOX_BYTES)
         buf_deinit(&w->batch);
-}
-
-static uint64_t number_of(sqlite3_stmt *sql)
-{
-    uint64_t n = sqlite3_step(sql) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(sql, 0) : 0;
-
-    sqlite3_reset(sql);
-    return n;
 }
 
 /* Whether the database may take more. What moves things in it, or lets go of them, does not ask: so it may grow
@@ -393,29 +397,13 @@ int store_writer_tidy(struct store_writer *w)
         return -1;
     }
     errno = 0;
+    buf_clear(&w->batch);
     if (store_db_run(w->sql[SQL_BEGIN]) != 0 || store_inbox_move(w) != 0 ||
         store_db_run(w->sql[SQL_COMMIT]) != 0) {
         fail_all(w, NULL);
         return -1;
     }
-    w->inbox_bytes = 0;
+    count_inbox(w);
     tell_success(w);
     return 0;
-}
-
-void store_writer_carry(struct store_writer *w, bool is_idle)
-{
-    char why[LOG_QUOTED_SIZE];
-    int pages = 0, carried = -1;
-    uint64_t began = clock_mono_us();
-
-    if (w->wal_pages < w->carry_from + (is_idle ? CARRY_PAGES_IDLE : CARRY_PAGES))
-        return;
-    if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &pages, &carried) != SQLITE_OK)
-        log_event(LOG_WARN, "storage-checkpoint", "why=%s", log_quote_text(sqlite3_errmsg(w->db), why));
-    log_event(LOG_DEBUG, "storage-carried", "pages=%d of=%d took=%.1fms", carried, pages,
-              (double)(clock_mono_us() - began) / 1000);
-    w->carry_from = carried == pages ? 0 : w->wal_pages; /* what a reader still looks at stays: then later */
-    if (carried == pages)
-        w->wal_pages = 0;
 }

@@ -4,7 +4,8 @@ import os
 import sqlite3
 import struct
 
-PART = struct.Struct("=QQQIIII")  # in the inbox, before lines and keys: room, first seq, time, count, bytes of each, nothing
+# In the inbox, before lines and keys: room (0: the end), first seq, time, count, bytes of lines, keys, changes.
+PART = struct.Struct("=QQQIIII")
 
 
 def _lines(blob):
@@ -15,11 +16,13 @@ def _inbox(db, room):
     for (parts,) in db.execute("SELECT parts FROM inbox ORDER BY id"):
         at = 0
         while at < len(parts):
-            of, first, _, _, lines, keys, _ = PART.unpack_from(parts, at)
+            of, first, _, _, lines, keys, changes = PART.unpack_from(parts, at)
             at += PART.size
+            if of == 0:
+                break
             if of == room:
                 yield first, parts[at:at + lines]
-            at += lines + keys
+            at += lines + keys + changes
 
 
 def read(data, name, after):
