@@ -40,6 +40,17 @@ struct room *room_find_asked(struct reactor *r, const struct ask *a)
     return room_find(chat_of(r), a->room, a->room_len, table_hash(a->room, a->room_len));
 }
 
+struct room *room_find_or_refuse(struct reactor *r, struct ask *a)
+{
+    struct room *room = room_find_asked(r, a);
+
+    if (room == NULL) {
+        ask_fail(a, "not_member", 0, "you are not in that room");
+        ask_return(a, r);
+    }
+    return room;
+}
+
 /* An empty room of this home, to make place for a new one; the first that is found. */
 static bool give_up_one(struct chat *chat)
 {

@@ -141,6 +141,7 @@ void room_answer_joined(const struct room *room, struct ask *a);
 struct room *room_make(struct chat *chat, const char *name, size_t len, struct direct *direct);
 struct room *room_find(struct chat *chat, const char *name, size_t len, uint32_t hash);
 struct room *room_find_asked(struct reactor *r, const struct ask *a); /* at home on r */
+struct room *room_find_or_refuse(struct reactor *r, struct ask *a);   /* NULL: a was told `not_member` */
 
 /* Gives a chunk, or NULL, to every reactor that has members, with a turn's acknowledgements (or NULL). */
 void room_hand_out(struct room *room, struct chunk *chunk, bool is_presence, const struct turn *turn);

@@ -221,12 +221,8 @@ void room_answer_or_read(struct room *room, struct ask *a)
 void room_on_history(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
+    struct room *room = room_find_or_refuse(r, a);
 
-    if (room == NULL) {
-        ask_fail(a, "not_member", 0, "you are not in that room");
-        ask_return(a, r);
-    } else if (!room_put_off(room, a, true)) {
+    if (room != NULL && !room_put_off(room, a, true))
         room_answer_or_read(room, a);
-    }
 }

@@ -351,10 +351,28 @@ static void change_sentence(const struct room *room, struct right *right, struct
     }
 }
 
+/* Whoever has the nick now is not the guest who had it, and who may come back to its role. */
+static bool is_of_another(const struct room *room, const struct ask *a, const struct who *target)
+{
+    const struct right *right = rights_find(&room->rights, a->other_folded, a->other_folded_len);
+
+    return right != NULL && right->role != ROLE_MEMBER && right->away_ms > 0 && !right_is_for(right, target);
+}
+
 static void make_change(struct room *room, struct ask *a, const struct who *target)
 {
-    struct right *right = copy_right(room, a);
+    struct right *right;
+    struct refusal f;
 
+    if (a->what == MESSAGE_INVITE && is_of_another(room, a, target)) {
+        refusal_say(
+            &f, "not_allowed",
+            "%.*s is a nick with a role in %s, of a guest who is away: if it does not come back, try again in a minute",
+            a->other_len, a->other, room->name);
+        refuse(room, a, &f);
+        return;
+    }
+    right = copy_right(room, a);
     if (right == NULL)
         return;
     if (a->what == MESSAGE_ROLE || a->what == MESSAGE_INVITE)
@@ -504,14 +522,10 @@ static void queue(struct room *room, struct ask *a)
 void room_on_moderate(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
+    struct room *room = room_find_or_refuse(r, a);
 
-    if (room != NULL) {
+    if (room != NULL)
         queue(room, a);
-    } else {
-        ask_fail(a, "not_member", 0, "you are not in that room");
-        ask_return(a, r);
-    }
 }
 
 bool room_promotes_right(struct room *room, struct ask *a)

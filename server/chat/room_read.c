@@ -153,14 +153,10 @@ void room_on_read_on(struct reactor *r, struct post *p)
 void room_on_mark(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
+    struct room *room = room_find_or_refuse(r, a);
 
-    if (room == NULL) {
-        ask_fail(a, "not_member", 0, "you are not in that room");
-        ask_return(a, r);
-    } else if (!room_put_off(room, a, true)) {
+    if (room != NULL && !room_put_off(room, a, true))
         marks_go_on(room, a);
-    }
 }
 
 /* ---- one message ---- */

@@ -182,15 +182,10 @@ void room_take_send(struct room *room, struct ask *a)
 void room_on_send(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
+    struct room *room = room_find_or_refuse(r, a);
 
-    if (room != NULL) {
-        if (!room_put_off_for_keys(room, a) && !room_lacks_keys(room, a))
-            room_take_send(room, a);
-        return;
-    }
-    ask_fail(a, "not_member", 0, "you are not in that room");
-    ask_return(a, r);
+    if (room != NULL && !room_put_off_for_keys(room, a) && !room_lacks_keys(room, a))
+        room_take_send(room, a);
 }
 
 void room_acknowledge(struct room *room, struct ask *a, uint64_t now_ms)

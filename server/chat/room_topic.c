@@ -22,16 +22,13 @@ static struct chunk *make_topic_line(const struct room *room, const struct ask *
 void room_on_topic(struct reactor *r, struct post *p)
 {
     struct ask *a = (struct ask *)p;
-    struct room *room = room_find_asked(r, a);
+    struct room *room = room_find_or_refuse(r, a);
     struct turn *turn;
     struct refusal f;
     uint64_t now;
 
-    if (room == NULL) {
-        ask_fail(a, "not_member", 0, "you are not in that room");
-        ask_return(a, r);
+    if (room == NULL)
         return;
-    }
     if (room_refuses_topic(room, a, &f)) {
         ask_refuse(a, &f);
         ask_return(a, r);

@@ -307,6 +307,26 @@ def test_an_invitation_is_for_one_guest(t):
     carol.refused("join", "invited_only", room="general")
 
 
+def test_an_invitation_takes_no_role(t):
+    """A moderator invited the stranger who had taken the nick of an owner that was away: the owner was none any more."""
+    s = t.server(threads=2)
+    ann, bob = people(s, "ann", "bob")
+    ann.ask("role", room="general", nick="bob", role="moderator")
+    token = ann.welcome.resume
+    ann.reset()
+    bob.expect("presence", nick="ann", event="detach")
+    other = s.connect("ann")
+    e = bob.refused("invite", "not_allowed", room="general", nick="ann")
+    check("away" in e.text, "why", e)
+    other.quiet("moderation")
+    other.ask("bye")
+    other.rest()
+    ann = s.connect("ann", hello={"resume": token})
+    equal(ann.ask("join", room="general").role, "owner")
+    bob.ask("invite", room="general", nick="ann")  # in vain, and no harm
+    equal(roles(bob), {"ann": "owner", "bob": "moderator"})
+
+
 # ---- what is asked wrongly ----
 
 def test_bad_fields(t):
