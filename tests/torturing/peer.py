@@ -2,6 +2,7 @@
 what it has heard before."""
 import array
 import errno
+import functools
 import json
 import selectors
 import socket
@@ -11,6 +12,19 @@ import time
 ROOM = "torture"
 AGAIN_S = 0.05     # between the end of a connection and the next try
 CONNECTING_S = 0.5  # that a try may take
+
+
+def text_of(nick, number):
+    """What it says with that number: mostly a few words, now and then more, seldom what takes a page of the database."""
+    size = number * 7919 % 6000 if number % 40 == 0 else number * 31 % 300 if number % 5 == 0 else 0
+    return f"{nick} {number} " + "每条消息 wird gehört 🙂 "[:size] * (size // 20)
+
+
+@functools.lru_cache(4096)
+def name_of(text):
+    """The first two words of what was said, where the rest is as it was said too; else all of it."""
+    nick, number, *_ = (text + "  ").split(" ")
+    return sys.intern(f"{nick} {number}") if number.isdigit() and text == text_of(nick, int(number)) else text
 
 
 class Peer:
@@ -28,7 +42,7 @@ class Peer:
         self.fresh = []     # numbers that were acknowledged since the last comparison
         self.refused = []   # waiting, and to be sent again: the disk was full
         self.said = 0
-        self.seen = []      # texts, in the order of their seq from 1 on
+        self.seen = []      # names of messages, in the order of their seq from 1 on
         self.times = array.array("q")
         self.faults = []
 
@@ -102,7 +116,7 @@ class Peer:
     # ---- what it says ----
 
     def say(self, number):
-        self.put(type="send", id=str(number), room=ROOM, text=f"{self.nick} {number}", key=f"{self.nick}-{number}")
+        self.put(type="send", id=str(number), room=ROOM, text=text_of(self.nick, number), key=f"{self.nick}-{number}")
 
     def say_more(self, most):
         while self.is_in and len(self.waiting) < most:
@@ -127,7 +141,7 @@ class Peer:
             self.take_ack(int(line["re"]), line["seq"], line["time"])
         elif kind == "msg":
             if not self.sends:
-                self.take_msg(line["seq"], line["text"], line["time"])
+                self.take_msg(line["seq"], name_of(line["text"]), line["time"])
         elif kind == "welcome":
             self.token = line["resume"]
         elif kind == "joined":
@@ -164,13 +178,13 @@ class Peer:
         if self.waiting.pop(number, None):
             self.fresh.append(number)
 
-    def take_msg(self, seq, text, at):
+    def take_msg(self, seq, name, at):
         if seq == len(self.seen) + 1:
             if self.times and at < self.times[-1]:
                 self.faults.append(("time back", f"seq {seq} is of {at}, the one before it of {self.times[-1]}"))
-            self.seen.append(sys.intern(text))
+            self.seen.append(name)
             self.times.append(at)
         elif seq <= len(self.seen):
-            self.faults.append(("repeated" if self.seen[seq - 1] == text else "out of order", f"seq {seq}: {text}"))
+            self.faults.append(("repeated" if self.seen[seq - 1] == name else "out of order", f"seq {seq}: {name}"))
         else:
             self.faults.append(("gap", f"seq {seq} after {len(self.seen)}"))
