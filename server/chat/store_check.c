@@ -276,7 +276,7 @@ bool store_check(const char *dir)
 {
     struct look look = {0};
     struct buf path = {0};
-    char err[STORE_ERROR_SIZE];
+    struct store_trouble t;
     sqlite3 *db = store_check_open(dir, &path);
     bool is_good = false;
 
@@ -284,11 +284,12 @@ bool store_check(const char *dir)
         buf_deinit(&path);
         return false;
     }
+    errno = 0;
     if (sqlite3_exec(db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK || look_at_file(db, &look) != 0 ||
         look_at_messages(db, &look) != 0 || look_at_inbox(db, &look) != 0 || look_at_facts(db, &look) != 0 ||
         look_at_index(db, &look) != 0) {
-        store_db_explain(db, path.data, err);
-        fprintf(stderr, "chatd: %s\n", err);
+        store_db_trouble(db, &t);
+        fprintf(stderr, "chatd: %s: %s; %s\n", path.data, t.why, t.todo);
     } else if (look.unindexed > 0 && look.faults == 0) {
         fprintf(
             stderr,

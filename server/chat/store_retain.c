@@ -137,6 +137,19 @@ static void fail(struct store_writer *w, uint64_t now)
               t.todo);
 }
 
+/* What is let go of is not to be found in the file either. Elsewhere, where a message is only moved, to write zeros over
+ * the place where it was would be as much again as the message. */
+static void wipe(struct store_writer *w, bool all)
+{
+    sqlite3_exec(w->db, all ? "PRAGMA secure_delete=ON" : "PRAGMA secure_delete=FAST", NULL, NULL, NULL);
+}
+
+static bool look(struct store_writer *w)
+{
+    return store_db_run(w->sql[SQL_BEGIN]) == 0 && retain_some(w, clock_wall_us() / 1000) == 0 &&
+           store_db_run(w->sql[SQL_COMMIT]) == 0;
+}
+
 void store_retain(struct store_writer *w)
 {
     uint64_t now = clock_mono_us();
@@ -146,11 +159,10 @@ void store_retain(struct store_writer *w)
         return;
     w->swept_us = now;
     w->look_until_us = now + LOOK_US;
-    if (store_db_run(w->sql[SQL_BEGIN]) == 0 && retain_some(w, clock_wall_us() / 1000) == 0 &&
-        store_db_run(w->sql[SQL_COMMIT]) == 0) {
-        if (clock_mono_us() >= w->look_until_us)
-            w->swept_us = now - PAUSE_US + SOON_US;
-        return;
-    }
-    fail(w, now);
+    wipe(w, true);
+    if (!look(w))
+        fail(w, now);
+    else if (clock_mono_us() >= w->look_until_us)
+        w->swept_us = now - PAUSE_US + SOON_US;
+    wipe(w, false);
 }

@@ -197,6 +197,7 @@ static void *write_on(void *arg)
             store_writer_tidy(&d->writer);
         }
         store_wal_carry(&d->writer.wal, d->writer.db, &d->carrier, jobs == NULL);
+        store_writer_check(&d->writer);
         store_retain(&d->writer);
         work_on_index(d, ended, jobs != NULL);
         if (jobs != NULL)
@@ -242,8 +243,24 @@ static bool disk_settle(struct store *s)
     return queue_settle(&d->asks) || wrote || searched;
 }
 
+/* Nobody who closes the file carries over what the WAL has, or removes it. */
+static void leave_wal(struct disk *d)
+{
+    sqlite3 *all[STORE_READERS + 3] = {d->writer.db, d->carrier.db};
+
+    for (int i = 0; i <= STORE_READERS; i++)
+        all[2 + i] = d->readers[i].reader.db;
+    for (int i = 0; i < STORE_READERS + 3; i++)
+        if (all[i] != NULL)
+            sqlite3_db_config(all[i], SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 static void disk_free(struct disk *d)
 {
+    if (d->carrier.found.error != 0)
+        d->writer.wal.is_unsafe = true;
+    if (d->writer.wal.is_unsafe)
+        leave_wal(d);
     store_writer_close(&d->writer);
     for (int i = 0; i <= STORE_READERS; i++)
         store_reader_close(&d->readers[i].reader);

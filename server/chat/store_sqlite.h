@@ -1,8 +1,9 @@
 /* store_sqlite.h: the store on disk: one SQLite file in the data directory, in WAL mode.
  *
  * One thread writes: it takes all that waits, commits it in one transaction, and posts each job back; what
- * comes meanwhile gathers for the next. Readers beside it answer what rooms no longer have in memory. Each
- * thread has a connection to the database of its own. Private to store*.c and to the server's start. */
+ * comes meanwhile gathers for the next. Beside it the carrier takes what has been committed from the WAL into the file,
+ * and readers answer what rooms no longer have in memory. Each thread has a connection to the database of its own.
+ * Private to store*.c and to the server's start. */
 #ifndef CHAT_STORE_SQLITE_H
 #define CHAT_STORE_SQLITE_H
 
@@ -86,6 +87,7 @@ enum store_writer_sql {
     SQL_TOPIC,
     SQL_INBOX,
     SQL_INBOX_IS_MADE,
+    SQL_INBOX_IS_EMPTY,
     SQL_MESSAGES,
     SQL_PUT_KEYS,
     SQL_NEXT_ROOM,
@@ -129,13 +131,23 @@ struct store_index {
     struct buf terms, lines;
 };
 
+/* What has come of carrying the WAL over. */
+struct store_carried {
+    int pages, carried; /* that were in it; of them, that are carried over now, or -1 */
+    int error;          /* -errno: those are not known to be on the disk; or 0 */
+};
+
 /* What the writer knows of the WAL, in pages. */
 struct store_wal {
-    int page;       /* bytes of one */
-    int pages;      /* that the last commit left in it */
-    int carried;    /* of them, that are carried over */
-    int carry_from; /* that it had when not all of them could be */
-    int passes;     /* of the carrier's since the writer did it last; it may still be at the last one */
+    int page;          /* bytes of one */
+    int pages;         /* that the last commit left in it */
+    int carried;       /* of them, that are carried over */
+    int passes;        /* of the carrier's since the writer did it last; it may still be at the last one */
+    bool is_another;   /* it has begun anew since that pass began */
+    uint64_t again_us; /* the writer did the last of it, and it has not begun anew: when to try again; or 0 */
+    uint64_t wait_us;  /* it has failed: until when it is not tried */
+    bool is_unsafe;    /* what was carried over is not on the disk: this file is not written to any more */
+    int error;         /* why: an errno */
 };
 
 /* A thread that carries over what is in the WAL while the writer goes on (store_carry.c). */
@@ -145,7 +157,7 @@ struct store_carrier {
     pthread_mutex_t lock;
     pthread_cond_t more;
     bool is_started, is_asked, ended;
-    int carried; /* what it has found last: pages of the WAL that are carried over, or -1 */
+    struct store_carried found; /* the last time */
 };
 
 struct store_writer {
@@ -232,6 +244,9 @@ void store_wal_carry(struct store_wal *wal, sqlite3 *db, struct store_carrier *c
 /* A transaction of its own that moves what is in the inbox, so that readers see all there is; 0 or -1, which
  * is logged. */
 int store_writer_tidy(struct store_writer *w);
+
+/* Says so, once, where the file is not written to any more (store_wal.is_unsafe). */
+void store_writer_check(struct store_writer *w);
 
 /* Somebody beside the writer's own work has found the file damaged: nothing more is written until it is found
  * good. */

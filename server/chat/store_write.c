@@ -26,7 +26,8 @@ static const char *const texts[SQL_WRITER_COUNT] = {
     [SQL_TOPIC] = "UPDATE rooms SET topic = ? WHERE id = ?",
     [SQL_INBOX] = STORE_SQL_INBOX,
     [SQL_INBOX_IS_MADE] = "SELECT id = 1 AND length(parts) = " TEXT_OF(
-        INBOX_BYTES) " AND substr(parts, 1, 8) = zeroblob(8) AND (SELECT count(*) FROM inbox) = 1 FROM inbox LIMIT 1",
+        INBOX_BYTES) " AND (SELECT count(*) FROM inbox) = 1 FROM inbox LIMIT 1",
+    [SQL_INBOX_IS_EMPTY] = "SELECT substr(parts, 1, 8) = zeroblob(8) FROM inbox",
     [SQL_MESSAGES] = "INSERT INTO messages(id, count, time, total, lines) VALUES(?, ?, ?, ?, ?)",
     [SQL_PUT_KEYS] = "INSERT INTO keys(id, keys) VALUES(?, ?)",
     [SQL_NEXT_ROOM] = "SELECT id FROM rooms WHERE id > ? ORDER BY id LIMIT 1",
@@ -76,24 +77,23 @@ static void set_sizes(struct store_writer *w, uint64_t most_bytes)
     if (page == 0)
         page = STORE_PAGE; /* it can't be read: whatever comes next says why */
     w->wal.page = (int)page;
-    w->most_pages = (most_bytes + page - 1) / page;
+    if (most_bytes > 0) /* the inbox is always there, whatever is in it */
+        w->most_pages = (most_bytes + INBOX_BYTES + page - 1) / page;
 }
 
-/* Whether it is as it should be, and has nothing. */
-static bool inbox_is_made(struct store_writer *w)
-{
-    return number_of(w->sql[SQL_INBOX_IS_MADE]) == 1;
-}
-
-/* What a chatd that was killed has left there is moved before anyone asks for it. */
+/* What a chatd that was killed has left there is moved before anyone asks for it; one that an older chatd has made is
+ * made anew. */
 static bool open_inbox(struct store_writer *w, char err[STORE_ERROR_SIZE])
 {
+    bool is_made = number_of(w->sql[SQL_INBOX_IS_MADE]) == 1;
     struct store_trouble t;
 
     store_files_note(&w->files, w->path);
     errno = 0;
-    if (inbox_is_made(w) || (store_db_run(w->sql[SQL_BEGIN]) == 0 && store_inbox_make(w) == 0 &&
-                             store_db_run(w->sql[SQL_COMMIT]) == 0))
+    if (is_made && number_of(w->sql[SQL_INBOX_IS_EMPTY]) == 1)
+        return true;
+    if (store_db_run(w->sql[SQL_BEGIN]) == 0 && (is_made ? store_inbox_move(w) : store_inbox_make(w)) == 0 &&
+        store_db_run(w->sql[SQL_COMMIT]) == 0)
         return true;
     store_db_trouble(w->db, &t);
     snprintf(err, STORE_ERROR_SIZE, "%s: %s; %s", w->path, t.why, t.todo);
@@ -155,7 +155,7 @@ void store_writer_close(struct store_writer *w)
     store_index_deinit(&w->index);
     for (int i = 0; i < SQL_WRITER_COUNT; i++)
         sqlite3_finalize(w->sql[i]);
-    if (w->db != NULL)
+    if (w->db != NULL && !w->wal.is_unsafe)
         store_epoch_end(w);
     sqlite3_close(w->db);
 }
@@ -337,13 +337,33 @@ static bool has_space(struct store_writer *w)
     return !w->is_over;
 }
 
+/* Whether the file is the one that was opened, and what is written to it is kept. */
+static bool is_sound(struct store_writer *w)
+{
+    if (!w->wal.is_unsafe)
+        return store_files_are_there(&w->files, w->path, &w->trouble);
+    w->trouble = (struct store_trouble){
+        .code = SQLITE_IOERR_FSYNC,
+        .todo =
+            "look at the disk, then restart chatd: what was acknowledged is in chatd.db-wal, and is taken from there"};
+    snprintf(w->trouble.why, sizeof w->trouble.why, "what was carried over into it is not on the disk: %s",
+             strerror(w->wal.error));
+    return false;
+}
+
+void store_writer_check(struct store_writer *w)
+{
+    if (w->wal.is_unsafe && !w->is_failing && !is_sound(w))
+        fail_jobs(w, NULL);
+}
+
 /* Whether it makes sense to try: nothing is written to files that have been moved away, nor to a damaged one,
  * which is looked at again once in a while. */
 static bool may_write(struct store_writer *w)
 {
     uint64_t now;
 
-    if (!store_files_are_there(&w->files, w->path, &w->trouble)) {
+    if (!is_sound(w)) {
         w->is_over = false;
         return false;
     }
@@ -392,7 +412,7 @@ int store_writer_tidy(struct store_writer *w)
 {
     if (w->inbox_bytes == 0)
         return 0;
-    if (!store_files_are_there(&w->files, w->path, &w->trouble)) {
+    if (!is_sound(w)) {
         fail_jobs(w, NULL);
         return -1;
     }

@@ -472,14 +472,14 @@ def test_the_log_shrinks(t):
         for _ in range(100):
             ann.send("send", room="general", text="x" * 8000)
         ann.take(100, timeout=10.0)
-    while wal() < 64 << 20:
+    while wal() < 80 << 20:
         say_much()
     db.execute("COMMIT")
     db.close()
 
     def is_short():
         say_much()
-        return wal() < 52 << 20
+        return wal() < 68 << 20
     wait_until(is_short, "the WAL is short again", timeout=15.0)
     ann.close()
 

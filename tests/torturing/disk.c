@@ -3,7 +3,7 @@
  *
  *   .  nothing         f  full: writes are refused with ENOSPC        w  read-only: with EROFS
  *   s  fsync fails     r  reads fail with EIO                         g  reads of the database give garbage, but for its first page
- *   h  reads hang until it is something else
+ *   h  reads hang until it is something else                          c  fsync of the database fails, not that of its log
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define FIRST_PAGE 16384
+#define FIRST_PAGE 8192
 
 static const volatile char healthy = '.';
 static const volatile char *state = &healthy;
@@ -96,7 +96,7 @@ static int sync_by(const char *name, int fd)
     int (*real)(int) = NULL;
 
     *(void **)&real = dlsym(RTLD_NEXT, name);
-    return *state == 's' && is_ours(fd, 1) ? refuse(EIO) : real(fd);
+    return (*state == 's' && is_ours(fd, 1)) || (*state == 'c' && is_ours(fd, 0)) ? refuse(EIO) : real(fd);
 }
 
 int fsync(int fd)

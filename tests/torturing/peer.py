@@ -16,7 +16,7 @@ CONNECTING_S = 0.5  # that a try may take
 
 def text_of(nick, number):
     """What it says with that number: mostly a few words, now and then more, seldom what takes a page of the database."""
-    size = number * 7919 % 6000 if number % 40 == 0 else number * 31 % 300 if number % 5 == 0 else 0
+    size = number * 7919 % 5000 if number % 40 == 0 else number * 31 % 300 if number % 5 == 0 else 0
     return f"{nick} {number} " + "每条消息 wird gehört 🙂 "[:size] * (size // 20)
 
 
