@@ -6,8 +6,9 @@
  * What always holds:
  * - While the carrier is at it the writer carries nothing over; what a carrier has found is looked at by the writer
  *   alone.
- * - The carrier is asked only while there is something left to carry over: a checkpoint that begins when there is not,
- *   and during which another connection begins the WAL anew, is what SQLite before 3.51.3 gets wrong.
+ * - The carrier is asked only while there is something left to carry over, and nobody else carries over then: a
+ *   checkpoint that begins when there is not, and during which another connection begins the WAL anew, is what SQLite
+ *   before 3.51.3 gets wrong (sqlite.org/wal.html, the WAL-reset bug).
  * - What SQLite takes for carried over is on the disk. Of a checkpoint that does not reach the WAL's end it makes no
  *   fsync, and does not write those pages again: so that is done here; and where it fails, nothing is written to this
  *   file any more (is_unsafe): what the kernel did not get to the disk it takes for written, and forgets. All of it is in

@@ -14,9 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ROW_BYTES  32768 /* messages that are moved together become rows of about that size */
-#define READ_BYTES 65536 /* of the blob at a time: most of it may be old */
-#define INBOX_ROW  1
+#define ROW_BYTES   32768 /* messages that are moved together become rows of about that size */
+#define FIRST_BYTES 4096  /* of the blob, which mostly has nothing */
+#define READ_BYTES  65536 /* of it at a time, behind those: most of it may be old */
+#define INBOX_ROW   1
 
 static const struct store_part nothing; /* the end of what is in the blob */
 
@@ -85,11 +86,13 @@ static int take_parts(struct places *parts, uint64_t room, const char *at, size_
 /* More of a blob, of which all has bytes from start on: up to there at least. */
 static int read_up_to(sqlite3_blob *blob, struct buf *all, size_t start, size_t to)
 {
-    size_t have = all->len - start, size = (size_t)sqlite3_blob_bytes(blob), n;
+    size_t have = all->len - start, size = (size_t)sqlite3_blob_bytes(blob);
+    size_t n = have == 0 ? FIRST_BYTES : READ_BYTES;
 
     if (have >= to)
         return 0;
-    n = to - have > READ_BYTES ? to - have : READ_BYTES;
+    if (n < to - have)
+        n = to - have;
     if (n > size - have)
         n = size - have;
     buf_reserve(all, n);
