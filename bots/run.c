@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define BEAT_US           10000
+#define UNDER_WAY_S       1.0 /* in the drain, that what is under way is waited for before anyone ends */
 #define SPARE_DESCRIPTORS 64
 #define FLAT_SECONDS      2   /* that the server has to close the last descriptors, where that is judged, */
 #define SHOWN_SECONDS     0.2 /* or only shown */
@@ -142,6 +143,30 @@ static void count_missed_turns(struct run *r)
         r->stats.turns_missed += script_missed_turns(&r->bots[i], r->stats.measure_from_us, now);
 }
 
+static bool has_lasted(const struct run *r, double seconds)
+{
+    return (double)(clock_mono_us() - r->phase_us) >= seconds * 1e6;
+}
+
+static bool is_under_way(const struct run *r)
+{
+    for (unsigned i = 0; i < r->bot_count; i++)
+        if (!r->bots[i].is_over && check_under_way(&r->bots[i].check) > 0)
+            return true;
+    return false;
+}
+
+/* Not before what was said has come to all: who listens would be gone before the last of it. Who is never answered does
+ * not hold up the others for long. */
+static void end_bots(struct run *r)
+{
+    if (r->is_ending || (is_under_way(r) && !has_lasted(r, UNDER_WAY_S)))
+        return;
+    r->is_ending = true;
+    for (unsigned i = 0; i < r->bot_count; i++)
+        script_over(&r->bots[i]);
+}
+
 static void begin_drain(struct run *r)
 {
     struct proc_facts self;
@@ -151,8 +176,7 @@ static void begin_drain(struct run *r)
         r->rss = self.rss;
     r->lua_bytes = (uint64_t)lua_gc(r->lua, LUA_GCCOUNT) * 1024;
     set_phase(r, PHASE_DRAIN);
-    for (unsigned i = 0; i < r->bot_count; i++)
-        script_over(&r->bots[i]);
+    end_bots(r);
 }
 
 static void give_up_waiting(struct run *r)
@@ -162,11 +186,6 @@ static void give_up_waiting(struct run *r)
             bot_wrong(&r->bots[i], CHECK_ANSWER, "has not come to its end: it was %s, %u sends under way",
                       stats_state_name((enum stats_state)r->bots[i].state),
                       check_under_way(&r->bots[i].check));
-}
-
-static bool has_lasted(const struct run *r, double seconds)
-{
-    return (double)(clock_mono_us() - r->phase_us) >= seconds * 1e6;
 }
 
 static void check_phase(struct run *r)
@@ -189,6 +208,7 @@ static void check_phase(struct run *r)
             begin_drain(r);
         break;
     case PHASE_DRAIN:
+        end_bots(r);
         if (r->over == r->bot_count || has_lasted(r, s->drain)) {
             give_up_waiting(r);
             event_base_loopbreak(r->base);

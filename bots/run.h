@@ -80,6 +80,7 @@ struct run {
     char *wrongs[RUN_WRONGS];
     size_t wrong_count;
     int interrupts;
+    bool is_ending; /* in the drain: the bots were told to end */
     bool quiet;
     bool is_tty, ever_connected;
     struct bot *running;      /* whose coroutine it is now; else NULL */

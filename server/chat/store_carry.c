@@ -36,7 +36,7 @@ static int sync_file(sqlite3 *db)
 
     if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
         file->pMethods == NULL)
-        return 0;
+        return -EIO;
     errno = 0;
     if (file->pMethods->xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY) == SQLITE_OK)
         return 0;

@@ -35,7 +35,7 @@ static const char *const steps[] = {
 };
 
 #define WAL_BYTES                                                                                            \
-    67108864 /* what is more, after a backup for instance, is given back once it is carried over */
+    50331648 /* what is more, after a backup for instance, is given back once it is carried over */
 
 #define VERSION ((int)(sizeof steps / sizeof *steps))
 

@@ -3,8 +3,8 @@
  * many rooms took part. Once it is full it is moved to where it is read from: each room's messages one behind the
  * other, in rows of a good size. The writer's thread; readers look too. See store_sqlite.h.
  *
- * What always holds: the inbox has the newest messages of all rooms, and behind them a part of no room, which is its
- * end: what stands behind that is old. A reader that does not find all it wants where it belongs looks here too, in the
+ * What always holds, once the writer has opened it: the inbox has the newest messages of all rooms, and behind them a
+ * part of no room, which is its end: what stands behind that is old. A reader that does not find all it wants where it belongs looks here too, in the
  * same snapshot. */
 #include "server/chat/store_sqlite.h"
 

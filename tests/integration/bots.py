@@ -40,9 +40,8 @@ def test_fan_out(t):
     for kind in ("delivery", "ack", "connect", "login", "entry") + (("tls",) if t.tls else ()):
         check(r["latency_us"][kind]["count"] > 0, kind)
     equal(r["ends"], {"eof": 30})
-    # The last one may be said late, on a busy machine or by a slow build, and some have left by then.
-    missed = r["latency_us"]["ack"]["count"] * 30 - r["latency_us"]["delivery"]["count"]
-    check(0 <= missed < 30 * SCALE, f"{missed} deliveries less of what was measured")
+    # Also on a busy machine, where the last one was under way when the turns were over, and some had left.
+    equal(r["latency_us"]["delivery"]["count"], r["latency_us"]["ack"]["count"] * 30, "deliveries of what was measured")
 
 
 def test_many_rooms(t):

@@ -6,10 +6,10 @@ import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 
-from lib import Skip, check, equal, run_chatd, seconds, wait_until
+import database
+from lib import Skip, check, check_good, equal, run_chatd, seconds, wait_until
 from lib.login import b64, need_scram, verifiers
 
 
@@ -270,12 +270,6 @@ def test_what_was_refused_does_not_come_back(t):
         equal([m[2] for m in read_all(ann)], ["kept"])
 
 
-def say_much(c, count):
-    """So many messages of 3,900 bytes, all acknowledged."""
-    c.raw((json.dumps({"type": "send", "room": "general", "text": "x" * 3900}) + "\n") * count)
-    c.take(count, timeout=30.0)
-
-
 @seconds(90)
 def test_what_was_carried_over_is_not_on_the_disk(t):
     """The fsync of the file failed behind a part of a checkpoint, which SQLite does not do again: what it had written there was
@@ -290,7 +284,7 @@ def test_what_was_carried_over_is_not_on_the_disk(t):
     shutil.copy(disk.data + "/chatd.db", t.path("before"))
     s = disk.server(requests_per_second=1_000_000, threads=2)
     ann = s.join("general", "ann")
-    say_much(ann, 300)
+    ann.say_much("general", 300)
     said, db = 301, sqlite3.connect(disk.data + "/chatd.db", isolation_level=None)
     db.execute("BEGIN")  # who looks keeps what is said from here on from being carried over
     db.execute("SELECT count(*) FROM rooms").fetchall()
@@ -317,9 +311,7 @@ def test_what_was_carried_over_is_not_on_the_disk(t):
     equal(carol.say("general", "goes on").seq, said + 1)
     carol.close()
     s.stop()
-    code, out, err = run_chatd(t, "--data", disk.data, "--check-data")
-    equal((code, err), (0, ""))
-    check(f"good: {said + 1} messages" in out, out)
+    check_good(t, disk.data, said + 1)
 
 
 def test_the_log_begins_anew_once_nobody_looks(t):
@@ -329,7 +321,7 @@ def test_the_log_begins_anew_once_nobody_looks(t):
     db = sqlite3.connect(t.path("data/chatd.db"), isolation_level=None)
     db.execute("BEGIN")
     db.execute("SELECT count(*) FROM rooms").fetchall()
-    say_much(ann, 3000)
+    ann.say_much("general", 3000)
 
     def is_blocked():
         return any(e["by"] == "writer" and int(e["pages"]) < int(e["of"]) for e in s.log.find(event="storage-carried"))
@@ -344,7 +336,6 @@ def test_the_log_begins_anew_once_nobody_looks(t):
 
     def has_begun_anew():
         ann.say("general", "a few words")
-        time.sleep(0.05)
         return salt() != before
     wait_until(has_begun_anew, "the WAL has begun anew", timeout=10.0)
 
@@ -370,13 +361,7 @@ def test_a_damaged_inbox(t):
 
 def wait_moved(disk):
     """Until what was said is no longer in the inbox, which is read with every request."""
-    def is_empty():
-        db = sqlite3.connect(disk.data + "/chatd.db")
-        try:
-            return db.execute("SELECT substr(parts, 1, 8) = zeroblob(8) FROM inbox").fetchone() == (1,)
-        finally:
-            db.close()
-    wait_until(is_empty, "the inbox is empty")
+    wait_until(lambda: database.all_is_moved(disk.data + "/chatd.db"), "the inbox is empty")
 
 
 def send_and_hang(c, disk, **request):

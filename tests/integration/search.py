@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 
+import database
 from lib import SCALE, check, equal, run_chatd, seconds, wait_until
 from lib.chat import Terminal
 from lib.login import login, verifiers
@@ -56,8 +57,7 @@ def wait_indexed(t, name="data", room=1):
         try:
             last, = db.execute("SELECT coalesce(max(id + count - 1) & 0xffffffffff, 0) FROM messages WHERE id >> 40 = ?", (room,)).fetchone()
             row = db.execute("SELECT low, high FROM indexed WHERE room = ?", (room,)).fetchone()
-            is_moved, = db.execute("SELECT substr(parts, 1, 8) = zeroblob(8) FROM inbox").fetchone()
-            return is_moved and row is not None and row[0] <= 1 and row[1] == last
+            return database.all_is_moved(t.path(name) + "/chatd.db") and row is not None and row[0] <= 1 and row[1] == last
         finally:
             db.close()
     wait_until(is_indexed, "an index", timeout=10.0)

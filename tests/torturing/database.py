@@ -12,17 +12,33 @@ def _lines(blob):
     return [json.loads(line) for line in bytes(blob).splitlines()]
 
 
+def parts(blob):
+    """(room, first seq, lines, where it ends) of each part of a row of the inbox."""
+    at = 0
+    while at < len(blob):
+        room, first, _, _, lines, keys, changes = PART.unpack_from(blob, at)
+        if room == 0:
+            return
+        at += PART.size
+        end = at + lines + keys + changes
+        yield room, first, blob[at:at + lines], end
+        at = end
+
+
 def _inbox(db, room):
-    for (parts,) in db.execute("SELECT parts FROM inbox ORDER BY id"):
-        at = 0
-        while at < len(parts):
-            of, first, _, _, lines, keys, changes = PART.unpack_from(parts, at)
-            at += PART.size
-            if of == 0:
-                break
+    for (blob,) in db.execute("SELECT parts FROM inbox ORDER BY id"):
+        for of, first, lines, _ in parts(blob):
             if of == room:
-                yield first, parts[at:at + lines]
-            at += lines + keys + changes
+                yield first, lines
+
+
+def all_is_moved(path):
+    """Whether everything that was said is where it belongs, and nothing in the inbox."""
+    db = sqlite3.connect(path)
+    try:
+        return all(not list(parts(blob)) for (blob,) in db.execute("SELECT parts FROM inbox"))
+    finally:
+        db.close()
 
 
 def read(data, name, after):

@@ -9,9 +9,9 @@
 """
 from .client import Client, ConnectionReset, Line, tls_context
 from .log import Log, parse_line
-from .program import run_chatd
+from .program import check_good, run_chatd
 from .server import Server
 from .test import (SCALE, Skip, Test, both, check, equal, evidence_of, raises, seconds, wait_until, LONG)
 
 __all__ = ["Client", "ConnectionReset", "Line", "Log", "LONG", "SCALE", "Server", "Skip", "Test", "both", "check",
-           "equal", "evidence_of", "parse_line", "raises", "run_chatd", "seconds", "tls_context", "wait_until"]
+           "check_good", "equal", "evidence_of", "parse_line", "raises", "run_chatd", "seconds", "tls_context", "wait_until"]

@@ -251,6 +251,11 @@ class Client:
         """Sends a message and gives its ack."""
         return self.ask("send", room=room, text=text, **fields)
 
+    def say_much(self, room, count, size=3900):
+        """Sends so many messages of so many bytes at once, in a room that it is in, and waits until all are back."""
+        self.raw((json.dumps({"type": "send", "room": room, "text": "x" * size}) + "\n") * count)
+        self.take(count, timeout=30.0)
+
     def sync(self):
         """A ping and its pong: what the server had queued for us before is here now."""
         self.ask("ping")

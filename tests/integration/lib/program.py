@@ -3,7 +3,14 @@ import os
 import subprocess
 
 from .server import CLEAN_ENV, WRAP
-from .test import SCALE
+from .test import SCALE, check, equal
+
+
+def check_good(test, data, messages):
+    """--check-data finds so many messages, and nothing wrong."""
+    code, out, err = run_chatd(test, "--data", data, "--check-data")
+    equal((code, err), (0, ""))
+    check(f"good: {messages} messages" in out, out)
 
 
 def run_chatd(test, *args, timeout=10.0, **popen):
